@@ -5,3 +5,5 @@
 //! operators' decisions ─┘    (one fold,  ├─► duplicates
 //!                             one tx)    └─► dead_letters, groups, account
 //! ```
+
+pub mod postgres;

@@ -1,0 +1,74 @@
+use std::time::Duration;
+
+use deadpool_postgres::PoolError;
+
+/// Why Postgres did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    Settings(String),
+    /// The server answered and will not have us: waiting does not help.
+    #[error("Postgres refuses the connection: {0}")]
+    Refused(String),
+    #[error("Postgres runs with fsync = off: an acknowledged message could be lost. Turn it on, or say --allow-fsync-off")]
+    FsyncOff,
+    #[error("Postgres {0} is too old: version 14 or later is needed")]
+    TooOld(String),
+    #[error("{}", describe(.0))]
+    Server(#[from] tokio_postgres::Error),
+    #[error("Postgres did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// A COMMIT that answered with a warning: it may or may not hold (a synchronous standby's wait was cancelled).
+    #[error("the commit's outcome is unknown: {0}")]
+    UnknownOutcome(String),
+    #[error("no connection to Postgres: {0}")]
+    Pool(String),
+    #[error("migration failed: {0}")]
+    Migration(#[from] refinery::Error),
+}
+
+impl Error {
+    /// True where waiting cannot help: a person has to change a setting.
+    pub fn is_fatal_at_start(&self) -> bool {
+        matches!(
+            self,
+            Error::Settings(_) | Error::Refused(_) | Error::FsyncOff | Error::TooOld(_)
+        )
+    }
+}
+
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => Error::Server(error),
+            other => Error::Pool(other.to_string()),
+        }
+    }
+}
+
+/// tokio-postgres' own Display says only "db error": say what the server said.
+fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
+        None => {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(error);
+            while let Some(cause) = source {
+                text = format!("{text}: {cause}");
+                source = cause.source();
+            }
+            text
+        }
+    }
+}
+
+/// The only errors that can be a row's own fault, and only when it fails alone. All others are infrastructure.
+const ROW_FAULTS: [&str; 6] = ["22021", "22P02", "22P05", "22003", "54000", "54001"];
+
+pub fn is_row_fault(error: &Error) -> Option<String> {
+    let Error::Server(error) = error else {
+        return None;
+    };
+    let state = error.code()?.code();
+    ROW_FAULTS.contains(&state).then(|| state.to_owned())
+}

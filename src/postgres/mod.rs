@@ -1,0 +1,78 @@
+//! The way to Postgres: settings and TLS, sessions for the stages, a pool for the readers, migrations, and what an
+//! error means. Called by every room that speaks SQL. Its invariant: a caller can always tell "the server is in
+//! trouble" from "this row is at fault". Absent on purpose: any SQL about our tables, and cancel requests (a connection
+//! that hangs is dropped).
+
+mod copy;
+mod error;
+mod migrate;
+mod query;
+mod session;
+mod settings;
+mod tls;
+
+pub use copy::CopyRows;
+pub use error::{Error, is_row_fault};
+pub use migrate::migrate;
+pub use query::{execute, query, query_one, query_opt};
+pub use session::{Identity, Session};
+pub use settings::Settings;
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Timeouts};
+
+/// No statement of ours may wait longer than this for an answer before its connection is given up.
+pub const HARD_DEADLINE: Duration = Duration::from_secs(15);
+
+/// A connection with its prepared statements; what the stores' functions take, inside a transaction or not.
+pub type Client = deadpool_postgres::ClientWrapper;
+
+/// Where the database is and how to reach it. Cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    settings: Settings,
+    pool: Pool,
+}
+
+impl Database {
+    /// Connects to nothing yet.
+    pub fn new(settings: Settings, readers: usize) -> Result<Self, Error> {
+        let manager = Manager::from_config(
+            settings.reader_config(),
+            settings.tls(),
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Fast,
+            },
+        );
+        let pool = Pool::builder(manager)
+            .max_size(readers)
+            .timeouts(Timeouts {
+                wait: Some(Duration::from_secs(3)),
+                create: Some(Duration::from_secs(3)),
+                recycle: Some(Duration::from_secs(3)),
+            })
+            .runtime(deadpool_postgres::Runtime::Tokio1)
+            .build()
+            .map_err(|e| Error::Settings(e.to_string()))?;
+        Ok(Self { settings, pool })
+    }
+
+    /// A connection of its own for a stage that writes.
+    pub async fn session(&self, name: &str) -> Result<Session, Error> {
+        Session::connect(&self.settings, name).await
+    }
+
+    /// A reader's connection out of the pool.
+    pub async fn reader(&self) -> Result<deadpool_postgres::Client, Error> {
+        self.pool.get().await.map_err(Error::from)
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}

@@ -1,0 +1,151 @@
+//! A connection of its own for a stage that writes. It hears the server's warnings, it is stronger than the settings of
+//! the day (synchronous_commit), and it is dropped, never cancelled, when it hangs.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio_postgres::AsyncMessage;
+use tokio_postgres::error::SqlState;
+
+use super::{Client, Error, HARD_DEADLINE, Settings};
+
+/// Which life of which database we are connected to: it changes when a standby was promoted or a dump restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub system: String,
+    pub timeline: String,
+}
+
+pub struct Session {
+    client: Client,
+    warning: Arc<Mutex<Option<String>>>,
+    identity: Identity,
+}
+
+/// Bounded on the server too, so that a session of ours that was forgotten there holds no lock for long.
+const SETUP: &str = "
+    select set_config('synchronous_commit', case current_setting('synchronous_commit')
+               when 'remote_apply' then 'remote_apply' else 'on' end, false),
+           set_config('lock_timeout', '2s', false),
+           set_config('statement_timeout', '12s', false),
+           set_config('idle_in_transaction_session_timeout', '5s', false),
+           set_config('jit', 'off', false),
+           set_config('search_path', 'live,public', false),
+           current_setting('fsync'),
+           current_setting('server_version_num')::int,
+           current_setting('server_version'),
+           (select system_identifier::text from pg_control_system()),
+           substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
+
+impl Session {
+    pub(super) async fn connect(settings: &Settings, name: &str) -> Result<Self, Error> {
+        within(Duration::from_secs(8), Self::connect_unbounded(settings, name)).await
+    }
+
+    async fn connect_unbounded(settings: &Settings, name: &str) -> Result<Self, Error> {
+        let (client, mut connection) = settings
+            .stage_config(name)
+            .connect(settings.tls())
+            .await
+            .map_err(refused)?;
+        let warning = Arc::new(Mutex::new(None));
+        let heard = warning.clone();
+        let driver = tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+                if let AsyncMessage::Notice(notice) = message
+                    && notice.severity() == "WARNING"
+                {
+                    *heard.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(notice.message().to_owned());
+                }
+            }
+        });
+        let mut session = Self {
+            // Dropping it ends the driver, and with it the connection.
+            client: Client::new(client, driver),
+            warning,
+            identity: Identity {
+                system: String::new(),
+                timeline: String::new(),
+            },
+        };
+        let row = session.client.query_one(SETUP, &[]).await?;
+        let version: i32 = row.get(7);
+        if version < 140_000 {
+            return Err(Error::TooOld(row.get(8)));
+        }
+        if row.get::<_, &str>(6) == "off" && !settings.allow_fsync_off {
+            return Err(Error::FsyncOff);
+        }
+        session.identity = Identity {
+            system: row.get(9),
+            timeline: row.get(10),
+        };
+        Ok(session)
+    }
+
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub fn client_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    pub async fn begin(&self) -> Result<(), Error> {
+        self.warning.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.client.batch_execute("begin").await?;
+        Ok(())
+    }
+
+    pub async fn rollback(&self) -> Result<(), Error> {
+        self.client.batch_execute("rollback").await?;
+        Ok(())
+    }
+
+    /// Only a COMMIT that answered, and without a warning, is one.
+    pub async fn commit(&self) -> Result<(), Error> {
+        self.client.batch_execute("commit").await?;
+        match self.warning.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            None => Ok(()),
+            Some(warning) => Err(Error::UnknownOutcome(warning)),
+        }
+    }
+}
+
+/// Wraps a whole exchange: a server that is frozen answers nothing, and tokio-postgres would wait for ever.
+pub async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Error::TimedOut(limit)),
+    }
+}
+
+impl Session {
+    /// A whole transaction's exchange with the server, bounded. After an error the session is to be dropped.
+    pub async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        within(HARD_DEADLINE, work).await
+    }
+}
+
+fn refused(error: tokio_postgres::Error) -> Error {
+    let fatal = [
+        SqlState::INVALID_PASSWORD,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        SqlState::INVALID_CATALOG_NAME,
+    ];
+    match error.as_db_error() {
+        Some(db) if fatal.contains(db.code()) => Error::Refused(db.message().to_owned()),
+        _ => Error::Server(error),
+    }
+}
