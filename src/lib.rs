@@ -9,3 +9,4 @@
 pub mod postgres;
 pub mod sandbox;
 pub mod stan;
+pub mod order;

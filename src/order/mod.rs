@@ -1,0 +1,23 @@
+//! The order: what it is (`model`, `shape`), whether a message is one (`validate`), and if not, why (`rejection`).
+//!
+//! The checks are pure: they know no other room, and give the same verdict everywhere and for ever within one
+//! `CODE_VERSION`.
+
+mod code;
+#[cfg(test)]
+mod corpus;
+mod diagnose;
+mod encoding;
+mod layer;
+mod model;
+mod read;
+mod rejection;
+mod scan;
+pub mod schema;
+mod sentence;
+mod shape;
+mod validate;
+
+pub use model::{Delivery, Item, Order, Payment};
+pub use rejection::{Code, MAX_VIOLATIONS, Reason, Rejection, UnknownReason, Violation};
+pub use validate::{CODE_VERSION, parse};

@@ -1,0 +1,219 @@
+//! How each kind of field is read from JSON and checked on the way: the fast path of `validate`. A failure here says only
+//! that something is wrong; `diagnose` then looks for what, where, and how to say it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+use super::model::Item;
+
+/// A b-tree refuses keys past 2,704 bytes; an id that long is no id anyway.
+pub const MAX_KEY_BYTES: usize = 1_000;
+
+const REFUSED: &str = "refused";
+
+struct Text;
+
+impl<'de> Visitor<'de> for Text {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        // JSON allows NUL only as an escape, and a text with escapes is never borrowed.
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        if memchr::memchr(0, text.as_bytes()).is_some() {
+            return Err(E::custom(REFUSED));
+        }
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    deserializer.deserialize_str(Text)
+}
+
+pub fn key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    let key = text(deserializer)?;
+    if key.is_empty() || key.len() > MAX_KEY_BYTES {
+        return Err(D::Error::custom(REFUSED));
+    }
+    Ok(key)
+}
+
+pub fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    let date = text(deserializer)?;
+    if !is_rfc3339(date.as_bytes()) {
+        return Err(D::Error::custom(REFUSED));
+    }
+    Ok(date)
+}
+
+pub fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    i64::deserialize(deserializer)
+}
+
+pub fn money<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let money = integer(deserializer)?;
+    if money < 0 {
+        return Err(D::Error::custom(REFUSED));
+    }
+    Ok(money)
+}
+
+pub fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item<'de>>, D::Error> {
+    let items = Vec::deserialize(deserializer)?;
+    if items.is_empty() {
+        return Err(D::Error::custom(REFUSED));
+    }
+    Ok(items)
+}
+
+pub fn optional_text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Cow<'de, str>, D::Error> {
+    deserializer.deserialize_option(TextOrNull)
+}
+
+pub fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+pub fn optional_money<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let money = optional_integer(deserializer)?;
+    if money < 0 {
+        return Err(D::Error::custom(REFUSED));
+    }
+    Ok(money)
+}
+
+/// Null means what a missing field means.
+struct TextOrNull;
+
+impl<'de> Visitor<'de> for TextOrNull {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or null")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(""))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(""))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        text(deserializer)
+    }
+}
+
+/// A date-time by the grammar of RFC 3339, section 5.6: with an offset, on a day that exists. A 60th second is let
+/// through at any time, since which minutes had one is not ours to know.
+pub fn is_rfc3339(text: &[u8]) -> bool {
+    // 2021-11-26T06:22:19 and an offset, with a fraction of a second between them.
+    let (Some(moment), Some(mut rest)) = (text.get(..19), text.get(19..)) else {
+        return false;
+    };
+    let shaped = moment.iter().enumerate().all(|(at, byte)| match at {
+        4 | 7 => *byte == b'-',
+        10 => matches!(byte, b'T' | b't'),
+        13 | 16 => *byte == b':',
+        _ => byte.is_ascii_digit(),
+    });
+    if !shaped {
+        return false;
+    }
+    if let [b'.', fraction @ ..] = rest {
+        let digits = fraction.iter().take_while(|b| b.is_ascii_digit()).count();
+        if digits == 0 {
+            return false;
+        }
+        rest = &fraction[digits..];
+    }
+    let offset = match rest {
+        [b'Z' | b'z'] => true,
+        [b'+' | b'-', h1, h2, b':', m1, m2] => {
+            [h1, h2, m1, m2].iter().all(|b| b.is_ascii_digit())
+                && two(&[*h1, *h2]) < 24
+                && two(&[*m1, *m2]) < 60
+        }
+        _ => false,
+    };
+    let year = two(&moment[0..2]) * 100 + two(&moment[2..4]);
+    let days = match two(&moment[5..7]) {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
+        2 => 28,
+        _ => 0,
+    };
+    let day = two(&moment[8..10]);
+    offset
+        && (1..=days).contains(&day)
+        && two(&moment[11..13]) < 24
+        && two(&moment[14..16]) < 60
+        && two(&moment[17..19]) <= 60
+}
+
+/// Two digits as a number.
+fn two(digits: &[u8]) -> u32 {
+    digits
+        .iter()
+        .fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_rfc3339;
+
+    #[test]
+    fn dates_are_judged_by_rfc_3339() {
+        let good = [
+            "2021-11-26T06:22:19Z",
+            "2021-11-26t06:22:19z",
+            "2021-11-26T06:22:19.000000001+03:00",
+            "0000-02-29T00:00:00-23:59",
+            "2000-02-29T23:59:60Z",
+        ];
+        for date in good {
+            assert!(is_rfc3339(date.as_bytes()), "{date}");
+        }
+        let bad = [
+            "",
+            "2021-11-26",
+            "2021-11-26T06:22:19",
+            "2021-11-26 06:22:19Z",
+            "2021-11-26T06:22Z",
+            "2021-11-26T06:22:19.Z",
+            "2021-11-26T06:22:19+0300",
+            "2021-11-26T06:22:19+24:00",
+            "2021-11-26T06:22:19ZZ",
+            "2021-11-31T06:22:19Z",
+            "2021-02-29T06:22:19Z",
+            "1900-02-29T06:22:19Z",
+            "2021-00-01T06:22:19Z",
+            "2021-01-00T06:22:19Z",
+            "2021-01-01T24:00:00Z",
+            "2021-01-01T00:60:00Z",
+            "2021-01-01T00:00:61Z",
+            "+021-01-01T00:00:00Z",
+            "２021-01-01T00:00:00Z",
+            "Fri Nov 26 2021",
+            "1637907727",
+        ];
+        for date in bad {
+            assert!(!is_rfc3339(date.as_bytes()), "{date}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What `diagnose` says to people. Whatever it quotes of a message is short and has no control characters.
+
+use super::rejection::quote;
+use super::scan::{Mistake, Span};
+use super::shape::Kind;
+
+/// What the message itself is called in a sentence.
+const MESSAGE: &str = "The message";
+
+/// Enough for a quotation, whatever the value's length.
+const MAX_QUOTED_BYTES: usize = 400;
+
+/// `/items/0/price` as people write it.
+pub fn name(pointer: &str) -> String {
+    let mut name = String::new();
+    for token in pointer.split('/').skip(1) {
+        if token.bytes().all(|b| b.is_ascii_digit()) {
+            name += &format!("[{token}]");
+        } else {
+            if !name.is_empty() {
+                name.push('.');
+            }
+            name += token;
+        }
+    }
+    if name.is_empty() {
+        name += MESSAGE;
+    }
+    name
+}
+
+/// A value as it stands in the message, with its type.
+pub fn value(bytes: &[u8], span: Span) -> String {
+    let raw = bytes.get(span.start..span.end).unwrap_or_default();
+    let raw = String::from_utf8_lossy(&raw[..raw.len().min(MAX_QUOTED_BYTES)]);
+    match raw.bytes().next() {
+        Some(b'{') => "an object".to_owned(),
+        Some(b'[') => "a list".to_owned(),
+        Some(b'"') => {
+            let text: Option<String> = serde_json::from_str(&raw).ok();
+            let text = text.as_deref().unwrap_or(raw.trim_matches('"'));
+            format!("the text {}", quote(text))
+        }
+        Some(b'-' | b'0'..=b'9') => format!("the number {}", quote(&raw).replace('"', "")),
+        _ => raw.into_owned(),
+    }
+}
+
+/// Another type was wanted.
+pub fn wrong_type(bytes: &[u8], kind: Kind, span: Span, name: &str) -> String {
+    let wanted = match kind {
+        Kind::Text | Kind::Key | Kind::Date => "a text",
+        Kind::Integer | Kind::Money => "a whole number",
+        Kind::Object(_) => "an object",
+        Kind::List(_) => "a list",
+    };
+    let found = value(bytes, span);
+    let first = bytes.get(span.start).copied().unwrap_or_default();
+    let hint = match (kind, first) {
+        (Kind::Object(_), b'"') if name == MESSAGE => " Was it encoded twice?",
+        (Kind::Object(_), b'[') if name == MESSAGE => " Send each order as a message of its own.",
+        (Kind::Integer | Kind::Money, b'-' | b'0'..=b'9') => {
+            " Write it without fraction and exponent."
+        }
+        _ => "",
+    };
+    format!("{name} must be {wanted}, but it is {found}.{hint}")
+}
+
+/// The text stops being JSON.
+pub fn mistake(bytes: &[u8], mistake: Mistake) -> String {
+    let expected = mistake.expected;
+    let rest = bytes.get(mistake.at..).unwrap_or_default();
+    let Some(found) = first_char(rest) else {
+        return format!("The message ends too early: expected {expected}.");
+    };
+    let hint = match found {
+        '\'' => " JSON wants double quotes.",
+        '}' if expected.contains("name") => " No comma may stand before a closing brace.",
+        ']' if expected == "a value" => " No comma may stand before a closing bracket.",
+        '<' if mistake.at == 0 => " It looks like XML or HTML.",
+        '/' | '#' => " JSON has no comments.",
+        'N' | 'T' | 'F' | 'u' | 'I' => " JSON knows no words but true, false and null.",
+        _ => "",
+    };
+    let found = quote(&found.to_string());
+    format!("The JSON has a mistake: expected {expected}, but found {found}.{hint}")
+}
+
+/// The JSON is at its end, and the message is not.
+pub fn trailing(bytes: &[u8], at: usize) -> String {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let hint = match rest.first() {
+        Some(b'{') => " Send each order as a message of its own.",
+        _ => "",
+    };
+    let found = quote(&first_char(rest).map(String::from).unwrap_or_default());
+    format!("Something follows after the JSON's end: {found}.{hint}")
+}
+
+fn first_char(bytes: &[u8]) -> Option<char> {
+    let chunk = bytes.get(..bytes.len().min(4))?.utf8_chunks().next()?;
+    chunk.valid().chars().next()
+}
