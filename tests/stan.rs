@@ -127,13 +127,21 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         self.kill();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+            eprintln!("--- the broker's log ---\n{log}");
+        }
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 
+/// Below the range from which the system takes ports for outgoing connections: a broker that is down for a
+/// moment must find its port again.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    let mut ports = std::iter::repeat_with(|| fastrand::u16(15_000..32_000));
+    ports
+        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+        .unwrap()
 }
 
 // --- waiting and doing ---

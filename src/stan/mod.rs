@@ -7,11 +7,11 @@
 //! Its invariant: **nothing said on one connection is ever heard on another.** An ack is no more than a
 //! subject and a sequence, so an ack that arrives in a later life of the broker's store would ack a
 //! message that nobody has seen. async-nats reconnects by itself and then sends what was queued; here a
-//! lost connection is never mended ([`nats`] sees to that). It ends, and with it its queue, subscriptions,
+//! lost connection is never mended (`nats.rs` sees to that). It ends, and with it its queue, subscriptions,
 //! publishers and receipts. The caller makes a new [`Client`], with new subscriptions.
 //!
 //! A connection is known to be alive because the broker answers its pings every few seconds; heartbeats
-//! and pings have a task of their own ([`pulse`]), so that a busy consumer is not taken for a dead one.
+//! and pings have a task of their own (`pulse.rs`), so that a busy consumer is not taken for a dead one.
 //! A subscription never blocks the connection either: what exceeds its byte budget is let go without an
 //! ack, and comes again.
 //!
@@ -21,12 +21,14 @@
 
 mod client;
 mod error;
+mod handshake;
 mod life;
 mod monitoring;
 mod nats;
 mod options;
 mod publisher;
 mod pulse;
+mod server;
 mod subscription;
 mod wire;
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use async_nats::ServerAddr;
+use super::server::Server;
 
 /// The most messages a subscription or publisher may have in flight. Behind it stands the capacity of
 /// async-nats' channels, which drop silently what they cannot hold.
@@ -21,7 +21,7 @@ pub struct InvalidOption {
     pub problem: String,
 }
 
-fn invalid(name: &'static str, problem: impl Into<String>) -> InvalidOption {
+pub(crate) fn invalid(name: &'static str, problem: impl Into<String>) -> InvalidOption {
     InvalidOption {
         name,
         problem: problem.into(),
@@ -81,15 +81,6 @@ pub struct ClientCertificate {
     pub key_file: PathBuf,
 }
 
-/// One server of the list, and who we are there.
-#[derive(Clone)]
-pub(crate) struct Server {
-    pub address: ServerAddr,
-    /// Host and port: what may be shown, since the URL can hold a password.
-    pub name: String,
-    pub auth: Auth,
-}
-
 impl Options {
     pub fn new(
         servers: impl Into<String>,
@@ -118,7 +109,7 @@ impl Options {
 
     /// The servers' hosts and ports, for logs: never their passwords.
     pub fn server_names(&self) -> String {
-        match self.parse_servers() {
+        match Server::parse_list(&self.servers, &self.auth) {
             Ok(servers) => {
                 let names: Vec<_> = servers.into_iter().map(|server| server.name).collect();
                 names.join(", ")
@@ -159,50 +150,7 @@ impl Options {
             check_file("tls.client.certificate_file", &client.certificate_file)?;
             check_file("tls.client.key_file", &client.key_file)?;
         }
-        self.parse_servers()
-    }
-
-    fn parse_servers(&self) -> Result<Vec<Server>, InvalidOption> {
-        let servers: Vec<_> = (self.servers.split(','))
-            .map(str::trim)
-            .filter(|url| !url.is_empty())
-            .map(|url| self.parse_server(url))
-            .collect::<Result<_, _>>()?;
-        if servers.is_empty() {
-            return Err(invalid(
-                "servers",
-                "name at least one, like nats://host:4222",
-            ));
-        }
-        Ok(servers)
-    }
-
-    fn parse_server(&self, url: &str) -> Result<Server, InvalidOption> {
-        // Neither the URL nor the parser's words are repeated: both may hold the password.
-        let unreadable = || invalid("servers", "not an URL like nats://host:4222");
-        let address: ServerAddr = url.parse().map_err(|_| unreadable())?;
-        if !matches!(address.scheme(), "nats" | "tls") {
-            return Err(invalid(
-                "servers",
-                format!("scheme {}://: use nats:// or tls://", address.scheme()),
-            ));
-        }
-        if address.host().is_empty() {
-            return Err(unreadable());
-        }
-        let auth = match (address.username(), address.password()) {
-            (Some(user), Some(password)) => Auth::User {
-                user: decode_percent(user).ok_or_else(unreadable)?,
-                password: decode_percent(password).ok_or_else(unreadable)?,
-            },
-            (Some(token), None) => Auth::Token(decode_percent(token).ok_or_else(unreadable)?),
-            (None, _) => self.auth.clone(),
-        };
-        Ok(Server {
-            name: format!("{}:{}", address.host(), address.port()),
-            address,
-            auth,
-        })
+        Server::parse_list(&self.servers, &self.auth)
     }
 }
 
@@ -333,22 +281,6 @@ fn check_file(name: &'static str, path: &Path) -> Result<(), InvalidOption> {
     }
 }
 
-/// The user and password of an URL are percent-encoded.
-fn decode_percent(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let high = char::from(rest.next()?).to_digit(16)?;
-            let low = char::from(rest.next()?).to_digit(16)?;
-            bytes.push(u8::try_from(high * 16 + low).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -356,21 +288,6 @@ mod tests {
 
     fn options(servers: &str) -> Options {
         Options::new(servers, "waybill", "me")
-    }
-
-    #[test]
-    fn servers_are_split_and_keep_their_own_credentials() {
-        let servers = options("nats://ann:p%40ss@one:4000, tls://two ,three,nats://tok@four")
-            .parse()
-            .unwrap();
-        let names: Vec<_> = servers.iter().map(|s| s.name.as_str()).collect();
-        assert_eq!(names, ["one:4000", "two:4222", "three:4222", "four:4222"]);
-        assert!(
-            matches!(&servers[0].auth, Auth::User { user, password } if user == "ann" && password == "p@ss")
-        );
-        assert!(servers[1].address.tls_required());
-        assert!(matches!(servers[2].auth, Auth::None));
-        assert!(matches!(&servers[3].auth, Auth::Token(token) if token == "tok"));
     }
 
     #[test]
