@@ -125,11 +125,14 @@ pub(super) fn erase(data_dir: &Path) -> Result<(), Error> {
         remove(&target)?;
         // Only a home that we made holds nothing else.
         if let Some(home) = target.parent()
+            && let Some(base) = home.parent()
             && ELSEWHERE
                 .iter()
-                .any(|base| home.parent() == Some(Path::new(base)))
+                .any(|elsewhere| base == Path::new(elsewhere))
         {
             remove(home)?;
+            // Unless others have a home there.
+            let _ = fs::remove_dir(base);
         }
     }
     remove(data_dir)
