@@ -6,7 +6,14 @@
 //!                             one tx)    └─► dead_letters, groups, account
 //! ```
 
-pub mod postgres;
-pub mod sandbox;
-pub mod stan;
+pub mod account;
+pub mod cache;
+pub mod dead_letter;
+pub mod inbox;
 pub mod order;
+pub mod postgres;
+pub mod projection;
+pub mod sandbox;
+pub mod source;
+pub mod stan;
+pub mod telemetry;

@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 
 use prometheus::{
-    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry, TextEncoder,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -99,7 +99,10 @@ impl Metrics {
 struct Maker<'a>(&'a Registry);
 
 impl Maker<'_> {
-    fn keep<C: prometheus::core::Collector + Clone + 'static>(&self, collector: C) -> Result<C, prometheus::Error> {
+    fn keep<C: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        collector: C,
+    ) -> Result<C, prometheus::Error> {
         self.0.register(Box::new(collector.clone()))?;
         Ok(collector)
     }
@@ -108,7 +111,12 @@ impl Maker<'_> {
         self.keep(IntCounter::new(name, help)?)
     }
 
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
         self.keep(IntCounterVec::new(Opts::new(name, help), labels)?)
     }
 
@@ -124,9 +132,15 @@ impl Maker<'_> {
         self.keep(GaugeVec::new(Opts::new(name, help), &[label])?)
     }
 
-    fn histogram(&self, name: &str, help: &str, label: &str) -> Result<HistogramVec, prometheus::Error> {
-        let options = HistogramOpts::new(name, help)
-            .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]);
+    fn histogram(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(vec![
+            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+        ]);
         self.keep(HistogramVec::new(options, &[label])?)
     }
 }

@@ -16,6 +16,7 @@ mod scan;
 pub mod schema;
 mod sentence;
 mod shape;
+pub mod store;
 mod validate;
 
 pub use model::{Delivery, Item, Order, Payment};

@@ -10,7 +10,9 @@ pub enum Error {
     /// The server answered and will not have us: waiting does not help.
     #[error("Postgres refuses the connection: {0}")]
     Refused(String),
-    #[error("Postgres runs with fsync = off: an acknowledged message could be lost. Turn it on, or say --allow-fsync-off")]
+    #[error(
+        "Postgres runs with fsync = off: an acknowledged message could be lost. Turn it on, or say --allow-fsync-off"
+    )]
     FsyncOff,
     #[error("Postgres {0} is too old: version 14 or later is needed")]
     TooOld(String),

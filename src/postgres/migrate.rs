@@ -18,7 +18,7 @@ pub async fn migrate(database: &Database) -> Result<Vec<String>, Error> {
     session.client().batch_execute(LOCK).await?;
     let report = embedded::migrations::runner()
         .set_abort_missing(false)
-        .run_async(session.client_mut())
+        .run_async(&mut **session.client_mut())
         .await?;
     Ok(report
         .applied_migrations()

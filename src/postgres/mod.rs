@@ -14,7 +14,7 @@ mod tls;
 pub use copy::CopyRows;
 pub use error::{Error, is_row_fault};
 pub use migrate::migrate;
-pub use query::{execute, query, query_one, query_opt};
+pub use query::{execute, oldest_snapshot_seconds, query, query_one, query_opt};
 pub use session::{Identity, Session};
 pub use settings::Settings;
 

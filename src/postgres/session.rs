@@ -42,7 +42,11 @@ const SETUP: &str = "
 
 impl Session {
     pub(super) async fn connect(settings: &Settings, name: &str) -> Result<Self, Error> {
-        within(Duration::from_secs(8), Self::connect_unbounded(settings, name)).await
+        within(
+            Duration::from_secs(8),
+            Self::connect_unbounded(settings, name),
+        )
+        .await
     }
 
     async fn connect_unbounded(settings: &Settings, name: &str) -> Result<Self, Error> {
@@ -100,7 +104,10 @@ impl Session {
     }
 
     pub async fn begin(&self) -> Result<(), Error> {
-        self.warning.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.warning
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         self.client.batch_execute("begin").await?;
         Ok(())
     }
@@ -113,7 +120,12 @@ impl Session {
     /// Only a COMMIT that answered, and without a warning, is one.
     pub async fn commit(&self) -> Result<(), Error> {
         self.client.batch_execute("commit").await?;
-        match self.warning.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        match self
+            .warning
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             None => Ok(()),
             Some(warning) => Err(Error::UnknownOutcome(warning)),
         }

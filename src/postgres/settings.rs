@@ -154,7 +154,10 @@ fn path(value: &str, is_url: bool) -> Option<PathBuf> {
         return None;
     }
     let text = if is_url {
-        value.replace("%2F", "/").replace("%2f", "/").replace("%20", " ")
+        value
+            .replace("%2F", "/")
+            .replace("%2f", "/")
+            .replace("%20", " ")
     } else {
         value.trim_matches('\'').to_owned()
     };
@@ -169,11 +172,17 @@ mod tests {
     fn sslmodes_are_those_of_libpq() {
         for (text, ok) in [
             ("postgresql://u@h/d", true),
-            ("postgresql://u@h/d?sslmode=require&application_name=x", true),
+            (
+                "postgresql://u@h/d?sslmode=require&application_name=x",
+                true,
+            ),
             ("postgresql://u@h/d?sslmode=verify-full", true),
             ("host=h user=u dbname=d sslmode=verify-ca", true),
             ("postgresql://u@h/d?sslmode=always", false),
-            ("postgresql://u@h/d?sslrootcert=/nowhere/ca.pem&sslmode=verify-full", false),
+            (
+                "postgresql://u@h/d?sslrootcert=/nowhere/ca.pem&sslmode=verify-full",
+                false,
+            ),
             ("postgresql:///d", false),
             ("mysql://u@h/d", false),
         ] {

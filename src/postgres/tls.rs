@@ -8,7 +8,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Error;
@@ -32,7 +34,9 @@ pub fn connector(
             let roots = Arc::new(roots(root)?);
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
                 .build()
-                .map_err(|e| Error::Settings(format!("the root certificates cannot be used: {e}")))?;
+                .map_err(|e| {
+                    Error::Settings(format!("the root certificates cannot be used: {e}"))
+                })?;
             Some(verifier)
         }
     };
@@ -49,8 +53,9 @@ pub fn connector(
         None => builder.with_no_client_auth(),
         Some((cert, key)) => {
             let chain = certificates(&cert)?;
-            let key = PrivateKeyDer::from_pem_file(&key)
-                .map_err(|e| Error::Settings(format!("sslkey {} cannot be read: {e}", key.display())))?;
+            let key = PrivateKeyDer::from_pem_file(&key).map_err(|e| {
+                Error::Settings(format!("sslkey {} cannot be read: {e}", key.display()))
+            })?;
             builder
                 .with_client_auth_cert(chain, key)
                 .map_err(|e| Error::Settings(format!("sslcert and sslkey do not fit: {e}")))?
@@ -62,7 +67,12 @@ pub fn connector(
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
-        .map_err(|e| Error::Settings(format!("the certificate {} cannot be read: {e}", path.display())))
+        .map_err(|e| {
+            Error::Settings(format!(
+                "the certificate {} cannot be read: {e}",
+                path.display()
+            ))
+        })
 }
 
 fn roots(path: Option<&Path>) -> Result<RootCertStore, Error> {
@@ -74,7 +84,8 @@ fn roots(path: Option<&Path>) -> Result<RootCertStore, Error> {
     store.add_parsable_certificates(found);
     if store.is_empty() {
         return Err(Error::Settings(
-            "no root certificates found to verify Postgres with: name them by sslrootcert=FILE".into(),
+            "no root certificates found to verify Postgres with: name them by sslrootcert=FILE"
+                .into(),
         ));
     }
     Ok(store)
@@ -131,6 +142,8 @@ impl ServerCertVerifier for Verifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

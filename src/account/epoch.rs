@@ -1,0 +1,245 @@
+//! Epochs: which sequences of each life of a broker's store arrived.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::inbox::SourceId;
+use crate::postgres::{Client, Error, execute, query};
+
+/// Sequences received, as disjoint closed ranges: few where little was lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ranges(BTreeMap<i64, i64>);
+
+impl Ranges {
+    pub fn contains(&self, sequence: i64) -> bool {
+        self.0
+            .range(..=sequence)
+            .next_back()
+            .is_some_and(|(_, end)| *end >= sequence)
+    }
+
+    pub fn insert(&mut self, sequence: i64) {
+        if self.contains(sequence) {
+            return;
+        }
+        let mut start = sequence;
+        let mut end = sequence;
+        if let Some((before, last)) = self.0.range(..sequence).next_back().map(|(s, e)| (*s, *e))
+            && last + 1 == sequence
+        {
+            start = before;
+        }
+        if let Some(after) = self.0.remove(&(sequence + 1)) {
+            end = after;
+        }
+        self.0.insert(start, end);
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
+        self.0.iter().map(|(start, end)| (*start, *end))
+    }
+
+    /// What is missing between the first and the last.
+    pub fn holes(&self) -> Vec<(i64, i64)> {
+        let starts = self.0.keys().skip(1);
+        self.0
+            .values()
+            .zip(starts)
+            .map(|(end, start)| (end + 1, start - 1))
+            .collect()
+    }
+
+    fn to_multirange(&self) -> String {
+        let ranges: Vec<String> = self.iter().map(|(s, e)| format!("[{s},{e}]")).collect();
+        format!("{{{}}}", ranges.join(","))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    pub number: i32,
+    pub rows: i64,
+    pub first: i64,
+    pub last: i64,
+    pub began_ns: i64,
+    pub last_at: Timestamp,
+    pub received: Ranges,
+}
+
+/// The brokers' epochs as far as they are known; the projector's own copy.
+#[derive(Clone, Debug, Default)]
+pub struct Epochs(BTreeMap<SourceId, Vec<Epoch>>);
+
+/// What a batch adds, by source and epoch.
+#[derive(Default)]
+pub struct EpochChanges(BTreeMap<(SourceId, i32), Change>);
+
+struct Change {
+    rows: i64,
+    first: i64,
+    last: i64,
+    began_ns: i64,
+    last_at: Timestamp,
+    added: Ranges,
+}
+
+impl Epochs {
+    /// A new epoch begins where a sequence was received already; a late row of the life before goes there, if its number
+    /// is free and it is older than the new life.
+    pub fn receive(
+        &mut self,
+        changes: &mut EpochChanges,
+        source: SourceId,
+        sequence: i64,
+        broker_time_ns: i64,
+        at: Timestamp,
+    ) {
+        let epochs = self.0.entry(source).or_default();
+        let count = epochs.len();
+        let late = count >= 2
+            && broker_time_ns < epochs[count - 1].began_ns
+            && !epochs[count - 2].received.contains(sequence);
+        let index = if late {
+            count - 2
+        } else if count > 0 && !epochs[count - 1].received.contains(sequence) {
+            count - 1
+        } else {
+            epochs.push(Epoch {
+                number: i32::try_from(count).unwrap_or(i32::MAX).saturating_add(1),
+                rows: 0,
+                first: sequence,
+                last: sequence,
+                began_ns: broker_time_ns,
+                last_at: at,
+                received: Ranges::default(),
+            });
+            count
+        };
+        let epoch = &mut epochs[index];
+        epoch.rows += 1;
+        epoch.first = epoch.first.min(sequence);
+        epoch.last = epoch.last.max(sequence);
+        epoch.last_at = at;
+        epoch.received.insert(sequence);
+        let change = changes.0.entry((source, epoch.number)).or_insert(Change {
+            rows: 0,
+            first: sequence,
+            last: sequence,
+            began_ns: epoch.began_ns,
+            last_at: at,
+            added: Ranges::default(),
+        });
+        change.rows += 1;
+        change.first = change.first.min(sequence);
+        change.last = change.last.max(sequence);
+        change.last_at = at;
+        change.added.insert(sequence);
+    }
+}
+
+const LOAD: &str = "
+    select source_id, epoch, rows, first_sequence, last_sequence, began_ns, last_at,
+           array(select lower(r) from unnest(received) r order by 1),
+           array(select upper(r) - 1 from unnest(received) r order by 1)
+    from source_account order by source_id, epoch";
+
+pub async fn load_epochs(client: &Client) -> Result<Epochs, Error> {
+    let mut epochs = Epochs::default();
+    for row in query(client, LOAD, &[]).await? {
+        let starts: Vec<i64> = row.get(7);
+        let ends: Vec<i64> = row.get(8);
+        epochs
+            .0
+            .entry(SourceId(row.get(0)))
+            .or_default()
+            .push(Epoch {
+                number: row.get(1),
+                rows: row.get(2),
+                first: row.get(3),
+                last: row.get(4),
+                began_ns: row.get(5),
+                last_at: row.get(6),
+                received: Ranges(starts.into_iter().zip(ends).collect()),
+            });
+    }
+    Ok(epochs)
+}
+
+impl Epochs {
+    pub fn iter(&self) -> impl Iterator<Item = (SourceId, &Epoch)> {
+        self.0
+            .iter()
+            .flat_map(|(source, epochs)| epochs.iter().map(|epoch| (*source, epoch)))
+    }
+}
+
+const WRITE: &str = "
+    insert into source_account as a
+        (source_id, epoch, rows, first_sequence, last_sequence, began_ns, last_at, received)
+    values ($1, $2, $3, $4, $5, $6, $7, $8::text::int8multirange)
+    on conflict on constraint source_account_pkey do update
+    set rows = a.rows + excluded.rows, first_sequence = least(a.first_sequence, excluded.first_sequence),
+        last_sequence = greatest(a.last_sequence, excluded.last_sequence), last_at = excluded.last_at,
+        received = a.received + excluded.received";
+
+pub async fn write_epochs(client: &Client, changes: &EpochChanges) -> Result<(), Error> {
+    for ((source, number), change) in &changes.0 {
+        execute(
+            client,
+            WRITE,
+            &[
+                &source.0,
+                number,
+                &change.rows,
+                &change.first,
+                &change.last,
+                &change.began_ns,
+                &change.last_at,
+                &change.added.to_multirange(),
+            ],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_join_and_show_their_holes() {
+        let mut ranges = Ranges::default();
+        for sequence in [5, 1, 2, 9, 3, 10, 8, 5] {
+            ranges.insert(sequence);
+        }
+        assert_eq!(ranges.iter().collect::<Vec<_>>(), [(1, 3), (5, 5), (8, 10)]);
+        assert_eq!(ranges.holes(), [(4, 4), (6, 7)]);
+        ranges.insert(4);
+        assert_eq!(ranges.iter().collect::<Vec<_>>(), [(1, 5), (8, 10)]);
+        assert!(ranges.contains(9) && !ranges.contains(7));
+    }
+
+    #[test]
+    fn a_number_received_again_begins_an_epoch_and_a_late_row_goes_back() {
+        let (mut epochs, mut changes) = (Epochs::default(), EpochChanges::default());
+        let source = SourceId(1);
+        for (sequence, time) in [
+            (1, 10),
+            (2, 20),
+            (4, 40),
+            (1, 100),
+            (2, 110),
+            (3, 30),
+            (3, 120),
+        ] {
+            epochs.receive(&mut changes, source, sequence, time, Timestamp::UNIX_EPOCH);
+        }
+        let seen: Vec<_> = epochs
+            .iter()
+            .map(|(_, e)| (e.number, e.rows, e.received.holes()))
+            .collect();
+        assert_eq!(seen, [(1, 4, vec![]), (2, 3, vec![])]);
+    }
+}

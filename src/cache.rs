@@ -1,0 +1,163 @@
+//! Orders in memory, weighed in bytes: read-through, no negative entries, one load at a time for a key. Filled by the
+//! projector after its commit was answered, by misses, and at start from the inbox, newest first until full. Orders never
+//! change, so nothing is ever invalidated; it may be emptied at any time. Absent on purpose: any wire between replicas.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache as QuickCache;
+
+use crate::order::{self, store};
+use crate::postgres::{Database, Error, query, query_one};
+
+/// What quick_cache and the allocator spend on an entry besides key and value; measured.
+const OVERHEAD: usize = 96;
+
+#[derive(Clone)]
+struct Bytewise;
+
+impl Weighter<Box<str>, Bytes> for Bytewise {
+    fn weight(&self, key: &Box<str>, value: &Bytes) -> u64 {
+        (key.len() + value.len() + OVERHEAD) as u64
+    }
+}
+
+pub struct Cache {
+    orders: QuickCache<Box<str>, Bytes, Bytewise>,
+    warm: AtomicBool,
+}
+
+/// A typical order, to size the cache's tables by.
+const TYPICAL_BYTES: u64 = 1024;
+
+impl Cache {
+    pub fn new(bytes: u64) -> Self {
+        let items = usize::try_from(bytes / TYPICAL_BYTES)
+            .unwrap_or(usize::MAX)
+            .max(64);
+        Self {
+            orders: QuickCache::with_weighter(items, bytes, Bytewise),
+            warm: AtomicBool::new(false),
+        }
+    }
+
+    pub fn get(&self, order_uid: &str) -> Option<Bytes> {
+        self.orders.get(order_uid)
+    }
+
+    /// The value is kept in an allocation of its own size: it must not pin a larger buffer.
+    pub fn put(&self, order_uid: &str, data: Bytes) {
+        self.orders.insert(order_uid.into(), data);
+    }
+
+    /// Reads through: of many who ask for one key at once, one asks Postgres.
+    pub async fn load(&self, database: &Database, order_uid: &str) -> Result<Option<Bytes>, Error> {
+        let key: Box<str> = order_uid.into();
+        let loading = self.orders.get_or_insert_async(&key, async {
+            let reader = database.reader().await.map_err(Some)?;
+            match store::by_uid(&reader, order_uid).await.map_err(Some)? {
+                Some(stored) => Ok(render(&stored)),
+                None => Err(None),
+            }
+        });
+        match loading.await {
+            Ok(data) => Ok(Some(data)),
+            Err(None) => Ok(None),
+            Err(Some(error)) => Err(error),
+        }
+    }
+
+    pub fn clear(&self) {
+        self.orders.clear();
+    }
+
+    pub fn entries(&self) -> usize {
+        self.orders.len()
+    }
+
+    pub fn weight(&self) -> u64 {
+        self.orders.weight()
+    }
+
+    pub fn is_warm(&self) -> bool {
+        self.warm.load(Ordering::Relaxed)
+    }
+
+    fn is_full(&self) -> bool {
+        // The cache keeps a margin of its own: near its capacity it begins to evict.
+        self.orders.weight() >= self.orders.capacity() / 100 * 95
+    }
+}
+
+/// By the present model, from the inbox's bytes; where older code cannot read what newer accepted, as it was projected.
+pub fn render(stored: &store::Stored) -> Bytes {
+    match order::parse(&stored.payload) {
+        Ok(order) => Bytes::from(order.to_json().into_boxed_str().into_boxed_bytes()),
+        Err(_) => Bytes::from(stored.data.clone()),
+    }
+}
+
+/// By inbox_pkey and the derived tables' primary keys: the messages that are orders, of one window of positions.
+const MESSAGES: &str = "
+    select i.payload
+    from inbox i
+    where i.position > $1 and i.position <= $2 and i.payload is not null
+      and not exists (select from dead_letters l where l.id = i.position)
+      and not exists (select from duplicates d where d.position = i.position)
+      and not exists (select from decisions c where c.position = i.position and c.fate <> 'order')
+    order by i.position desc";
+/// Orders that a retry brought home: the bytes are the letter's, the place is the decision's.
+const HEALED: &str = "
+    select i.payload
+    from decisions c join inbox i on i.position = c.letter
+    where c.position > $1 and c.position <= $2 and c.fate = 'order' and c.action in ('retry', 'reopen')";
+const PROJECTED: &str = "select position from checkpoint where projection = 'live'";
+
+const WINDOW: i64 = 4096;
+
+/// Restores the cache, newest first until it is full. Parsed, never judged.
+pub async fn restore(cache: &Arc<Cache>, database: &Database) -> Result<u64, Error> {
+    let reader = database.reader().await?;
+    let mut top: i64 = query_one(&reader, PROJECTED, &[]).await?.get(0);
+    let mut restored = 0;
+    while top > 0 && !cache.is_full() {
+        let bottom = (top - WINDOW).max(0);
+        for statement in [HEALED, MESSAGES] {
+            for row in query(&reader, statement, &[&bottom, &top]).await? {
+                let payload: &[u8] = row.get(0);
+                if let Ok(order) = order::parse(payload) {
+                    let data = Bytes::from(order.to_json().into_boxed_str().into_boxed_bytes());
+                    cache.put(&order.order_uid, data);
+                    restored += 1;
+                }
+            }
+        }
+        top = bottom;
+    }
+    Ok(restored)
+}
+
+/// Restores until it has worked; readers are served all the while.
+pub async fn warm(cache: Arc<Cache>, database: Database) {
+    loop {
+        let started = std::time::Instant::now();
+        match restore(&cache, &database).await {
+            Ok(restored) => {
+                tracing::info!(
+                    restored,
+                    "the cache is warm: {restored} orders, {} bytes, in {:.1?}",
+                    cache.weight(),
+                    started.elapsed()
+                );
+                cache.warm.store(true, Ordering::Relaxed);
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the cache cannot be restored yet: {error}");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What a list, an export or a bulk operation is about. One filter for all three.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio_postgres::types::{ToSql, Type};
+
+use super::letter::State;
+
+/// Every field narrows; all of them empty means every letter.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Filter {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// As the API writes it: 16 hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_uid: Option<String>,
+    /// A source's name, or its kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Received at or after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Received before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Positions, both included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<i64>,
+    /// Found in message or order_uid, in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// These letters alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids: Option<Vec<i64>>,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{field}: {problem}")]
+pub struct InvalidFilter {
+    pub field: &'static str,
+    pub problem: String,
+}
+
+type Parameter = Box<dyn ToSql + Sync + Send>;
+
+/// SQL text with its parameters, built in step so that they cannot get out of it.
+pub struct Sql {
+    pub text: String,
+    parameters: Vec<(Parameter, Type)>,
+}
+
+impl Sql {
+    pub fn new(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            parameters: Vec::new(),
+        }
+    }
+
+    pub fn push(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Appends the parameter's place, as in `$3`.
+    pub fn bind(&mut self, value: impl ToSql + Sync + Send + 'static, kind: Type) -> &mut Self {
+        self.parameters.push((Box::new(value), kind));
+        let place = format!("${}", self.parameters.len());
+        self.text.push_str(&place);
+        self
+    }
+
+    pub fn parameters(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
+        self.parameters
+            .iter()
+            .map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
+            .collect()
+    }
+}
+
+impl Filter {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Says at once what can never match, before anything is asked of Postgres.
+    pub fn check(&self) -> Result<(), InvalidFilter> {
+        let invalid = |field, problem: String| Err(InvalidFilter { field, problem });
+        if let Some(state) = &self.state
+            && state.parse::<State>().is_err()
+        {
+            return invalid(
+                "state",
+                format!("{state:?} is none of open, replaced, discarded"),
+            );
+        }
+        if let Some(reason) = &self.reason
+            && let Err(error) = reason.parse::<crate::order::Reason>()
+        {
+            return invalid("reason", error.to_string());
+        }
+        if let Some(fingerprint) = &self.fingerprint
+            && parse_fingerprint(fingerprint).is_none()
+        {
+            return invalid(
+                "fingerprint",
+                format!("{fingerprint:?} is not 16 hexadecimal digits"),
+            );
+        }
+        for (field, text) in [
+            ("code", &self.code),
+            ("order_uid", &self.order_uid),
+            ("source", &self.source),
+            ("text", &self.text),
+        ] {
+            if text.as_ref().is_some_and(|text| text.contains('\0')) {
+                return invalid(field, "it holds a NUL".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn states(&self) -> Vec<String> {
+        match &self.state {
+            Some(state) => vec![state.clone()],
+            None => State::ALL
+                .iter()
+                .map(|state| state.as_str().to_owned())
+                .collect(),
+        }
+    }
+
+    fn asks_for_a_group(&self) -> bool {
+        self.reason.is_some() || self.code.is_some() || self.fingerprint.is_some()
+    }
+
+    /// The condition on `l` beyond state and group.
+    fn rest(&self, sql: &mut Sql) {
+        if let Some(order_uid) = &self.order_uid {
+            sql.push(" and l.order_uid = ")
+                .bind(order_uid.clone(), Type::TEXT);
+        }
+        if let Some(source) = &self.source {
+            sql.push(" and l.source_id in (select id from source where name = ")
+                .bind(source.clone(), Type::TEXT)
+                .push(" or kind = ")
+                .bind(source.clone(), Type::TEXT)
+                .push(")");
+        }
+        if let Some(since) = self.since {
+            sql.push(" and l.received_at >= ")
+                .bind(since, Type::TIMESTAMPTZ);
+        }
+        if let Some(until) = self.until {
+            sql.push(" and l.received_at < ")
+                .bind(until, Type::TIMESTAMPTZ);
+        }
+        if let Some(from) = self.from {
+            sql.push(" and l.id >= ").bind(from, Type::INT8);
+        }
+        if let Some(to) = self.to {
+            sql.push(" and l.id <= ").bind(to, Type::INT8);
+        }
+        if let Some(text) = &self.text {
+            let pattern = format!("%{}%", escape_like(text));
+            sql.push(" and (l.message ilike ")
+                .bind(pattern.clone(), Type::TEXT)
+                .push(" or l.order_uid ilike ")
+                .bind(pattern, Type::TEXT)
+                .push(")");
+        }
+        if let Some(ids) = &self.ids {
+            sql.push(" and l.id = any(")
+                .bind(ids.clone(), Type::INT8_ARRAY)
+                .push(")");
+        }
+    }
+
+    fn groups(&self, sql: &mut Sql) {
+        sql.push("select fingerprint from dead_letter_groups where true");
+        if let Some(reason) = &self.reason {
+            sql.push(" and reason = ").bind(reason.clone(), Type::TEXT);
+        }
+        if let Some(code) = &self.code {
+            sql.push(" and code = ").bind(code.clone(), Type::TEXT);
+        }
+        if let Some(fingerprint) = &self.fingerprint {
+            let value = parse_fingerprint(fingerprint).unwrap_or_default();
+            sql.push(" and fingerprint = ").bind(value, Type::INT8);
+        }
+    }
+
+    /// `columns` of the matching letters, newest first, below `before`. An index gives each group's (or state's) newest few,
+    /// and the newest of those are the answer: no filter makes it read a million letters (text and times aside).
+    pub fn page(&self, columns: &str, before: i64, limit: i64) -> Sql {
+        let mut sql = Sql::new("");
+        if self.order_uid.is_some() || self.ids.is_some() {
+            sql.push("select ")
+                .push(columns)
+                .push(" from dead_letters l where l.id < ")
+                .bind(before, Type::INT8);
+            self.conditions(&mut sql);
+        } else {
+            sql.push("select ").push(columns).push(" from ");
+            if self.asks_for_a_group() {
+                sql.push("(");
+                self.groups(&mut sql);
+                sql.push(") g cross join ");
+            }
+            sql.push("unnest(").bind(self.states(), Type::TEXT_ARRAY);
+            sql.push("::text[]) s(state) cross join lateral (select * from dead_letters l where l.state = s.state and l.id < ");
+            sql.bind(before, Type::INT8);
+            if self.asks_for_a_group() {
+                sql.push(" and l.fingerprint = g.fingerprint");
+            }
+            self.rest(&mut sql);
+            sql.push(" order by l.id desc limit ")
+                .bind(limit, Type::INT8)
+                .push(") l");
+        }
+        sql.push(" order by l.id desc limit ")
+            .bind(limit, Type::INT8);
+        sql
+    }
+
+    /// All conditions on `l`, for a set that is read whole.
+    pub fn conditions(&self, sql: &mut Sql) {
+        if let Some(state) = &self.state {
+            sql.push(" and l.state = ").bind(state.clone(), Type::TEXT);
+        }
+        if self.asks_for_a_group() {
+            sql.push(" and l.fingerprint in (");
+            self.groups(sql);
+            sql.push(")");
+        }
+        self.rest(sql);
+    }
+}
+
+fn escape_like(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_")
+}
+
+pub fn parse_fingerprint(text: &str) -> Option<i64> {
+    (text.len() == 16)
+        .then(|| u64::from_str_radix(text, 16).ok())
+        .flatten()
+        .map(u64::cast_signed)
+}
+
+pub fn format_fingerprint(fingerprint: i64) -> String {
+    format!("{:016x}", fingerprint.cast_unsigned())
+}

@@ -1,0 +1,171 @@
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::inbox::{Action, Position, SourceId};
+use crate::order::{Code, Rejection};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    Open,
+    Replaced,
+    Discarded,
+}
+
+impl State {
+    pub const ALL: [State; 3] = [State::Open, State::Replaced, State::Discarded];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Open => "open",
+            State::Replaced => "replaced",
+            State::Discarded => "discarded",
+        }
+    }
+}
+
+impl std::str::FromStr for State {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        State::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(())
+    }
+}
+
+/// A rejection as it stands in the log: with the code and the rules that gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub position: Position,
+    pub rules_position: i64,
+    pub code_version: i32,
+    pub fingerprint: i64,
+    pub reason: String,
+    pub code: String,
+    pub message: String,
+    pub pointer: String,
+    pub order_uid: Option<String>,
+    /// JSON: all of them, as the rejection lists them.
+    pub violations: String,
+}
+
+impl Verdict {
+    pub fn new(
+        position: Position,
+        rejection: &Rejection,
+        code_version: i32,
+        rules_position: i64,
+    ) -> Self {
+        let first = rejection.first();
+        Self {
+            position,
+            rules_position,
+            code_version,
+            fingerprint: rejection.fingerprint(),
+            reason: rejection.reason().as_str().to_owned(),
+            code: first.code.as_str().to_owned(),
+            message: first.message.clone(),
+            pointer: first.pointer.clone(),
+            order_uid: rejection.order_uid().map(str::to_owned),
+            violations: serde_json::to_string(rejection.violations())
+                .expect("a list of strings and numbers is always JSON"),
+        }
+    }
+}
+
+/// One dead letter as the projection keeps it.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    /// Its inbox position.
+    pub id: Position,
+    pub state: State,
+    /// The latest verdict.
+    pub verdict: Verdict,
+    pub attempts: i32,
+    pub source: SourceId,
+    pub received_at: Timestamp,
+    pub first_failed_at: Timestamp,
+    pub last_failed_at: Timestamp,
+    pub next_attempt_at: Option<Timestamp>,
+    /// The decision that closed it; where it is replaced, also the position of what replaced it.
+    pub decided_by: Option<Position>,
+    /// What that decision did; not stored here.
+    pub decided_action: Option<Action>,
+    /// The letter that it was resubmitted from.
+    pub origin: Option<Position>,
+}
+
+impl Letter {
+    pub fn new(
+        verdict: Verdict,
+        source: SourceId,
+        at: Timestamp,
+        origin: Option<Position>,
+    ) -> Self {
+        let mut letter = Self {
+            id: verdict.position,
+            state: State::Open,
+            verdict,
+            attempts: 1,
+            source,
+            received_at: at,
+            first_failed_at: at,
+            last_failed_at: at,
+            next_attempt_at: None,
+            decided_by: None,
+            decided_action: None,
+            origin,
+        };
+        letter.next_attempt_at = next_attempt(&letter);
+        letter
+    }
+
+    /// Judged again, and still no order.
+    pub fn fail_again(&mut self, verdict: Verdict, at: Timestamp) {
+        self.verdict = verdict;
+        self.attempts += 1;
+        self.last_failed_at = at;
+        self.next_attempt_at = next_attempt(self);
+    }
+
+    pub fn close(&mut self, state: State, by: Position, action: Action) {
+        self.state = state;
+        self.decided_by = Some(by);
+        self.decided_action = Some(action);
+        self.next_attempt_at = None;
+    }
+
+    pub fn reopen(&mut self) {
+        self.state = State::Open;
+        self.decided_by = None;
+        self.decided_action = None;
+        self.next_attempt_at = next_attempt(self);
+    }
+}
+
+/// Attempts by the clock, after which only a person asks again.
+const MAX_ATTEMPTS: i32 = 12;
+
+/// Only what Postgres refused is worth trying again by the clock: the same bytes under the same rules and code get the same
+/// verdict. Exponential, with a jitter that is hashed from letter and attempt, so that a replay agrees.
+pub fn next_attempt(letter: &Letter) -> Option<Timestamp> {
+    if letter.state != State::Open
+        || letter.verdict.code != Code::RefusedByPostgres.as_str()
+        || letter.attempts > MAX_ATTEMPTS
+    {
+        return None;
+    }
+    let exponent = u32::try_from(letter.attempts - 1).unwrap_or(0).min(9);
+    let base_ms = 1000 * 2_u64.pow(exponent);
+    let mut hasher = Sha256::new();
+    hasher.update(letter.id.0.to_be_bytes());
+    hasher.update(letter.attempts.to_be_bytes());
+    let jitter = u64::from(hasher.finalize()[0]) * base_ms / 512;
+    letter
+        .last_failed_at
+        .checked_add(Duration::from_millis(base_ms + jitter))
+        .ok()
+}

@@ -1,0 +1,191 @@
+//! What readers ask: lists, groups, one letter's story.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio_postgres::types::Json;
+
+use super::filter::Filter;
+use super::letter::Letter;
+use super::store::{from_row, letter_columns};
+use crate::inbox::{Decision, Position};
+use crate::postgres::{Client, Error, query, query_opt};
+
+pub async fn list(
+    client: &Client,
+    filter: &Filter,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<Letter>, Error> {
+    let sql = filter.page(letter_columns!(), before, limit);
+    let rows = client.query_typed(&sql.text, &sql.parameters()).await?;
+    Ok(rows.iter().map(from_row).collect())
+}
+
+/// A group's letters are alike: reason, code and field.
+pub struct Group {
+    pub fingerprint: i64,
+    pub reason: String,
+    pub code: String,
+    pub pointer: String,
+    pub message: String,
+    pub open: i64,
+    pub replaced: i64,
+    pub discarded: i64,
+    pub sample: Position,
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+}
+
+/// There are as many groups as kinds of mistakes: the table is small however many letters there are.
+const GROUPS: &str = "
+    select fingerprint, reason, code, pointer, message, open, replaced, discarded, sample, first_seen, last_seen
+    from dead_letter_groups
+    where open + replaced + discarded > 0
+      and ($1::text is null or ($1 = 'open' and open > 0) or ($1 = 'replaced' and replaced > 0) or ($1 = 'discarded' and discarded > 0))
+      and ($2::text is null or reason = $2)
+    order by open desc, last_seen desc, fingerprint
+    limit 1000";
+
+pub async fn groups(
+    client: &Client,
+    state: Option<&str>,
+    reason: Option<&str>,
+) -> Result<Vec<Group>, Error> {
+    let rows = query(client, GROUPS, &[&state, &reason]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Group {
+            fingerprint: row.get(0),
+            reason: row.get(1),
+            code: row.get(2),
+            pointer: row.get(3),
+            message: row.get(4),
+            open: row.get(5),
+            replaced: row.get(6),
+            discarded: row.get(7),
+            sample: Position(row.get(8)),
+            first_seen: row.get(9),
+            last_seen: row.get(10),
+        })
+        .collect())
+}
+
+/// One letter with everything that is known of it.
+pub struct Story {
+    pub letter: Letter,
+    pub violations: serde_json::Value,
+    pub payload: Bytes,
+    pub source_kind: String,
+    pub source_name: String,
+    pub decisions: Vec<Decided>,
+    /// What its order_uid belongs to, where another has it.
+    pub conflicting: Option<Position>,
+}
+
+/// One decision about a letter, as the log has it and as the fold answered.
+pub struct Decided {
+    pub position: Position,
+    pub decision: Decision,
+    pub result: String,
+    pub at: Timestamp,
+}
+
+const ONE: &str = concat!(
+    "select ",
+    letter_columns!(),
+    ", v.violations, i.payload, s.kind, s.name, (select o.position from orders o where o.order_uid = l.order_uid)
+    from dead_letters l
+    join verdict v on v.position = l.verdict_position
+    join inbox i on i.position = l.id
+    join source s on s.id = l.source_id
+    where l.id = $1"
+);
+
+/// By decisions_letter.
+const DECISIONS: &str = "
+    select d.position, i.decision, d.result, i.received_at
+    from decisions d join inbox i on i.position = d.position
+    where d.letter = $1 order by d.position limit 500";
+
+pub async fn story(client: &Client, id: Position) -> Result<Option<Story>, Error> {
+    let Some(row) = query_opt(client, ONE, &[&id.0]).await? else {
+        return Ok(None);
+    };
+    let decisions = query(client, DECISIONS, &[&id.0]).await?;
+    Ok(Some(Story {
+        letter: from_row(&row),
+        violations: row.get(20),
+        payload: Bytes::copy_from_slice(row.get::<_, Option<&[u8]>>(21).unwrap_or_default()),
+        source_kind: row.get(22),
+        source_name: row.get(23),
+        conflicting: row.get::<_, Option<i64>>(24).map(Position),
+        decisions: decisions
+            .iter()
+            .map(|row| Decided {
+                position: Position(row.get(0)),
+                decision: row.get::<_, Json<Decision>>(1).0,
+                result: row.get(2),
+                at: row.get(3),
+            })
+            .collect(),
+    }))
+}
+
+/// What the fold said of a decision; none while it is pending.
+const RESULT: &str = "select result, refers_to, fate, letter from decisions where position = $1";
+
+pub struct Answer {
+    pub result: String,
+    pub refers_to: Option<Position>,
+    pub fate: String,
+    pub letter: Option<i64>,
+}
+
+pub async fn answer(client: &Client, position: Position) -> Result<Option<Answer>, Error> {
+    let found = query_opt(client, RESULT, &[&position.0]).await?;
+    Ok(found.map(|row| Answer {
+        result: row.get(0),
+        refers_to: row.get::<_, Option<i64>>(1).map(Position),
+        fate: row.get(2),
+        letter: row.get(3),
+    }))
+}
+
+/// The letters of an order_uid: why an order is not there. By dead_letters_order.
+const OF_ORDER: &str = "select id, state, reason, message from dead_letters where order_uid = $1 order by id desc limit 5";
+
+pub async fn of_order(
+    client: &Client,
+    order_uid: &str,
+) -> Result<Vec<(Position, String, String, String)>, Error> {
+    let rows = query(client, OF_ORDER, &[&order_uid]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| (Position(row.get(0)), row.get(1), row.get(2), row.get(3)))
+        .collect())
+}
+
+/// By dead_letters_state.
+const OLDEST_OPEN: &str = "
+    select l.received_at from dead_letters l where l.state = 'open' order by l.id limit 1";
+const COUNTS: &str = "
+    select coalesce(sum(open), 0)::int8, coalesce(sum(replaced), 0)::int8, coalesce(sum(discarded), 0)::int8
+    from dead_letter_groups";
+
+pub struct Summary {
+    pub open: i64,
+    pub replaced: i64,
+    pub discarded: i64,
+    pub oldest_open: Option<Timestamp>,
+}
+
+pub async fn summary(client: &Client) -> Result<Summary, Error> {
+    let counts = crate::postgres::query_one(client, COUNTS, &[]).await?;
+    let oldest = query_opt(client, OLDEST_OPEN, &[]).await?;
+    Ok(Summary {
+        open: counts.get(0),
+        replaced: counts.get(1),
+        discarded: counts.get(2),
+        oldest_open: oldest.map(|row| row.get(0)),
+    })
+}

@@ -1,0 +1,15 @@
+//! Dead letters: messages that are no order, kept until an operator has brought them home or let them go. The projector
+//! writes them, the API reads them. Invariant: a letter's state changes only by a decision in the log. Absent on purpose:
+//! any way to delete one.
+
+mod filter;
+mod letter;
+mod list;
+mod store;
+
+pub use filter::{Filter, InvalidFilter, Sql, format_fingerprint};
+pub use letter::{Letter, State, Verdict, next_attempt};
+pub use list::{
+    Answer, Decided, Group, Story, Summary, answer, groups, list, of_order, story, summary,
+};
+pub use store::{GroupChange, GroupChanges, change, insert, load, write_groups, write_verdicts};

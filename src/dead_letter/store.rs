@@ -1,0 +1,244 @@
+//! What the projector writes. Each function takes the stage's transaction.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tokio_postgres::Row;
+
+use super::letter::{Letter, State, Verdict};
+use crate::inbox::{Action, Position, SourceId};
+use crate::postgres::{Client, CopyRows, Error, execute, query};
+
+const COPY_VERDICTS: &str =
+    "copy verdict (position, rules_position, fingerprint, code_version, reason, code, message,
+    pointer, order_uid, violations) from stdin binary";
+
+pub async fn write_verdicts(client: &Client, verdicts: &[Verdict]) -> Result<(), Error> {
+    let mut copy = CopyRows::new(10);
+    for verdict in verdicts {
+        copy.row();
+        copy.int8(verdict.position.0);
+        copy.int8(verdict.rules_position);
+        copy.int8(verdict.fingerprint);
+        copy.int4(verdict.code_version);
+        copy.text(&verdict.reason);
+        copy.text(&verdict.code);
+        copy.text(&verdict.message);
+        copy.text(&verdict.pointer);
+        copy.optional_text(verdict.order_uid.as_deref());
+        copy.jsonb(&verdict.violations);
+    }
+    copy.send(client, COPY_VERDICTS).await?;
+    Ok(())
+}
+
+const COPY_LETTERS: &str = "copy dead_letters (id, fingerprint, verdict_position, rules_position, received_at,
+    first_failed_at, last_failed_at, next_attempt_at, decided_by, origin, attempts, code_version, source_id, state, reason,
+    code, pointer, message, order_uid) from stdin binary";
+
+pub async fn insert<'a>(
+    client: &Client,
+    letters: impl Iterator<Item = &'a Letter>,
+) -> Result<(), Error> {
+    let mut copy = CopyRows::new(19);
+    for letter in letters {
+        let verdict = &letter.verdict;
+        copy.row();
+        copy.int8(letter.id.0);
+        copy.int8(verdict.fingerprint);
+        copy.int8(verdict.position.0);
+        copy.int8(verdict.rules_position);
+        copy.timestamp(letter.received_at);
+        copy.timestamp(letter.first_failed_at);
+        copy.timestamp(letter.last_failed_at);
+        copy.optional_timestamp(letter.next_attempt_at);
+        copy.optional_int8(letter.decided_by.map(|position| position.0));
+        copy.optional_int8(letter.origin.map(|position| position.0));
+        copy.int4(letter.attempts);
+        copy.int4(verdict.code_version);
+        copy.int4(letter.source.0);
+        copy.text(letter.state.as_str());
+        copy.text(&verdict.reason);
+        copy.text(&verdict.code);
+        copy.text(&verdict.pointer);
+        copy.text(&verdict.message);
+        copy.optional_text(verdict.order_uid.as_deref());
+    }
+    copy.send(client, COPY_LETTERS).await?;
+    Ok(())
+}
+
+const CHANGE: &str = "
+    update dead_letters l
+    set state = w.state, attempts = w.attempts, decided_by = w.decided_by, last_failed_at = w.last_failed_at,
+        next_attempt_at = w.next_attempt_at, fingerprint = w.fingerprint, verdict_position = w.verdict_position,
+        rules_position = w.rules_position, code_version = w.code_version, reason = w.reason, code = w.code,
+        pointer = w.pointer, message = w.message, order_uid = w.order_uid
+    from unnest($1::int8[], $2::text[], $3::int4[], $4::int8[], $5::timestamptz[], $6::timestamptz[], $7::int8[],
+                $8::int8[], $9::int8[], $10::int4[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
+        as w(id, state, attempts, decided_by, last_failed_at, next_attempt_at, fingerprint, verdict_position,
+             rules_position, code_version, reason, code, pointer, message, order_uid)
+    where l.id = w.id";
+
+pub async fn change(client: &Client, letters: &[&Letter]) -> Result<(), Error> {
+    if letters.is_empty() {
+        return Ok(());
+    }
+    fn column<'a, T>(letters: &[&'a Letter], field: impl Fn(&'a Letter) -> T) -> Vec<T> {
+        letters.iter().map(|letter| field(letter)).collect()
+    }
+    execute(
+        client,
+        CHANGE,
+        &[
+            &column(letters, |l| l.id.0),
+            &column(letters, |l| l.state.as_str()),
+            &column(letters, |l| l.attempts),
+            &column(letters, |l| l.decided_by.map(|p| p.0)),
+            &column(letters, |l| l.last_failed_at),
+            &column(letters, |l| l.next_attempt_at),
+            &column(letters, |l| l.verdict.fingerprint),
+            &column(letters, |l| l.verdict.position.0),
+            &column(letters, |l| l.verdict.rules_position),
+            &column(letters, |l| l.verdict.code_version),
+            &column(letters, |l| l.verdict.reason.as_str()),
+            &column(letters, |l| l.verdict.code.as_str()),
+            &column(letters, |l| l.verdict.pointer.as_str()),
+            &column(letters, |l| l.verdict.message.as_str()),
+            &column(letters, |l| l.verdict.order_uid.as_deref()),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What `from_row` reads, of `dead_letters l`.
+macro_rules! letter_columns {
+    () => {
+        "l.id, l.fingerprint, l.verdict_position, l.rules_position, l.received_at, l.first_failed_at, l.last_failed_at,
+         l.next_attempt_at, l.decided_by, l.origin, l.attempts, l.code_version, l.source_id, l.state, l.reason, l.code,
+         l.pointer, l.message, l.order_uid, (select d.action from decisions d where d.position = l.decided_by)"
+    };
+}
+pub(super) use letter_columns;
+
+/// By dead_letters_pkey and decisions_pkey.
+const LOAD: &str = concat!(
+    "select ",
+    letter_columns!(),
+    " from dead_letters l where l.id = any($1)"
+);
+
+/// The letters of which a batch's decisions speak, without their lists of violations.
+pub async fn load(client: &Client, ids: &[i64]) -> Result<Vec<Letter>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(query(client, LOAD, &[&ids])
+        .await?
+        .iter()
+        .map(from_row)
+        .collect())
+}
+
+pub(super) fn from_row(row: &Row) -> Letter {
+    Letter {
+        id: Position(row.get(0)),
+        state: row.get::<_, &str>(13).parse().unwrap_or(State::Open),
+        verdict: Verdict {
+            position: Position(row.get(2)),
+            rules_position: row.get(3),
+            code_version: row.get(11),
+            fingerprint: row.get(1),
+            reason: row.get(14),
+            code: row.get(15),
+            message: row.get(17),
+            pointer: row.get(16),
+            order_uid: row.get(18),
+            violations: String::new(),
+        },
+        attempts: row.get(10),
+        source: SourceId(row.get(12)),
+        received_at: row.get(4),
+        first_failed_at: row.get(5),
+        last_failed_at: row.get(6),
+        next_attempt_at: row.get(7),
+        decided_by: row.get::<_, Option<i64>>(8).map(Position),
+        decided_action: row
+            .get::<_, Option<&str>>(19)
+            .and_then(|action| action.parse::<Action>().ok()),
+        origin: row.get::<_, Option<i64>>(9).map(Position),
+    }
+}
+
+/// What a batch changes of one group.
+#[derive(Clone, Debug)]
+pub struct GroupChange {
+    pub counts: [i64; 3],
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+    pub sample: Position,
+    pub verdict: Verdict,
+}
+
+/// In fingerprint order, so that two writers could not deadlock.
+#[derive(Default)]
+pub struct GroupChanges(pub BTreeMap<i64, GroupChange>);
+
+impl GroupChanges {
+    pub fn add(&mut self, letter: &Letter, by: i64) {
+        let verdict = &letter.verdict;
+        let change = self
+            .0
+            .entry(verdict.fingerprint)
+            .or_insert_with(|| GroupChange {
+                counts: [0; 3],
+                first_seen: letter.first_failed_at,
+                last_seen: letter.last_failed_at,
+                sample: letter.id,
+                verdict: verdict.clone(),
+            });
+        change.counts[letter.state as usize] += by;
+        change.first_seen = change.first_seen.min(letter.first_failed_at);
+        change.last_seen = change.last_seen.max(letter.last_failed_at);
+    }
+}
+
+const WRITE_GROUPS: &str = "
+    insert into dead_letter_groups as g
+        (fingerprint, open, replaced, discarded, sample, first_seen, last_seen, reason, code, pointer, message)
+    select * from unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::timestamptz[], $7::timestamptz[],
+                         $8::text[], $9::text[], $10::text[], $11::text[])
+    on conflict on constraint dead_letter_groups_pkey do update
+    set open = g.open + excluded.open, replaced = g.replaced + excluded.replaced,
+        discarded = g.discarded + excluded.discarded, first_seen = least(g.first_seen, excluded.first_seen),
+        last_seen = greatest(g.last_seen, excluded.last_seen)";
+
+pub async fn write_groups(client: &Client, changes: &GroupChanges) -> Result<(), Error> {
+    if changes.0.is_empty() {
+        return Ok(());
+    }
+    fn column<'a, T>(changes: &'a GroupChanges, field: impl Fn(&'a GroupChange) -> T) -> Vec<T> {
+        changes.0.values().map(field).collect()
+    }
+    let fingerprints: Vec<i64> = changes.0.keys().copied().collect();
+    execute(
+        client,
+        WRITE_GROUPS,
+        &[
+            &fingerprints,
+            &column(changes, |c| c.counts[State::Open as usize]),
+            &column(changes, |c| c.counts[State::Replaced as usize]),
+            &column(changes, |c| c.counts[State::Discarded as usize]),
+            &column(changes, |c| c.sample.0),
+            &column(changes, |c| c.first_seen),
+            &column(changes, |c| c.last_seen),
+            &column(changes, |c| c.verdict.reason.as_str()),
+            &column(changes, |c| c.verdict.code.as_str()),
+            &column(changes, |c| c.verdict.pointer.as_str()),
+            &column(changes, |c| c.verdict.message.as_str()),
+        ],
+    )
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! What an operator (or the service itself) decides, as it stands in the log. No time in it: the same decision under the
+//! same key must be the same content.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Retry,
+    Resubmit,
+    Discard,
+    Reopen,
+    Note,
+    Rules,
+}
+
+impl Action {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Retry => "retry",
+            Action::Resubmit => "resubmit",
+            Action::Discard => "discard",
+            Action::Reopen => "reopen",
+            Action::Note => "note",
+            Action::Rules => "rules",
+        }
+    }
+}
+
+impl std::str::FromStr for Action {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [
+            Action::Retry,
+            Action::Resubmit,
+            Action::Discard,
+            Action::Reopen,
+            Action::Note,
+            Action::Rules,
+        ]
+        .into_iter()
+        .find(|action| action.as_str() == text)
+        .ok_or(())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    pub action: Action,
+    /// The dead letter it speaks of; none for rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub letter: Option<i64>,
+    /// What the client said; unproven until there are tokens.
+    pub who: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// The bulk operation that decided it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<i64>,
+    /// Rules: their text, and the hash of those that they replace ("" for none).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+}
+
+impl Decision {
+    pub fn about(letter: i64, action: Action, who: &str, why: &str) -> Self {
+        Self {
+            action,
+            letter: Some(letter),
+            who: who.to_owned(),
+            why: why.to_owned(),
+            operation: None,
+            text: None,
+            replaces: None,
+        }
+    }
+
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a struct of strings and numbers is always JSON")
+    }
+}

@@ -1,0 +1,18 @@
+//! The log. Every message and every decision about one is appended here before anything looks inside it; the ack
+//! follows the commit. Called by the sources (through a channel), by the API for decisions, and read by the projector.
+//! Invariants: dense positions in commit order; the same identity is stored once; nothing acknowledged that was not
+//! committed. The only SQL on `inbox` but for joins. Absent on purpose: any idea of what a payload means.
+
+mod append;
+mod decision;
+mod queue;
+mod read;
+mod row;
+mod stage;
+
+pub use append::{Appended, append};
+pub use decision::{Action, Decision};
+pub use queue::{Inbox, Queue, Unavailable};
+pub use read::{Content, fate, head, payload, payloads, pending, read_batch, row_at, source_id};
+pub use row::{Incoming, Position, Reply, Row, SourceId, content_hash};
+pub use stage::{Config, run};

@@ -1,0 +1,137 @@
+//! The way into the log, for the broker's source and for HTTP: bounded, so whoever is too fast waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use super::append::Appended;
+use super::decision::Decision;
+use super::row::{Incoming, Reply, SourceId, content_hash};
+
+/// A client of HTTP is not left to wait longer than this for a commit.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Unavailable {
+    #[error("the service is stopping: nothing was stored")]
+    Stopping,
+    #[error("Postgres is away: nothing was stored")]
+    Away,
+    #[error(
+        "Postgres did not answer in time: it is not known whether it was stored; ask again with the same Idempotency-Key"
+    )]
+    Unknown,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Inbox {
+    rows: mpsc::Sender<Incoming>,
+    healthy: Arc<AtomicBool>,
+    last_message: Arc<AtomicI64>,
+    /// The last acceptance in ns: the sequence of what comes by HTTP, strictly rising in this process.
+    accepted: Arc<AtomicI64>,
+}
+
+/// The other end, for the stage alone.
+pub struct Queue {
+    pub(super) rows: mpsc::Receiver<Incoming>,
+    pub(super) healthy: Arc<AtomicBool>,
+    pub(super) last_message: Arc<AtomicI64>,
+}
+
+impl Inbox {
+    pub fn new(capacity: usize) -> (Self, Queue) {
+        let (sender, rows) = mpsc::channel(capacity);
+        let inbox = Self {
+            rows: sender,
+            healthy: Arc::new(AtomicBool::new(false)),
+            last_message: Arc::new(AtomicI64::new(0)),
+            accepted: Arc::new(AtomicI64::new(0)),
+        };
+        let queue = Queue {
+            rows,
+            healthy: inbox.healthy.clone(),
+            last_message: inbox.last_message.clone(),
+        };
+        (inbox, queue)
+    }
+
+    /// Waits for room: the one who calls this is held back, nothing is dropped.
+    pub async fn send(&self, incoming: Incoming) -> Result<(), Unavailable> {
+        self.rows
+            .send(incoming)
+            .await
+            .map_err(|_| Unavailable::Stopping)
+    }
+
+    /// One row that did not come from a broker. Its identity is fixed here, before the first try, so that a lost answer to a
+    /// commit cannot store it twice.
+    pub async fn submit(
+        &self,
+        source: SourceId,
+        key: Option<String>,
+        payload: Option<Bytes>,
+        decision: Option<&Decision>,
+    ) -> Result<Appended, Unavailable> {
+        if !self.is_healthy() {
+            return Err(Unavailable::Away);
+        }
+        let received_at = Timestamp::now();
+        let now = i64::try_from(received_at.as_nanosecond()).unwrap_or(i64::MAX);
+        let accepted = self.accept(now);
+        let decision = decision.map(Decision::to_json);
+        let (answer, answered) = oneshot::channel();
+        let incoming = Incoming {
+            source,
+            sequence: accepted,
+            broker_time_ns: accepted,
+            received_at,
+            key,
+            hash: content_hash(payload.as_deref(), decision.as_deref()),
+            payload,
+            decision,
+            reply: Reply::Answer(answer),
+        };
+        let wait = async {
+            self.send(incoming).await?;
+            answered.await.map_err(|_| Unavailable::Unknown)
+        };
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .unwrap_or(Err(Unavailable::Unknown))
+    }
+
+    fn accept(&self, now: i64) -> i64 {
+        let mut before = self.accepted.load(Ordering::Relaxed);
+        loop {
+            let next = now.max(before.saturating_add(1));
+            match self.accepted.compare_exchange_weak(
+                before,
+                next,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return next,
+                Err(seen) => before = seen,
+            }
+        }
+    }
+
+    /// Whether the last append went through: a client of HTTP is told at once rather than left to wait for an outage's end.
+    pub fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed)
+    }
+
+    /// When this process last stored a message; none since its start.
+    pub fn last_message(&self) -> Option<Timestamp> {
+        let millisecond = self.last_message.load(Ordering::Relaxed);
+        (millisecond > 0)
+            .then(|| Timestamp::from_millisecond(millisecond).ok())
+            .flatten()
+    }
+}

@@ -1,0 +1,156 @@
+use bytes::Bytes;
+use tokio_postgres::types::Json;
+
+use super::decision::Decision;
+use super::row::{Position, Row, SourceId};
+use crate::postgres::{Client, Error, query, query_one, query_opt};
+
+/// By inbox_pkey. The running sum bounds the answer in bytes without reading what lies beyond; octet_length does not fetch a
+/// toasted value.
+const READ_BATCH: &str = "
+    select position, source_id, sequence, broker_time_ns, received_at, payload, decision
+    from (
+        select i.*, sum(coalesce(octet_length(payload), 0)) over (order by position) - coalesce(octet_length(payload), 0) as before
+        from inbox i
+        where position > $1 and position <= $1 + $2
+    ) batch
+    where before < $3
+    order by position";
+
+/// The rows after `after`, in order, bounded in rows and in bytes (but at least one).
+pub async fn read_batch(
+    client: &Client,
+    after: Position,
+    rows: i64,
+    bytes: i64,
+) -> Result<Vec<Row>, Error> {
+    let found = query(client, READ_BATCH, &[&after.0, &rows, &bytes]).await?;
+    Ok(found
+        .into_iter()
+        .map(|row| Row {
+            position: Position(row.get(0)),
+            source: SourceId(row.get(1)),
+            sequence: row.get(2),
+            broker_time_ns: row.get(3),
+            received_at: row.get(4),
+            payload: bytes_of(row.get(5)),
+            decision: row.get::<_, Option<Json<Decision>>>(6).map(|json| json.0),
+        })
+        .collect())
+}
+
+fn bytes_of(column: Option<&[u8]>) -> Option<Bytes> {
+    column.map(Bytes::copy_from_slice)
+}
+
+/// One row with all that the log says of it, for people.
+pub struct Content {
+    pub row: Row,
+    pub source_kind: String,
+    pub source_name: String,
+    pub key: Option<String>,
+    pub hash: i64,
+}
+
+const ROW_AT: &str = "
+    select i.position, i.source_id, i.sequence, i.broker_time_ns, i.received_at, i.payload, i.decision,
+           s.kind, s.name, i.key, i.hash
+    from inbox i join source s on s.id = i.source_id
+    where i.position = $1";
+
+pub async fn row_at(client: &Client, position: Position) -> Result<Option<Content>, Error> {
+    let found = query_opt(client, ROW_AT, &[&position.0]).await?;
+    Ok(found.map(|row| Content {
+        row: Row {
+            position,
+            source: SourceId(row.get(1)),
+            sequence: row.get(2),
+            broker_time_ns: row.get(3),
+            received_at: row.get(4),
+            payload: bytes_of(row.get(5)),
+            decision: row.get::<_, Option<Json<Decision>>>(6).map(|json| json.0),
+        },
+        source_kind: row.get(7),
+        source_name: row.get(8),
+        key: row.get(9),
+        hash: row.get(10),
+    }))
+}
+
+const PAYLOAD: &str = "select payload from inbox where position = $1";
+
+pub async fn payload(client: &Client, position: Position) -> Result<Option<Bytes>, Error> {
+    let found = query_opt(client, PAYLOAD, &[&position.0]).await?;
+    Ok(found.and_then(|row| bytes_of(row.get(0))))
+}
+
+const PAYLOADS: &str =
+    "select position, payload from inbox where position = any($1) and payload is not null";
+
+/// Several at once: the bytes of orders and letters that a batch refers to.
+pub async fn payloads(client: &Client, positions: &[i64]) -> Result<Vec<(Position, Bytes)>, Error> {
+    if positions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = query(client, PAYLOADS, &[&positions]).await?;
+    Ok(found
+        .iter()
+        .map(|row| (Position(row.get(0)), Bytes::copy_from_slice(row.get(1))))
+        .collect())
+}
+
+const HEAD: &str = "select next_position - 1 from inbox_head";
+
+/// The last position given.
+pub async fn head(client: &Client) -> Result<Position, Error> {
+    Ok(Position(query_one(client, HEAD, &[]).await?.get(0)))
+}
+
+const SOURCE: &str = "
+    with new as (
+        insert into source (kind, name) values ($1, $2) on conflict on constraint source_name do nothing returning id
+    )
+    select id from new union all select id from source where kind = $1 and name = $2 limit 1";
+
+/// The id of a source, made at its first use.
+pub async fn source_id(client: &Client, kind: &'static str, name: &str) -> Result<SourceId, Error> {
+    // A concurrent insert can hide the row from this snapshot once; then it is there.
+    if let Some(row) = query_opt(client, SOURCE, &[&kind, &name]).await? {
+        return Ok(SourceId(row.get(0)));
+    }
+    Ok(SourceId(
+        query_one(client, SOURCE, &[&kind, &name]).await?.get(0),
+    ))
+}
+
+/// Rows not yet projected whose bytes hold this text: a bounded look, so that an answer to "where is my order" is quick.
+const PENDING: &str = "
+    select i.position from inbox i
+    where i.position > (select position from checkpoint where projection = 'live')
+      and i.position <= (select position from checkpoint where projection = 'live') + 20000
+      and position(convert_to($1, 'UTF8') in i.payload) > 0
+    order by i.position limit 1";
+
+pub async fn pending(client: &Client, order_uid: &str) -> Result<Option<Position>, Error> {
+    let found = query_opt(client, PENDING, &[&order_uid]).await?;
+    Ok(found.map(|row| Position(row.get(0))))
+}
+
+/// What became of a row: by the derived tables' primary keys. A row that is projected and in none of them is an order.
+const FATE: &str = "
+    select case
+        when c.position is not null then c.fate
+        when l.id is not null then 'dead_letter'
+        when d.position is not null then 'duplicate'
+        when i.position > (select position from checkpoint where projection = 'live') then 'pending'
+        else 'order' end
+    from inbox i
+    left join decisions c on c.position = i.position
+    left join dead_letters l on l.id = i.position
+    left join duplicates d on d.position = i.position
+    where i.position = $1";
+
+pub async fn fate(client: &Client, position: Position) -> Result<Option<String>, Error> {
+    let found = query_opt(client, FATE, &[&position.0]).await?;
+    Ok(found.map(|row| row.get(0)))
+}

@@ -1,0 +1,67 @@
+use bytes::Bytes;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+
+use super::append::Appended;
+use super::decision::Decision;
+use crate::stan;
+
+/// A place in the log. Dense, from 1, in commit order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub i64);
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A row of `source`; small and dense, so that it can index `inbox_head.highest`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub i32);
+
+/// What is to be appended, and who waits for it.
+pub struct Incoming {
+    pub source: SourceId,
+    pub sequence: i64,
+    pub broker_time_ns: i64,
+    pub received_at: Timestamp,
+    pub key: Option<String>,
+    pub payload: Option<Bytes>,
+    /// The decision's JSON.
+    pub decision: Option<String>,
+    pub hash: i64,
+    pub reply: Reply,
+}
+
+/// How the one who brought it learns that it is durable.
+pub enum Reply {
+    Broker(stan::Receipt),
+    Answer(oneshot::Sender<Appended>),
+}
+
+/// An inbox row as the projector reads it.
+#[derive(Debug)]
+pub struct Row {
+    pub position: Position,
+    pub source: SourceId,
+    pub sequence: i64,
+    pub broker_time_ns: i64,
+    pub received_at: Timestamp,
+    pub payload: Option<Bytes>,
+    pub decision: Option<Decision>,
+}
+
+/// The first 8 bytes of SHA-256 over payload and decision.
+pub fn content_hash(payload: Option<&[u8]>, decision: Option<&str>) -> i64 {
+    let mut hasher = Sha256::new();
+    hasher.update(payload.unwrap_or_default());
+    if let Some(decision) = decision {
+        hasher.update(decision.as_bytes());
+    }
+    let digest = hasher.finalize();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    i64::from_be_bytes(first)
+}

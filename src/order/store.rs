@@ -1,0 +1,159 @@
+//! The `orders` and `duplicates` tables. The projector writes, the API reads.
+
+use bytes::Bytes;
+
+use crate::inbox::Position;
+use crate::postgres::{Client, CopyRows, Error, query, query_opt};
+
+/// An order that a batch brings.
+pub struct NewOrder {
+    pub order_uid: String,
+    /// The canonical JSON.
+    pub data: Bytes,
+    pub position: Position,
+    pub bytes_position: Position,
+}
+
+const COPY_ORDERS: &str =
+    "copy orders (position, bytes_position, order_uid, data) from stdin binary";
+
+pub async fn insert(client: &Client, orders: &[NewOrder]) -> Result<(), Error> {
+    let mut copy = CopyRows::new(4);
+    for order in orders {
+        copy.row();
+        copy.int8(order.position.0);
+        copy.int8(order.bytes_position.0);
+        copy.text(&order.order_uid);
+        copy.jsonb(&order.data);
+    }
+    copy.send(client, COPY_ORDERS).await?;
+    Ok(())
+}
+
+const COPY_DUPLICATES: &str = "copy duplicates (position, order_uid) from stdin binary";
+
+pub async fn insert_duplicates(
+    client: &Client,
+    duplicates: &[(Position, String)],
+) -> Result<(), Error> {
+    let mut copy = CopyRows::new(2);
+    for (position, order_uid) in duplicates {
+        copy.row();
+        copy.int8(position.0);
+        copy.text(order_uid);
+    }
+    copy.send(client, COPY_DUPLICATES).await?;
+    Ok(())
+}
+
+/// By orders_pkey.
+const FIND: &str = "
+    select o.order_uid, i.payload
+    from orders o join inbox i on i.position = o.bytes_position
+    where o.order_uid = any($1)";
+
+/// Which of these uids are taken, and by which bytes.
+pub async fn find(client: &Client, order_uids: &[&str]) -> Result<Vec<(String, Bytes)>, Error> {
+    if order_uids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = query(client, FIND, &[&order_uids]).await?;
+    Ok(found
+        .iter()
+        .map(|row| (row.get(0), Bytes::copy_from_slice(row.get(1))))
+        .collect())
+}
+
+/// What a reader gets: the inbox's bytes, and the projection's data for the day on which they cannot be read.
+pub struct Stored {
+    pub order_uid: String,
+    pub position: Position,
+    pub payload: Bytes,
+    pub data: String,
+}
+
+fn stored(row: &tokio_postgres::Row) -> Stored {
+    Stored {
+        order_uid: row.get(0),
+        position: Position(row.get(1)),
+        payload: Bytes::copy_from_slice(row.get(2)),
+        data: row.get(3),
+    }
+}
+
+/// By orders_pkey.
+const BY_UID: &str = "
+    select o.order_uid, o.position, i.payload, o.data::text
+    from orders o join inbox i on i.position = o.bytes_position
+    where o.order_uid = $1";
+
+pub async fn by_uid(client: &Client, order_uid: &str) -> Result<Option<Stored>, Error> {
+    Ok(query_opt(client, BY_UID, &[&order_uid])
+        .await?
+        .as_ref()
+        .map(stored))
+}
+
+/// By orders_customer, orders_track: newest first.
+const BY_CUSTOMER: &str = "
+    select o.order_uid, o.position, i.payload, o.data::text
+    from orders o join inbox i on i.position = o.bytes_position
+    where o.data ->> 'customer_id' = $1 and o.position < $2
+    order by o.position desc limit $3";
+const BY_TRACK: &str = "
+    select o.order_uid, o.position, i.payload, o.data::text
+    from orders o join inbox i on i.position = o.bytes_position
+    where o.data ->> 'track_number' = $1 and o.position < $2
+    order by o.position desc limit $3";
+const BY_BOTH: &str = "
+    select o.order_uid, o.position, i.payload, o.data::text
+    from orders o join inbox i on i.position = o.bytes_position
+    where o.data ->> 'track_number' = $1 and o.data ->> 'customer_id' = $4 and o.position < $2
+    order by o.position desc limit $3";
+
+pub async fn list(
+    client: &Client,
+    customer_id: Option<&str>,
+    track_number: Option<&str>,
+    before: Position,
+    limit: i64,
+) -> Result<Vec<Stored>, Error> {
+    let rows = match (customer_id, track_number) {
+        (Some(customer), None) => {
+            query(client, BY_CUSTOMER, &[&customer, &before.0, &limit]).await?
+        }
+        (None, Some(track)) => query(client, BY_TRACK, &[&track, &before.0, &limit]).await?,
+        (Some(customer), Some(track)) => {
+            query(client, BY_BOTH, &[&track, &before.0, &limit, &customer]).await?
+        }
+        (None, None) => newest(client, before, limit).await?,
+    };
+    Ok(rows.iter().map(stored).collect())
+}
+
+/// By orders_position (BRIN), in windows that double until the page is full: a plain descending sort would read the table.
+const NEWEST: &str = "
+    select o.order_uid, o.position, i.payload, o.data::text
+    from orders o join inbox i on i.position = o.bytes_position
+    where o.position < $1 and o.position >= $2
+    order by o.position desc limit $3";
+const NEWEST_POSITION: &str = "select least($1, next_position) from inbox_head";
+
+async fn newest(
+    client: &Client,
+    before: Position,
+    limit: i64,
+) -> Result<Vec<tokio_postgres::Row>, Error> {
+    let before: i64 = crate::postgres::query_one(client, NEWEST_POSITION, &[&before.0])
+        .await?
+        .get(0);
+    let mut width = limit.max(64) * 2;
+    loop {
+        let from = before.saturating_sub(width).max(0);
+        let rows = query(client, NEWEST, &[&before, &from, &limit]).await?;
+        if rows.len() as i64 >= limit || from == 0 {
+            return Ok(rows);
+        }
+        width = width.saturating_mul(8);
+    }
+}

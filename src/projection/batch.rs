@@ -1,0 +1,88 @@
+//! What a batch needs to know of the tables before it is folded: the orders that have its uids, the letters that its
+//! decisions speak of.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use bytes::Bytes;
+
+use super::reader::{Examined, ReadRow, examine};
+use crate::dead_letter::{self, Letter};
+use crate::inbox::{self, Action};
+use crate::order::store;
+use crate::postgres::{Client, Error};
+
+/// An order that is there already, in the tables or earlier in the batch.
+#[derive(Clone)]
+pub struct Known {
+    pub bytes: Bytes,
+    /// Rendered by the present model; rendered at need.
+    pub data: Option<Bytes>,
+}
+
+#[derive(Default)]
+pub struct Loaded {
+    pub orders: HashMap<String, Known>,
+    pub letters: BTreeMap<i64, Letter>,
+    /// The bytes of those letters, and what they say.
+    pub letter_bytes: HashMap<i64, (Bytes, Examined)>,
+    /// The bytes that replaced a letter, where a resubmission asks.
+    pub replacing: HashMap<i64, Bytes>,
+}
+
+pub async fn load(client: &Client, rows: &[ReadRow]) -> Result<Loaded, Error> {
+    let mut loaded = Loaded::default();
+    load_letters(client, rows, &mut loaded).await?;
+    load_orders(client, rows, &mut loaded).await?;
+    Ok(loaded)
+}
+
+async fn load_letters(client: &Client, rows: &[ReadRow], loaded: &mut Loaded) -> Result<(), Error> {
+    let mut ids = HashSet::new();
+    let mut judged = HashSet::new();
+    let mut resubmitted = HashSet::new();
+    for decision in rows.iter().filter_map(|read| read.row.decision.as_ref()) {
+        if let Some(letter) = decision.letter {
+            ids.insert(letter);
+            match decision.action {
+                Action::Retry | Action::Reopen => {
+                    judged.insert(letter);
+                }
+                Action::Resubmit => {
+                    resubmitted.insert(letter);
+                }
+                Action::Discard | Action::Note | Action::Rules => {}
+            }
+        }
+    }
+    let ids: Vec<i64> = ids.into_iter().collect();
+    for letter in dead_letter::load(client, &ids).await? {
+        loaded.letters.insert(letter.id.0, letter);
+    }
+    let judged: Vec<i64> = judged.into_iter().collect();
+    for (position, bytes) in inbox::payloads(client, &judged).await? {
+        let examined = examine(&bytes);
+        loaded.letter_bytes.insert(position.0, (bytes, examined));
+    }
+    let replacing: Vec<i64> = resubmitted
+        .iter()
+        .filter_map(|id| loaded.letters.get(id)?.decided_by)
+        .map(|position| position.0)
+        .collect();
+    for (position, bytes) in inbox::payloads(client, &replacing).await? {
+        loaded.replacing.insert(position.0, bytes);
+    }
+    Ok(())
+}
+
+async fn load_orders(client: &Client, rows: &[ReadRow], loaded: &mut Loaded) -> Result<(), Error> {
+    let of_rows = rows.iter().filter_map(|read| read.examined.as_ref());
+    let of_letters = loaded.letter_bytes.values().map(|(_, examined)| examined);
+    let order_uids: Vec<&str> = of_rows
+        .chain(of_letters)
+        .filter_map(Examined::order_uid)
+        .collect();
+    for (order_uid, bytes) in store::find(client, &order_uids).await? {
+        loaded.orders.insert(order_uid, Known { bytes, data: None });
+    }
+    Ok(())
+}

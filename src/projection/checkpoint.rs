@@ -1,0 +1,78 @@
+//! The checkpoint and the lease on it. No wall clock is asked: a lease has run out when (leader, term, renewals) stood still
+//! for five seconds of the watcher's own clock.
+
+use crate::inbox::Position;
+use crate::postgres::{Client, Error, execute, query_one};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    pub position: Position,
+    pub leader: String,
+    pub term: i64,
+    pub renewals: i64,
+}
+
+impl Checkpoint {
+    /// What must move while somebody works.
+    pub fn sign_of_life(&self) -> (&str, i64, i64) {
+        (&self.leader, self.term, self.renewals)
+    }
+}
+
+const READ: &str =
+    "select position, leader, term, renewals from checkpoint where projection = 'live'";
+
+pub async fn read(client: &Client) -> Result<Checkpoint, Error> {
+    let row = query_one(client, READ, &[]).await?;
+    Ok(Checkpoint {
+        position: Position(row.get(0)),
+        leader: row.get(1),
+        term: row.get(2),
+        renewals: row.get(3),
+    })
+}
+
+const TAKE: &str = "
+    update checkpoint set leader = $1, term = term + 1, renewals = renewals + 1
+    where projection = 'live' and leader = $2 and term = $3 and renewals = $4";
+
+/// True where we lead now.
+pub async fn take(client: &Client, seen: &Checkpoint, leader: &str) -> Result<bool, Error> {
+    let taken = execute(
+        client,
+        TAKE,
+        &[&leader, &seen.leader, &seen.term, &seen.renewals],
+    )
+    .await?;
+    Ok(taken == 1)
+}
+
+const RENEW: &str = "
+    update checkpoint set renewals = renewals + 1
+    where projection = 'live' and leader = $1 and position = $2";
+
+pub async fn renew(client: &Client, leader: &str, position: Position) -> Result<bool, Error> {
+    Ok(execute(client, RENEW, &[&leader, &position.0]).await? == 1)
+}
+
+const ADVANCE: &str = "
+    update checkpoint set position = $3, renewals = renewals + 1
+    where projection = 'live' and leader = $1 and position = $2";
+
+/// Last in the transaction. False: another has gone on, roll back.
+pub async fn advance(
+    client: &Client,
+    leader: &str,
+    from: Position,
+    to: Position,
+) -> Result<bool, Error> {
+    Ok(execute(client, ADVANCE, &[&leader, &from.0, &to.0]).await? == 1)
+}
+
+const RELEASE: &str = "update checkpoint set leader = '', renewals = renewals + 1 where projection = 'live' and leader = $1";
+
+/// So that the next need not wait for the lease to run out.
+pub async fn release(client: &Client, leader: &str) -> Result<(), Error> {
+    execute(client, RELEASE, &[&leader]).await?;
+    Ok(())
+}

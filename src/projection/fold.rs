@@ -1,0 +1,371 @@
+//! The fold itself: no IO. Rows in order, what is known, and a judge; out come the writes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bytes::Bytes;
+
+use super::Error;
+use super::batch::{Known, Loaded};
+use super::reader::{Examined, ReadRow, examine};
+use crate::account::{EpochChanges, Epochs, Fate};
+use crate::dead_letter::{GroupChanges, Letter, State, Verdict};
+use crate::inbox::{Action, Decision, Position, SourceId};
+use crate::order::store::NewOrder;
+use crate::order::{self, Rejection};
+
+/// Who says whether a row was rejected.
+pub enum Judge<'a> {
+    /// The live projector: by the checks of this code.
+    Live {
+        rules_position: i64,
+        /// Rows that Postgres refused alone, with the SQLSTATE.
+        refused: &'a HashMap<i64, String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    StillFailing,
+    AlreadySo,
+    TooLate,
+    NoSuchLetter,
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Done => "done",
+            Outcome::StillFailing => "still_failing",
+            Outcome::AlreadySo => "already_so",
+            Outcome::TooLate => "too_late",
+            Outcome::NoSuchLetter => "no_such_letter",
+        }
+    }
+}
+
+pub struct Decided {
+    pub position: Position,
+    pub letter: Option<i64>,
+    pub action: Action,
+    pub outcome: Outcome,
+    pub fate: Fate,
+    pub refers_to: Option<Position>,
+}
+
+/// All that a batch writes.
+#[derive(Default)]
+pub struct Writes {
+    pub orders: Vec<NewOrder>,
+    pub duplicates: Vec<(Position, String)>,
+    pub verdicts: Vec<Verdict>,
+    pub letters: BTreeMap<i64, Letter>,
+    pub new_letters: BTreeSet<i64>,
+    pub changed_letters: BTreeSet<i64>,
+    pub decisions: Vec<Decided>,
+    pub groups: GroupChanges,
+    pub fates: [i64; 4],
+    pub epochs: EpochChanges,
+}
+
+/// What judging bytes at a position comes to.
+enum Judged {
+    Order { order_uid: String, data: Bytes },
+    Duplicate { order_uid: String },
+    Rejected(Verdict),
+}
+
+pub struct Fold<'a> {
+    judge: Judge<'a>,
+    broker_sources: &'a [SourceId],
+    epochs: &'a mut Epochs,
+    loaded: Loaded,
+    writes: Writes,
+}
+
+impl<'a> Fold<'a> {
+    pub fn new(
+        judge: Judge<'a>,
+        broker_sources: &'a [SourceId],
+        epochs: &'a mut Epochs,
+        mut loaded: Loaded,
+    ) -> Self {
+        let letters = std::mem::take(&mut loaded.letters);
+        Self {
+            judge,
+            broker_sources,
+            epochs,
+            loaded,
+            writes: Writes {
+                letters,
+                ..Writes::default()
+            },
+        }
+    }
+
+    pub fn run(mut self, rows: &[ReadRow]) -> Result<Writes, Error> {
+        for read in rows {
+            let fate = match &read.row.decision {
+                None => self.message(read),
+                Some(decision) => self.decision(read, decision),
+            };
+            self.writes.fates[fate as usize] += 1;
+        }
+        Ok(self.writes)
+    }
+
+    fn message(&mut self, read: &ReadRow) -> Fate {
+        let row = &read.row;
+        if self.broker_sources.contains(&row.source) {
+            self.epochs.receive(
+                &mut self.writes.epochs,
+                row.source,
+                row.sequence,
+                row.broker_time_ns,
+                row.received_at,
+            );
+        }
+        let bytes = row.payload.clone().unwrap_or_default();
+        let examined = read.examined.clone().unwrap_or_else(|| examine(&bytes));
+        match self.judge(row.position, &bytes, examined) {
+            Judged::Rejected(verdict) => {
+                self.new_letter(verdict, read, None);
+                Fate::DeadLetter
+            }
+            accepted => self.accept(row.position, row.position, bytes, accepted),
+        }
+    }
+
+    /// First the bytes against the order that has this uid, then the parse, then the uid.
+    fn judge(&mut self, position: Position, bytes: &Bytes, examined: Examined) -> Judged {
+        let Judge::Live {
+            rules_position,
+            refused,
+        } = &self.judge;
+        let rules_position = *rules_position;
+        let known = examined
+            .order_uid()
+            .and_then(|order_uid| self.loaded.orders.get_mut(order_uid));
+        if let (Some(known), Some(order_uid)) = (&known, examined.order_uid())
+            && known.bytes == bytes
+        {
+            return Judged::Duplicate {
+                order_uid: order_uid.to_owned(),
+            };
+        }
+        if let Some(sqlstate) = refused.get(&position.0) {
+            let rejection = Rejection::refused_by_postgres(sqlstate, examined.order_uid());
+            return rejected(position, &rejection, rules_position);
+        }
+        match examined {
+            Examined::Rejected(rejection) => rejected(position, &rejection, rules_position),
+            Examined::Order { order_uid, data } => match known.map(Known::render) {
+                None => Judged::Order { order_uid, data },
+                Some(taken) if taken.as_ref() == Some(&data) => Judged::Duplicate { order_uid },
+                Some(_) => rejected(position, &Rejection::conflict(&order_uid), rules_position),
+            },
+        }
+    }
+
+    /// An order or a duplicate at `position`, of the bytes that stand at `bytes_position`.
+    fn accept(
+        &mut self,
+        position: Position,
+        bytes_position: Position,
+        bytes: Bytes,
+        judged: Judged,
+    ) -> Fate {
+        match judged {
+            Judged::Order { order_uid, data } => {
+                self.loaded.orders.insert(
+                    order_uid.clone(),
+                    Known {
+                        bytes,
+                        data: Some(data.clone()),
+                    },
+                );
+                self.writes.orders.push(NewOrder {
+                    order_uid,
+                    data,
+                    position,
+                    bytes_position,
+                });
+                Fate::Order
+            }
+            Judged::Duplicate { order_uid } => {
+                self.writes.duplicates.push((position, order_uid));
+                Fate::Duplicate
+            }
+            Judged::Rejected(_) => unreachable!("the caller keeps what was rejected"),
+        }
+    }
+
+    fn new_letter(&mut self, verdict: Verdict, read: &ReadRow, origin: Option<Position>) {
+        self.writes.verdicts.push(verdict.clone());
+        let letter = Letter::new(verdict, read.row.source, read.row.received_at, origin);
+        self.writes.groups.add(&letter, 1);
+        self.writes.new_letters.insert(letter.id.0);
+        self.writes.letters.insert(letter.id.0, letter);
+    }
+
+    /// Changes a letter, and with it its group's counts.
+    fn change_letter(&mut self, id: i64, change: impl FnOnce(&mut Letter)) {
+        let Some(letter) = self.writes.letters.get_mut(&id) else {
+            return;
+        };
+        self.writes.groups.add(letter, -1);
+        change(letter);
+        self.writes.groups.add(letter, 1);
+        if !self.writes.new_letters.contains(&id) {
+            self.writes.changed_letters.insert(id);
+        }
+    }
+
+    fn decision(&mut self, read: &ReadRow, decision: &Decision) -> Fate {
+        let position = read.row.position;
+        let known = decision
+            .letter
+            .and_then(|id| self.writes.letters.get(&id))
+            .map(|letter| {
+                (
+                    letter.id.0,
+                    letter.state,
+                    letter.decided_by,
+                    letter.decided_action,
+                )
+            });
+        let (outcome, fate, refers_to) = match (decision.action, known) {
+            (Action::Rules, _) => (Outcome::TooLate, Fate::Decision, None),
+            (_, None) => (Outcome::NoSuchLetter, Fate::Decision, None),
+            (Action::Note, Some(_)) => (Outcome::Done, Fate::Decision, None),
+            (Action::Retry, Some((id, State::Open, ..)))
+            | (Action::Reopen, Some((id, State::Discarded, ..))) => {
+                let (outcome, fate) = self.judge_letter(read, id, decision.action);
+                (outcome, fate, None)
+            }
+            (Action::Resubmit, Some((id, State::Open, ..))) => {
+                (Outcome::Done, self.resubmit(read, id), None)
+            }
+            (Action::Discard, Some((id, State::Open, ..))) => {
+                self.change_letter(id, |letter| {
+                    letter.close(State::Discarded, position, Action::Discard)
+                });
+                (Outcome::Done, Fate::Decision, None)
+            }
+            (Action::Reopen, Some((_, State::Open, ..))) => {
+                (Outcome::AlreadySo, Fate::Decision, None)
+            }
+            (action, Some((_, state, by, how))) => {
+                let same = match action {
+                    Action::Retry => {
+                        state == State::Replaced
+                            && matches!(how, Some(Action::Retry | Action::Reopen))
+                    }
+                    Action::Discard => state == State::Discarded,
+                    Action::Resubmit => {
+                        state == State::Replaced
+                            && how == Some(Action::Resubmit)
+                            && self.same_bytes(read, by)
+                    }
+                    Action::Reopen | Action::Note | Action::Rules => false,
+                };
+                let outcome = if same {
+                    Outcome::AlreadySo
+                } else {
+                    Outcome::TooLate
+                };
+                (outcome, Fate::Decision, by)
+            }
+        };
+        self.writes.decisions.push(Decided {
+            position,
+            letter: decision.letter,
+            action: decision.action,
+            outcome,
+            fate,
+            refers_to,
+        });
+        fate
+    }
+
+    fn same_bytes(&self, read: &ReadRow, by: Option<Position>) -> bool {
+        by.and_then(|position| self.loaded.replacing.get(&position.0)) == read.row.payload.as_ref()
+    }
+
+    /// The letter's own bytes again. When they pass, the decision's row is the order, and the letter is replaced by it.
+    fn judge_letter(&mut self, read: &ReadRow, id: i64, action: Action) -> (Outcome, Fate) {
+        let position = read.row.position;
+        // A letter's bytes are an inbox row's, so they were loaded also where the letter is of this very batch.
+        let (bytes, examined) = self
+            .loaded
+            .letter_bytes
+            .get(&id)
+            .cloned()
+            .unwrap_or_else(|| {
+                let bytes = Bytes::new();
+                (bytes.clone(), examine(&bytes))
+            });
+        match self.judge(position, &bytes, examined) {
+            Judged::Rejected(verdict) => {
+                self.writes.verdicts.push(verdict.clone());
+                let at = read.row.received_at;
+                self.change_letter(id, |letter| {
+                    if action == Action::Reopen {
+                        letter.reopen();
+                    }
+                    letter.fail_again(verdict, at);
+                });
+                let outcome = match action {
+                    Action::Reopen => Outcome::Done,
+                    _ => Outcome::StillFailing,
+                };
+                (outcome, Fate::Decision)
+            }
+            accepted => {
+                let fate = self.accept(position, Position(id), bytes, accepted);
+                self.change_letter(id, |letter| letter.close(State::Replaced, position, action));
+                (Outcome::Done, fate)
+            }
+        }
+    }
+
+    /// Edited bytes: the row has a fate of its own, and the old letter is replaced either way.
+    fn resubmit(&mut self, read: &ReadRow, id: i64) -> Fate {
+        let position = read.row.position;
+        let bytes = read.row.payload.clone().unwrap_or_default();
+        let examined = read.examined.clone().unwrap_or_else(|| examine(&bytes));
+        self.loaded.replacing.insert(position.0, bytes.clone());
+        let fate = match self.judge(position, &bytes, examined) {
+            Judged::Rejected(verdict) => {
+                self.new_letter(verdict, read, Some(Position(id)));
+                Fate::DeadLetter
+            }
+            accepted => self.accept(position, position, bytes, accepted),
+        };
+        self.change_letter(id, |letter| {
+            letter.close(State::Replaced, position, Action::Resubmit)
+        });
+        fate
+    }
+}
+
+fn rejected(position: Position, rejection: &Rejection, rules_position: i64) -> Judged {
+    Judged::Rejected(Verdict::new(
+        position,
+        rejection,
+        order::CODE_VERSION,
+        rules_position,
+    ))
+}
+
+impl Known {
+    /// Equality of orders is equality under the present model.
+    fn render(&mut self) -> Option<Bytes> {
+        if self.data.is_none() {
+            self.data = order::parse(&self.bytes)
+                .ok()
+                .map(|order| Bytes::from(order.to_json()));
+        }
+        self.data.clone()
+    }
+}

@@ -1,0 +1,112 @@
+//! Reads the log ahead of the writer and examines each row's bytes, so that reading, parsing and writing overlap.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+
+use super::Error;
+use crate::inbox::{self, Action, Position, Row};
+use crate::order::{self, Rejection};
+use crate::postgres::Session;
+
+/// What the bytes alone say, before anyone asks whether the uid is free.
+#[derive(Clone, Debug)]
+pub enum Examined {
+    Order { order_uid: String, data: Bytes },
+    Rejected(Rejection),
+}
+
+pub fn examine(bytes: &[u8]) -> Examined {
+    match order::parse(bytes) {
+        Ok(order) => Examined::Order {
+            data: Bytes::from(order.to_json()),
+            order_uid: order.order_uid.into_owned(),
+        },
+        Err(rejection) => Examined::Rejected(rejection),
+    }
+}
+
+impl Examined {
+    pub fn order_uid(&self) -> Option<&str> {
+        match self {
+            Examined::Order { order_uid, .. } => Some(order_uid),
+            Examined::Rejected(rejection) => rejection.order_uid(),
+        }
+    }
+}
+
+/// A row of the log with what its own bytes say (a message's, or a resubmission's).
+pub struct ReadRow {
+    pub row: Row,
+    pub examined: Option<Examined>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    pub rows: i64,
+    pub bytes: i64,
+}
+
+/// Sends batches from `after` on, for ever; ends with an error, or when the writer is gone.
+pub async fn run(
+    session: Session,
+    bounds: Bounds,
+    mut after: Position,
+    mut appended: watch::Receiver<Position>,
+    batches: mpsc::Sender<Vec<ReadRow>>,
+) -> Result<(), Error> {
+    loop {
+        // Armed before the read: what is appended after it wakes us. Other replicas' rows are found by the poll.
+        appended.borrow_and_update();
+        let rows = Session::bounded(inbox::read_batch(
+            session.client(),
+            after,
+            bounds.rows,
+            bounds.bytes,
+        ))
+        .await?;
+        if rows.is_empty() {
+            tokio::select! {
+                () = batches.closed() => return Ok(()),
+                _ = tokio::time::timeout(Duration::from_millis(50), appended.changed()) => {}
+            }
+            continue;
+        }
+        for (expected, row) in (after.0 + 1..).zip(&rows) {
+            if row.position.0 != expected {
+                return Err(Error::Gap {
+                    expected,
+                    found: row.position.0,
+                });
+            }
+        }
+        let mut batch: Vec<ReadRow> = rows.into_iter().map(read_row).collect();
+        if let Some(last) = batch.last() {
+            after = last.row.position;
+        }
+        // Rules change what follows them: such a row ends its batch.
+        while let Some(index) = batch.iter().position(is_rules) {
+            let rest = batch.split_off(index + 1);
+            if batches.send(batch).await.is_err() {
+                return Ok(());
+            }
+            batch = rest;
+        }
+        if !batch.is_empty() && batches.send(batch).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn is_rules(read: &ReadRow) -> bool {
+    read.row
+        .decision
+        .as_ref()
+        .is_some_and(|decision| decision.action == Action::Rules)
+}
+
+fn read_row(row: Row) -> ReadRow {
+    let examined = row.payload.as_deref().map(examine);
+    ReadRow { row, examined }
+}

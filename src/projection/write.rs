@@ -1,0 +1,61 @@
+//! A batch's writes, in one transaction: tables first, the checkpoint last.
+
+use super::Error;
+use super::checkpoint;
+use super::fold::{Decided, Writes};
+use crate::account;
+use crate::dead_letter::{self, Letter};
+use crate::inbox::Position;
+use crate::order::store;
+use crate::postgres::{self, Client, CopyRows, Session};
+
+const COPY_DECISIONS: &str =
+    "copy decisions (position, letter, refers_to, action, result, fate) from stdin binary";
+
+async fn write_decisions(client: &Client, decisions: &[Decided]) -> Result<(), postgres::Error> {
+    let mut copy = CopyRows::new(6);
+    for decided in decisions {
+        copy.row();
+        copy.int8(decided.position.0);
+        copy.optional_int8(decided.letter);
+        copy.optional_int8(decided.refers_to.map(|position| position.0));
+        copy.text(decided.action.as_str());
+        copy.text(decided.outcome.as_str());
+        copy.text(decided.fate.as_str());
+    }
+    copy.send(client, COPY_DECISIONS).await?;
+    Ok(())
+}
+
+/// Inside the stage's transaction. Everything but the commit.
+pub async fn write(
+    session: &Session,
+    leader: &str,
+    from: Position,
+    to: Position,
+    writes: &Writes,
+) -> Result<(), Error> {
+    let client = session.client();
+    dead_letter::write_verdicts(client, &writes.verdicts).await?;
+    store::insert(client, &writes.orders).await?;
+    store::insert_duplicates(client, &writes.duplicates).await?;
+    let new = writes
+        .new_letters
+        .iter()
+        .filter_map(|id| writes.letters.get(id));
+    dead_letter::insert(client, new).await?;
+    let changed: Vec<&Letter> = writes
+        .changed_letters
+        .iter()
+        .filter_map(|id| writes.letters.get(id))
+        .collect();
+    dead_letter::change(client, &changed).await?;
+    write_decisions(client, &writes.decisions).await?;
+    dead_letter::write_groups(client, &writes.groups).await?;
+    account::add_fates(client, writes.fates).await?;
+    account::write_epochs(client, &writes.epochs).await?;
+    if !checkpoint::advance(client, leader, from, to).await? {
+        return Err(Error::CheckpointMoved);
+    }
+    Ok(())
+}
