@@ -7,13 +7,17 @@
 //! ```
 
 pub mod account;
+pub mod api;
 pub mod cache;
+pub mod cli;
+pub mod config;
 pub mod dead_letter;
 pub mod inbox;
 pub mod order;
 pub mod postgres;
 pub mod projection;
 pub mod sandbox;
+pub mod serve;
 pub mod source;
 pub mod stan;
 pub mod telemetry;

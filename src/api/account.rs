@@ -1,0 +1,343 @@
+//! Reconciliation and the numbers of one screen.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use poem_openapi::param::Query;
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi};
+
+use super::problem::Problem;
+use super::{Broker, Dependencies};
+use crate::account::{self, SourceLife};
+use crate::postgres::Database;
+use crate::stan::{self, ChannelStatus};
+use crate::{dead_letter, inbox, projection};
+
+pub struct Account {
+    deps: Option<Dependencies>,
+    http: reqwest::Client,
+}
+
+/// Sequences that did not arrive.
+#[derive(Object)]
+pub struct Hole {
+    first: i64,
+    last: i64,
+    /// awaited: the broker may still send them; lost: it no longer has them, or should long have.
+    state: String,
+}
+
+/// One life of one broker's store.
+#[derive(Object)]
+pub struct SourceAccount {
+    source: String,
+    epoch: i32,
+    rows: i64,
+    first_sequence: i64,
+    last_sequence: i64,
+    /// The broker's own last sequence, where its monitoring is known.
+    broker_last_sequence: Option<i64>,
+    holes: Vec<Hole>,
+    /// How many holes there are; `holes` lists the first 200.
+    hole_count: i64,
+    /// Messages in all holes.
+    missing: i64,
+    /// Messages in the listed holes that are lost.
+    lost: i64,
+}
+
+/// Every row recounted.
+#[derive(Object)]
+pub struct Verification {
+    rows: i64,
+    orders: i64,
+    duplicates: i64,
+    dead_letters: i64,
+    decisions: i64,
+    /// What does not fit; empty where all does.
+    findings: Vec<String>,
+}
+
+/// received = orders + duplicates + dead_letters + decisions + pending, each counted on its own.
+#[derive(Object)]
+pub struct Reconciliation {
+    received: i64,
+    orders: i64,
+    duplicates: i64,
+    dead_letters: i64,
+    decisions: i64,
+    pending: i64,
+    balanced: bool,
+    /// True where it balances, nothing is lost, and a verification found nothing.
+    well: bool,
+    sources: Vec<SourceAccount>,
+    /// Only where asked for by verify=true.
+    verified: Option<Verification>,
+}
+
+#[derive(Object)]
+pub struct Stats {
+    version: String,
+    received: i64,
+    /// Rows projected.
+    projected: i64,
+    pending: i64,
+    orders: i64,
+    duplicates: i64,
+    dead_letters_open: i64,
+    dead_letters_replaced: i64,
+    dead_letters_discarded: i64,
+    oldest_open_dead_letter: Option<String>,
+    cache_orders: i64,
+    cache_bytes: i64,
+    cache_warm: bool,
+    cache_hits: i64,
+    cache_misses: i64,
+    last_message_at: Option<String>,
+    projector: String,
+    broker: Option<BrokerStats>,
+}
+
+#[derive(Object)]
+pub struct BrokerStats {
+    connected: bool,
+    problem: Option<String>,
+    channel: String,
+    /// Messages in the channel not yet acknowledged, where the broker's monitoring is known.
+    lag: Option<i64>,
+    last_sequence: Option<i64>,
+}
+
+impl Account {
+    pub fn new(deps: &Dependencies) -> Self {
+        Self {
+            deps: Some(deps.clone()),
+            http: reqwest::Client::new(),
+        }
+    }
+
+    pub fn documented() -> Self {
+        Self {
+            deps: None,
+            http: reqwest::Client::new(),
+        }
+    }
+
+    fn deps(&self) -> Result<&Dependencies, Problem> {
+        self.deps
+            .as_ref()
+            .ok_or_else(|| Problem::unavailable("This is the specification alone."))
+    }
+}
+
+/// What the broker itself says of the channel; none where its monitoring is not known or does not answer.
+pub async fn channel(http: &reqwest::Client, broker: Option<&Broker>) -> Option<ChannelStatus> {
+    let config = &broker?.config;
+    let url = config.monitoring_url.as_deref()?;
+    let asked = stan::channel_status(http, url, &config.subscription);
+    tokio::time::timeout(Duration::from_secs(2), asked)
+        .await
+        .ok()?
+        .ok()?
+}
+
+#[OpenApi]
+impl Account {
+    /// The account
+    ///
+    /// Every received row has exactly one fate. Holes are exact ranges of a broker's sequences that did not arrive. With
+    /// verify=true all rows are counted again, which takes seconds for millions.
+    #[oai(
+        path = "/reconciliation",
+        method = "get",
+        operation_id = "getReconciliation"
+    )]
+    async fn reconciliation(
+        &self,
+        verify: Query<Option<bool>>,
+    ) -> Result<Json<Reconciliation>, Problem> {
+        let deps = self.deps()?;
+        let reader = deps.database.reader().await?;
+        let account = account::reconcile(&reader).await?;
+        let channel = channel(&self.http, deps.broker.as_ref()).await;
+        let verified = match verify.0 {
+            Some(true) => Some(account::verify(&reader, &account, |_| {}).await?),
+            _ => None,
+        };
+        let ours = deps.broker.as_ref().map(|broker| broker.source);
+        let sources: Vec<SourceAccount> = account
+            .sources
+            .iter()
+            .map(|life| {
+                let current = !life.over && ours == Some(life.source);
+                source_account(
+                    life,
+                    deps.broker.as_ref(),
+                    channel.as_ref().filter(|_| current),
+                )
+            })
+            .collect();
+        let clean = verified
+            .as_ref()
+            .is_none_or(|verified| verified.findings.is_empty());
+        Ok(Json(Reconciliation {
+            received: account.received,
+            orders: account.orders,
+            duplicates: account.duplicates,
+            dead_letters: account.dead_letters,
+            decisions: account.decisions,
+            pending: account.pending,
+            balanced: account.balanced(),
+            well: account.balanced() && clean && sources.iter().all(|source| source.lost == 0),
+            sources,
+            verified: verified.map(|verified| Verification {
+                rows: verified.rows,
+                orders: verified.orders,
+                duplicates: verified.duplicates,
+                dead_letters: verified.dead_letters,
+                decisions: verified.decisions,
+                findings: verified.findings,
+            }),
+        }))
+    }
+
+    /// The numbers of one screen
+    #[oai(path = "/stats", method = "get", operation_id = "getStats")]
+    async fn stats(&self) -> Result<Json<Stats>, Problem> {
+        let deps = self.deps()?;
+        let reader = deps.database.reader().await?;
+        let account = account::reconcile_fates(&reader).await?;
+        let letters = dead_letter::summary(&reader).await?;
+        let checkpoint = projection::read_checkpoint(&reader).await?;
+        drop(reader);
+        let channel = channel(&self.http, deps.broker.as_ref()).await;
+        let broker = deps.broker.as_ref().map(|broker| {
+            let status = broker.status.borrow().clone();
+            BrokerStats {
+                connected: status.connected,
+                problem: status.problem,
+                channel: broker.config.subscription.channel.clone(),
+                lag: channel
+                    .as_ref()
+                    .and_then(|channel| channel.lag)
+                    .and_then(|lag| i64::try_from(lag).ok()),
+                last_sequence: channel
+                    .as_ref()
+                    .and_then(|channel| i64::try_from(channel.last).ok()),
+            }
+        });
+        Ok(Json(Stats {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            received: account.received,
+            projected: account.checkpoint,
+            pending: account.pending,
+            orders: account.orders,
+            duplicates: account.duplicates,
+            dead_letters_open: letters.open,
+            dead_letters_replaced: letters.replaced,
+            dead_letters_discarded: letters.discarded,
+            oldest_open_dead_letter: letters.oldest_open.map(|at| at.to_string()),
+            cache_orders: deps.cache.entries() as i64,
+            cache_bytes: i64::try_from(deps.cache.weight()).unwrap_or(i64::MAX),
+            cache_warm: deps.cache.is_warm(),
+            cache_hits: i64::try_from(deps.metrics.cache_hits.get()).unwrap_or(i64::MAX),
+            cache_misses: i64::try_from(deps.metrics.cache_misses.get()).unwrap_or(i64::MAX),
+            last_message_at: deps.inbox.last_message().map(|at| at.to_string()),
+            projector: checkpoint.leader,
+            broker,
+        }))
+    }
+}
+
+/// A hole is awaited until the broker's first sequence is past it, or it is older than ten times the wait for an ack.
+fn source_account(
+    life: &SourceLife,
+    broker: Option<&Broker>,
+    channel: Option<&ChannelStatus>,
+) -> SourceAccount {
+    let ack_wait = broker.map_or(Duration::from_secs(30), |broker| {
+        broker.config.subscription.ack_wait
+    });
+    let patience =
+        jiff::SignedDuration::try_from(ack_wait * 10).unwrap_or(jiff::SignedDuration::MAX);
+    let now = Timestamp::now();
+    let first_at_broker = channel
+        .and_then(|channel| i64::try_from(channel.first).ok())
+        .unwrap_or(0);
+    let mut lost = 0;
+    let holes = life
+        .holes
+        .iter()
+        .map(|hole| {
+            let old = hole
+                .seen_at
+                .is_none_or(|seen| now.duration_since(seen) > patience);
+            let gone = life.over || old || hole.last < first_at_broker;
+            if gone {
+                lost += hole.last - hole.first + 1;
+            }
+            Hole {
+                first: hole.first,
+                last: hole.last,
+                state: if gone { "lost" } else { "awaited" }.to_owned(),
+            }
+        })
+        .collect();
+    SourceAccount {
+        source: format!("{}:{}", life.kind, life.name),
+        epoch: life.epoch.number,
+        rows: life.epoch.rows,
+        first_sequence: life.epoch.first,
+        last_sequence: life.epoch.last,
+        broker_last_sequence: channel.and_then(|channel| i64::try_from(channel.last).ok()),
+        holes,
+        hole_count: life.hole_count,
+        missing: life.missing,
+        lost,
+    }
+}
+
+/// Refreshes what only a look at the database can tell, for /metrics.
+pub async fn observe(
+    database: &Database,
+    deps: &Dependencies,
+    http: &reqwest::Client,
+) -> Result<(), crate::postgres::Error> {
+    let metrics = &deps.metrics;
+    let reader = database.reader().await?;
+    let letters = dead_letter::summary(&reader).await?;
+    for (state, count) in [
+        ("open", letters.open),
+        ("replaced", letters.replaced),
+        ("discarded", letters.discarded),
+    ] {
+        metrics
+            .letters
+            .with_label_values(&[state])
+            .set(count as f64);
+    }
+    let now = Timestamp::now();
+    let age =
+        |at: Option<Timestamp>| at.map_or(0.0, |at| now.duration_since(at).as_secs_f64().max(0.0));
+    metrics.oldest_open_letter_age.set(age(letters.oldest_open));
+    metrics.last_message_age.set(age(deps.inbox.last_message()));
+    let head = inbox::head(&reader).await?;
+    let checkpoint = projection::read_checkpoint(&reader).await?;
+    metrics.inbox_lag.set(head.0 - checkpoint.position.0);
+    metrics
+        .oldest_snapshot_age
+        .set(crate::postgres::oldest_snapshot_seconds(&reader).await?);
+    drop(reader);
+    metrics.cache_entries.set(deps.cache.entries() as i64);
+    metrics
+        .cache_bytes
+        .set(i64::try_from(deps.cache.weight()).unwrap_or(i64::MAX));
+    let lag = channel(http, deps.broker.as_ref())
+        .await
+        .and_then(|channel| channel.lag);
+    metrics
+        .broker_lag
+        .set(lag.and_then(|lag| i64::try_from(lag).ok()).unwrap_or(-1));
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! A decision is appended without looking at the letter; the fold decides, in order, and here we wait for what it said.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use poem::http::StatusCode;
+use poem::http::header::{CONTENT_TYPE, LOCATION};
+use poem::{IntoResponse, Response};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiResponse, Object};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::Dependencies;
+use super::problem::Problem;
+use crate::dead_letter;
+use crate::inbox::{Appended, Decision, Inbox, Position, SourceId};
+use crate::postgres::Database;
+
+/// After this long without the fold's answer, 202 and the position.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a decision came to.
+#[derive(Serialize, Object)]
+pub struct Outcome {
+    /// The decision's own place in the log.
+    pub position: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub letter: Option<i64>,
+    pub action: String,
+    /// done, still_failing, already_so; pending where the projector has not come to it yet.
+    pub result: String,
+    /// What the decision's row counts as: order, duplicate, dead_letter, decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fate: Option<String>,
+}
+
+pub struct Decided {
+    status: StatusCode,
+    outcome: Outcome,
+}
+
+impl IntoResponse for Decided {
+    fn into_response(self) -> Response {
+        Response::builder()
+            .status(self.status)
+            .header(CONTENT_TYPE, "application/json")
+            .header(LOCATION, format!("/api/v1/inbox/{}", self.outcome.position))
+            .body(serde_json::to_vec(&self.outcome).unwrap_or_default())
+    }
+}
+
+impl ApiResponse for Decided {
+    fn meta() -> MetaResponses {
+        let answer = |status, description| MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: Outcome::schema_ref(),
+            }],
+            headers: vec![],
+        };
+        MetaResponses {
+            responses: vec![
+                answer(200, "Decided"),
+                answer(
+                    202,
+                    "In the log, and not yet projected; ask for the inbox row later",
+                ),
+            ],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        Outcome::register(registry);
+    }
+}
+
+#[derive(Clone)]
+pub struct Desk {
+    database: Database,
+    inbox: Inbox,
+    operator: SourceId,
+    projected: watch::Receiver<Position>,
+}
+
+impl Desk {
+    pub fn new(deps: &Dependencies) -> Self {
+        Self {
+            database: deps.database.clone(),
+            inbox: deps.inbox.clone(),
+            operator: deps.operator,
+            projected: deps.projected.clone(),
+        }
+    }
+
+    /// The same key again answers as it did the first time; with other content it is refused.
+    pub async fn decide(
+        &self,
+        decision: Decision,
+        key: Option<String>,
+        payload: Option<Bytes>,
+    ) -> Result<Decided, Problem> {
+        let key = match key {
+            Some(key) => format!("client:{}", checked_key(key)?),
+            None => format!("made:{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
+        };
+        for (name, text) in [("as", &decision.who), ("reason", &decision.why)] {
+            if text.contains('\0') || text.len() > 4_000 {
+                return Err(Problem::bad_request(format!(
+                    "{name} holds a NUL, or more than 4,000 bytes."
+                )));
+            }
+        }
+        let appended = self
+            .inbox
+            .submit(self.operator, Some(key), payload, Some(&decision))
+            .await?;
+        let position = match appended {
+            Appended::Stored(position) | Appended::Known(position) => position,
+            Appended::KeyTaken(position) => return Err(key_taken(position)),
+            Appended::Refused(state) => {
+                return Err(Problem::bad_request(format!(
+                    "Postgres cannot hold this text (SQLSTATE {state})."
+                )));
+            }
+        };
+        self.wait(position, &decision).await
+    }
+
+    async fn wait(&self, position: Position, decision: &Decision) -> Result<Decided, Problem> {
+        let started = Instant::now();
+        let mut projected = self.projected.clone();
+        while *projected.borrow_and_update() < position {
+            let left = PATIENCE.saturating_sub(started.elapsed());
+            if tokio::time::timeout(left, projected.changed())
+                .await
+                .is_err()
+            {
+                return Ok(Decided {
+                    status: StatusCode::ACCEPTED,
+                    outcome: outcome(position, decision, "pending", None),
+                });
+            }
+        }
+        let reader = self.database.reader().await?;
+        let Some(answer) = dead_letter::answer(&reader, position).await? else {
+            return Ok(Decided {
+                status: StatusCode::ACCEPTED,
+                outcome: outcome(position, decision, "pending", None),
+            });
+        };
+        let letter = decision.letter.unwrap_or_default();
+        match answer.result.as_str() {
+            "no_such_letter" => Err(Problem::not_found(format!(
+                "There is no dead letter {letter}."
+            ))),
+            "too_late" => {
+                let mut problem = Problem::new(
+                    StatusCode::CONFLICT,
+                    "too-late",
+                    format!("Dead letter {letter} is no longer open: another decision came first. Nothing was changed."),
+                )
+                .link("dead_letter", format!("/api/v1/dead-letters/{letter}"));
+                if let Some(by) = answer.refers_to {
+                    problem = problem.link("decided_by", format!("/api/v1/inbox/{by}"));
+                }
+                Err(problem)
+            }
+            result => Ok(Decided {
+                status: StatusCode::OK,
+                outcome: outcome(position, decision, result, Some(answer.fate)),
+            }),
+        }
+    }
+}
+
+fn outcome(position: Position, decision: &Decision, result: &str, fate: Option<String>) -> Outcome {
+    Outcome {
+        position: position.0,
+        letter: decision.letter,
+        action: decision.action.as_str().to_owned(),
+        result: result.to_owned(),
+        fate,
+    }
+}
+
+/// An Idempotency-Key as a client may choose it.
+pub fn checked_key(key: String) -> Result<String, Problem> {
+    if key.is_empty() || key.len() > 200 || key.chars().any(char::is_control) {
+        return Err(Problem::bad_request(
+            "An Idempotency-Key has 1 to 200 characters, none of them a control character.",
+        ));
+    }
+    Ok(key)
+}
+
+pub fn key_taken(position: Position) -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "key-taken",
+        format!("This Idempotency-Key was used before, at position {position}, with other content. Nothing was stored: take a new key."),
+    )
+    .link("inbox", format!("/api/v1/inbox/{position}"))
+}

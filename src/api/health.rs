@@ -1,0 +1,108 @@
+//! Health and metrics, at the root. An outage of Postgres or broker shows as degraded, and takes no replica away from its
+//! readers: cached orders still answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem::http::StatusCode;
+use poem::http::header::CONTENT_TYPE;
+use poem::{Endpoint, Request, Response, handler};
+
+use super::{Dependencies, account};
+
+#[handler]
+pub fn live() -> Response {
+    json(StatusCode::OK, &serde_json::json!({"status": "live"}))
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Response {
+    Response::builder()
+        .status(status)
+        .header(CONTENT_TYPE, "application/json")
+        .body(body.to_string())
+}
+
+pub struct Ready(Dependencies);
+
+impl Ready {
+    pub fn new(deps: &Dependencies) -> Self {
+        Self(deps.clone())
+    }
+}
+
+impl Endpoint for Ready {
+    type Output = Response;
+
+    async fn call(&self, _: Request) -> poem::Result<Response> {
+        let deps = &self.0;
+        let stopping = *deps.stopping.borrow();
+        let warm = deps.cache.is_warm();
+        let database = deps.inbox.is_healthy();
+        let broker = deps
+            .broker
+            .as_ref()
+            .map(|broker| broker.status.borrow().clone());
+        let degraded = !database || broker.as_ref().is_some_and(|status| !status.connected);
+        let status = match (stopping, warm, degraded) {
+            (true, ..) => "stopping",
+            (_, false, _) => "warming",
+            (_, _, true) => "degraded",
+            _ => "ready",
+        };
+        let code = if warm && !stopping {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        let body = serde_json::json!({
+            "status": status,
+            "postgres": if database { "connected" } else { "away" },
+            "broker": match &broker {
+                None => "none",
+                Some(status) if status.connected => "connected",
+                Some(_) => "away",
+            },
+            "broker_problem": broker.and_then(|status| status.problem),
+            "cache": if warm { "warm" } else { "warming" },
+        });
+        Ok(json(code, &body))
+    }
+}
+
+pub struct MetricsPage {
+    deps: Dependencies,
+    http: reqwest::Client,
+    /// One look at the database at a time, however many scrape.
+    looking: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl MetricsPage {
+    pub fn new(deps: &Dependencies) -> Self {
+        Self {
+            deps: deps.clone(),
+            http: reqwest::Client::new(),
+            looking: Arc::default(),
+        }
+    }
+}
+
+impl Endpoint for MetricsPage {
+    type Output = Response;
+
+    async fn call(&self, _: Request) -> poem::Result<Response> {
+        let look = async {
+            let _one = self.looking.lock().await;
+            account::observe(&self.deps.database, &self.deps, &self.http).await
+        };
+        // In an outage the last known values are still worth having.
+        if !matches!(
+            tokio::time::timeout(Duration::from_secs(3), look).await,
+            Ok(Ok(()))
+        ) {
+            tracing::debug!("metrics from the database could not be refreshed");
+        }
+        Ok(Response::builder()
+            .header(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")
+            .body(self.deps.metrics.render()))
+    }
+}

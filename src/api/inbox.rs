@@ -1,0 +1,250 @@
+//! The log by position, one message in by HTTP, and the judge alone.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use poem::Body;
+use poem::http::StatusCode;
+use poem_openapi::param::{Header, Path};
+use poem_openapi::payload::{Attachment, AttachmentType, Binary, Json, Response as WithHeaders};
+use poem_openapi::types::Any;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+
+use super::Dependencies;
+use super::decide::{checked_key, key_taken};
+use super::problem::{Link, Problem};
+use crate::inbox::{self, Appended, Inbox, Position, SourceId};
+use crate::order;
+use crate::postgres::Database;
+
+pub struct InboxApi {
+    parts: Option<(Database, Inbox, SourceId)>,
+    max_body_bytes: usize,
+}
+
+/// A row of the log.
+#[derive(Object)]
+pub struct InboxRow {
+    position: i64,
+    /// stan, http, operator
+    source_kind: String,
+    source: String,
+    sequence: i64,
+    /// Nanoseconds since 1970, by the broker's clock.
+    broker_time_ns: i64,
+    received_at: String,
+    key: Option<String>,
+    /// The first 8 bytes of SHA-256 over payload and decision.
+    hash: String,
+    payload_bytes: Option<i64>,
+    /// What was decided; null for a message.
+    decision: Any<serde_json::Value>,
+    /// order, duplicate, dead_letter, decision; pending while not yet projected
+    fate: String,
+    links: Vec<Link>,
+}
+
+/// Where a message now stands.
+#[derive(Object)]
+pub struct Accepted {
+    position: i64,
+    /// True where the same Idempotency-Key had brought it before.
+    repeated: bool,
+}
+
+#[derive(ApiResponse)]
+pub enum AcceptedAnswer {
+    /// Durable: it is in the log, whatever happens next.
+    #[oai(status = 202)]
+    Accepted(Json<Accepted>),
+}
+
+/// What the checks say of a message.
+#[derive(Object)]
+pub struct Judgement {
+    valid: bool,
+    /// The order as it would be stored; null where it is none.
+    order: Any<serde_json::Value>,
+    /// Why not.
+    reason: Option<String>,
+    order_uid: Option<String>,
+    /// All that is wrong in the first layer that objects: code, message, pointer, line, column.
+    violations: Any<serde_json::Value>,
+}
+
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// A body, bounded in size and in time.
+pub async fn whole_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(BODY_TIME, body.into_bytes_limit(limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            format!("The body is larger than {limit} bytes; --max-body-bytes sets the limit."),
+        )),
+        Ok(Err(error)) => Err(Problem::bad_request(format!(
+            "The body could not be read: {error}."
+        ))),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "too-slow",
+            format!("The body did not arrive within {} s.", BODY_TIME.as_secs()),
+        )),
+    }
+}
+
+impl InboxApi {
+    pub fn new(deps: &Dependencies, max_body_bytes: usize) -> Self {
+        Self {
+            parts: Some((deps.database.clone(), deps.inbox.clone(), deps.http)),
+            max_body_bytes,
+        }
+    }
+
+    pub fn documented() -> Self {
+        Self {
+            parts: None,
+            max_body_bytes: 0,
+        }
+    }
+
+    fn parts(&self) -> Result<&(Database, Inbox, SourceId), Problem> {
+        self.parts
+            .as_ref()
+            .ok_or_else(|| Problem::unavailable("This is the specification alone."))
+    }
+}
+
+#[OpenApi]
+impl InboxApi {
+    /// Take one message
+    ///
+    /// The body is one raw message, exactly; nothing looks inside it before it is durable. With an Idempotency-Key, the same
+    /// request again answers with the first one's position, and other content under the same key is refused with 422.
+    #[oai(path = "/inbox", method = "post", operation_id = "postInbox")]
+    async fn post(
+        &self,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        body: Binary<Body>,
+    ) -> Result<WithHeaders<AcceptedAnswer>, Problem> {
+        let (_, inbox, http) = self.parts()?;
+        let payload = whole_body(body.0, self.max_body_bytes).await?;
+        let key = key.0.map(checked_key).transpose()?;
+        let (position, repeated) = match inbox.submit(*http, key, Some(payload), None).await? {
+            Appended::Stored(position) => (position, false),
+            Appended::Known(position) => (position, true),
+            Appended::KeyTaken(position) => return Err(key_taken(position)),
+            Appended::Refused(state) => {
+                return Err(Problem::bad_request(format!(
+                    "Postgres cannot hold this key (SQLSTATE {state})."
+                )));
+            }
+        };
+        let accepted = Accepted {
+            position: position.0,
+            repeated,
+        };
+        Ok(WithHeaders::new(AcceptedAnswer::Accepted(Json(accepted)))
+            .header("Location", format!("/api/v1/inbox/{position}")))
+    }
+
+    /// One row of the log, with its fate
+    #[oai(
+        path = "/inbox/:position",
+        method = "get",
+        operation_id = "getInboxRow"
+    )]
+    async fn one(&self, position: Path<i64>) -> Result<Json<InboxRow>, Problem> {
+        let position = Position(position.0);
+        let reader = self.parts()?.0.reader().await?;
+        let content = inbox::row_at(&reader, position).await?;
+        let content = content.ok_or_else(|| beyond(position))?;
+        let fate = inbox::fate(&reader, position).await?.unwrap_or_default();
+        let row = content.row;
+        let mut links = Vec::new();
+        let mut link = |rel: &str, href: String| {
+            links.push(Link {
+                rel: rel.to_owned(),
+                href,
+            });
+        };
+        if row.payload.is_some() {
+            link("payload", format!("/api/v1/inbox/{position}/payload"));
+        }
+        if fate == "dead_letter" {
+            link("dead_letter", format!("/api/v1/dead-letters/{position}"));
+        }
+        if let Some(letter) = row.decision.as_ref().and_then(|decision| decision.letter) {
+            link("letter", format!("/api/v1/dead-letters/{letter}"));
+        }
+        Ok(Json(InboxRow {
+            position: position.0,
+            source_kind: content.source_kind,
+            source: content.source_name,
+            sequence: row.sequence,
+            broker_time_ns: row.broker_time_ns,
+            received_at: row.received_at.to_string(),
+            key: content.key,
+            hash: format!("{:016x}", content.hash.cast_unsigned()),
+            payload_bytes: row.payload.as_ref().map(|payload| payload.len() as i64),
+            decision: Any(serde_json::to_value(&row.decision).unwrap_or_default()),
+            fate,
+            links,
+        }))
+    }
+
+    /// Its exact payload
+    #[oai(
+        path = "/inbox/:position/payload",
+        method = "get",
+        operation_id = "getInboxPayload"
+    )]
+    async fn payload(&self, position: Path<i64>) -> Result<Attachment<Vec<u8>>, Problem> {
+        let position = Position(position.0);
+        let reader = self.parts()?.0.reader().await?;
+        let payload = inbox::payload(&reader, position).await?;
+        let payload = payload.ok_or_else(|| beyond(position))?;
+        Ok(Attachment::new(payload.to_vec())
+            .attachment_type(AttachmentType::Attachment)
+            .filename(format!("inbox-{position}")))
+    }
+
+    /// Judge a message and store nothing
+    #[oai(path = "/validate", method = "post", operation_id = "validate")]
+    async fn validate(&self, body: Binary<Body>) -> Result<Json<Judgement>, Problem> {
+        let payload = whole_body(body.0, self.max_body_bytes.max(1 << 20)).await?;
+        Ok(Json(match order::parse(&payload) {
+            Ok(order) => Judgement {
+                valid: true,
+                order_uid: Some(order.order_uid.to_string()),
+                order: Any(serde_json::from_str(&order.to_json()).unwrap_or_default()),
+                reason: None,
+                violations: Any(serde_json::json!([])),
+            },
+            Err(rejection) => Judgement {
+                valid: false,
+                order_uid: rejection.order_uid().map(str::to_owned),
+                order: Any(serde_json::Value::Null),
+                reason: Some(rejection.reason().to_string()),
+                violations: Any(serde_json::to_value(rejection.violations()).unwrap_or_default()),
+            },
+        }))
+    }
+
+    /// The order's JSON Schema
+    #[oai(
+        path = "/schema/order.json",
+        method = "get",
+        operation_id = "getOrderSchema"
+    )]
+    async fn schema(&self) -> Json<Any<serde_json::Value>> {
+        Json(Any(order::schema::schema()))
+    }
+}
+
+fn beyond(position: Position) -> Problem {
+    Problem::not_found(format!(
+        "There is no payload at position {position} of the inbox: positions are dense, from 1 to the last one received."
+    ))
+}

@@ -1,0 +1,112 @@
+//! HTTP: everything under /api/v1, health, metrics, docs and pages at the root. One file for each noun. It reads cache,
+//! stores and inbox, and appends decisions to the log; it never writes a table of state. Every error is a problem+json.
+
+mod account;
+mod assets;
+mod dead_letters;
+mod decide;
+mod health;
+mod inbox;
+mod orders;
+mod problem;
+mod rendered;
+mod server;
+mod times;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use poem::endpoint::BoxEndpoint;
+use poem::{EndpointExt, Route, get};
+use poem_openapi::OpenApiService;
+use tokio::sync::watch;
+
+use crate::cache::Cache;
+use crate::inbox::{Inbox, Position, SourceId};
+use crate::postgres::Database;
+use crate::source;
+use crate::telemetry::Metrics;
+
+pub use server::{listen, serve};
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub max_body_bytes: usize,
+}
+
+/// What the rooms behind hand to the nouns; each takes what it needs.
+#[derive(Clone)]
+pub struct Dependencies {
+    pub database: Database,
+    pub inbox: Inbox,
+    pub cache: Arc<Cache>,
+    pub metrics: Arc<Metrics>,
+    pub http: SourceId,
+    pub operator: SourceId,
+    pub projected: watch::Receiver<Position>,
+    pub broker: Option<Broker>,
+    /// True from the moment a stop was asked for.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// What is known of the broker.
+#[derive(Clone)]
+pub struct Broker {
+    pub config: source::Config,
+    pub source: SourceId,
+    pub status: watch::Receiver<source::Status>,
+}
+
+type Nouns = (
+    orders::Orders,
+    dead_letters::DeadLetters,
+    inbox::InboxApi,
+    account::Account,
+);
+
+fn service(nouns: Nouns) -> OpenApiService<Nouns, ()> {
+    OpenApiService::new(nouns, "Waybill", env!("CARGO_PKG_VERSION"))
+        .description(
+            "An event-sourced order service. Every message is in the inbox before anything looks inside it; a bad one \
+             becomes a dead letter, and stays findable until somebody has brought it home. Every error is a \
+             problem+json (RFC 9457); lists are pages by key: pass `next` as `after`.",
+        )
+        .server("/api/v1")
+}
+
+/// The specification, as committed under openapi/.
+pub fn specification() -> String {
+    let mut text = service((
+        orders::Orders::documented(),
+        dead_letters::DeadLetters::documented(),
+        inbox::InboxApi::documented(),
+        account::Account::documented(),
+    ))
+    .spec();
+    text.push('\n');
+    text
+}
+
+/// The whole of HTTP as one endpoint.
+pub fn routes(config: &Config, deps: &Dependencies) -> BoxEndpoint<'static> {
+    let service = service((
+        orders::Orders::new(deps),
+        dead_letters::DeadLetters::new(deps, config.max_body_bytes),
+        inbox::InboxApi::new(deps, config.max_body_bytes),
+        account::Account::new(deps),
+    ));
+    let specification = service.spec();
+    Route::new()
+        .at("/", get(assets::index))
+        .at("/docs", get(assets::Docs::new(&service.swagger_ui_html())))
+        .at("/openapi.json", get(assets::Json::new(specification)))
+        .at("/healthz/live", get(health::live))
+        .at("/healthz/ready", get(health::Ready::new(deps)))
+        .at("/metrics", get(health::MetricsPage::new(deps)))
+        .at("/api/v1/orders/:order_uid", get(orders::HotRead::new(deps)))
+        .nest("/api/v1", service)
+        .catch_all_error(problem::answer)
+        .map_to_response()
+        .boxed()
+}

@@ -1,0 +1,283 @@
+//! `GET /orders`: by id from the cache, by customer or track number from Postgres, newest first.
+
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use poem::http::{HeaderMap, StatusCode};
+use poem::{Endpoint, Request, Response};
+use poem_openapi::param::{Path, Query};
+use poem_openapi::{Object, OpenApi};
+
+use super::problem::Problem;
+use super::rendered::Rendered;
+use super::{Dependencies, times};
+use crate::cache::{self, Cache};
+use crate::dead_letter;
+use crate::inbox::{self, Position};
+use crate::order::store;
+use crate::postgres::Database;
+use crate::telemetry::Metrics;
+
+pub struct Orders {
+    /// None where only the specification is wanted.
+    database: Option<Database>,
+}
+
+#[derive(Object)]
+#[oai(rename = "Delivery")]
+pub struct DeliverySchema {
+    name: String,
+    phone: String,
+    zip: String,
+    city: String,
+    address: String,
+    region: String,
+    email: String,
+}
+
+#[derive(Object)]
+#[oai(rename = "Payment")]
+pub struct PaymentSchema {
+    transaction: String,
+    request_id: String,
+    currency: String,
+    provider: String,
+    amount: i64,
+    payment_dt: i64,
+    bank: String,
+    delivery_cost: i64,
+    goods_total: i64,
+    custom_fee: i64,
+}
+
+#[derive(Object)]
+#[oai(rename = "Item")]
+pub struct ItemSchema {
+    chrt_id: i64,
+    track_number: String,
+    price: i64,
+    rid: String,
+    name: String,
+    sale: i64,
+    size: String,
+    total_price: i64,
+    nm_id: i64,
+    brand: String,
+    status: i64,
+}
+
+/// An order, as it is stored and served: canonical compact JSON, with "" or 0 for what the sender left out.
+/// GET /schema/order.json says what the service takes.
+#[derive(Object)]
+#[oai(rename = "Order")]
+pub struct OrderSchema {
+    order_uid: String,
+    track_number: String,
+    entry: String,
+    delivery: DeliverySchema,
+    payment: PaymentSchema,
+    items: Vec<ItemSchema>,
+    locale: String,
+    internal_signature: String,
+    customer_id: String,
+    delivery_service: String,
+    shardkey: String,
+    sm_id: i64,
+    date_created: String,
+    oof_shard: String,
+}
+
+#[derive(Object)]
+pub struct OrderPage {
+    items: Vec<OrderSchema>,
+    /// Pass it as `after` for the next page; null on the last.
+    next: Option<String>,
+}
+
+impl Orders {
+    pub fn new(deps: &Dependencies) -> Self {
+        Self {
+            database: Some(deps.database.clone()),
+        }
+    }
+
+    pub fn documented() -> Self {
+        Self { database: None }
+    }
+
+    fn database(&self) -> Result<&Database, Problem> {
+        self.database
+            .as_ref()
+            .ok_or_else(|| Problem::unavailable("This is the specification alone."))
+    }
+}
+
+#[OpenApi]
+impl Orders {
+    /// One order
+    ///
+    /// From the cache; in an outage of Postgres too. Carries an ETag: If-None-Match answers 304. A 404 says what is known:
+    /// nothing was received, it is still on its way, or it was rejected (with a link to its dead letter).
+    #[oai(path = "/orders/:order_uid", method = "get", operation_id = "getOrder")]
+    async fn one(&self, order_uid: Path<String>) -> Result<Rendered<OrderSchema>, Problem> {
+        // Served by `HotRead`, which is routed before: measured, the generated handler costs a third of the throughput.
+        let _ = order_uid;
+        Err(Problem::not_found("This path is served elsewhere."))
+    }
+
+    /// Orders, newest first
+    ///
+    /// Of a customer, or with a track number, or all of them.
+    #[oai(path = "/orders", method = "get", operation_id = "listOrders")]
+    async fn list(
+        &self,
+        customer_id: Query<Option<String>>,
+        track_number: Query<Option<String>>,
+        /// What `next` was on the page before.
+        after: Query<Option<String>>,
+        /// 1 to 500; 50 where not given.
+        limit: Query<Option<i64>>,
+    ) -> Result<Rendered<OrderPage>, Problem> {
+        let limit = times::limit(limit.0)?;
+        let before = Position(times::below(after.0)?);
+        for (name, text) in [
+            ("customer_id", &customer_id.0),
+            ("track_number", &track_number.0),
+        ] {
+            if text.as_ref().is_some_and(|text| text.contains('\0')) {
+                return Err(Problem::bad_request(format!(
+                    "{name} holds a NUL; no order has one."
+                )));
+            }
+        }
+        let reader = self.database()?.reader().await?;
+        let mut found = store::list(
+            &reader,
+            customer_id.0.as_deref(),
+            track_number.0.as_deref(),
+            before,
+            limit + 1,
+        )
+        .await?;
+        let more = found.len() as i64 > limit;
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let next = found.last().filter(|_| more).map(|last| last.position);
+        let mut body = Vec::with_capacity(found.len() * 1024 + 64);
+        body.extend_from_slice(b"{\"items\":[");
+        for (index, stored) in found.iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(&cache::render(stored));
+        }
+        body.extend_from_slice(b"],\"next\":");
+        match next {
+            Some(position) => body.extend_from_slice(format!("\"{position}\"").as_bytes()),
+            None => body.extend_from_slice(b"null"),
+        }
+        body.push(b'}');
+        Ok(Rendered::new(body))
+    }
+}
+
+/// `GET /orders/{order_uid}` without the generated handler's parsing.
+pub struct HotRead {
+    cache: Arc<Cache>,
+    database: Database,
+    metrics: Arc<Metrics>,
+}
+
+impl HotRead {
+    pub fn new(deps: &Dependencies) -> Self {
+        Self {
+            cache: deps.cache.clone(),
+            database: deps.database.clone(),
+            metrics: deps.metrics.clone(),
+        }
+    }
+
+    async fn miss(&self, order_uid: &str) -> Result<Bytes, Problem> {
+        if order_uid.len() > 1_000 || order_uid.contains('\0') {
+            return Err(Problem::not_found(
+                "There is no such order: an order_uid has at most 1,000 bytes, and no NUL.",
+            ));
+        }
+        self.metrics.cache_misses.inc();
+        match self.cache.load(&self.database, order_uid).await? {
+            Some(data) => Ok(data),
+            None => Err(self.explain(order_uid).await?),
+        }
+    }
+
+    /// Not found is a finding too: never received, on its way, or rejected.
+    async fn explain(&self, order_uid: &str) -> Result<Problem, Problem> {
+        let reader = self.database.reader().await?;
+        let letters = dead_letter::of_order(&reader, order_uid).await?;
+        if let Some((id, state, reason, message)) = letters.first() {
+            let mut problem = Problem::new(
+                StatusCode::NOT_FOUND,
+                "order-rejected",
+                format!(
+                    "There is no order {order_uid}: a message with this order_uid was received and rejected ({reason}): {message} Its dead letter is {state}: /api/v1/dead-letters/{id}"
+                ),
+            );
+            for (id, ..) in &letters {
+                problem = problem.link("dead_letter", format!("/api/v1/dead-letters/{id}"));
+            }
+            return Ok(problem);
+        }
+        if let Some(position) = inbox::pending(&reader, order_uid).await? {
+            return Ok(Problem::new(
+                StatusCode::NOT_FOUND,
+                "order-pending",
+                format!("The order {order_uid} is on its way: its message is in the inbox at position {position} and not yet projected."),
+            )
+            .link("inbox", format!("/api/v1/inbox/{position}")));
+        }
+        Ok(Problem::new(
+            StatusCode::NOT_FOUND,
+            "order-never-received",
+            format!("There is no order {order_uid}: no message with this order_uid was received."),
+        ))
+    }
+}
+
+impl Endpoint for HotRead {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let order_uid = request.raw_path_param("order_uid").unwrap_or_default();
+        let data = match self.cache.get(order_uid) {
+            Some(data) => {
+                self.metrics.cache_hits.inc();
+                data
+            }
+            None => self.miss(order_uid).await?,
+        };
+        Ok(answer(request.headers(), data))
+    }
+}
+
+fn answer(headers: &HeaderMap, data: Bytes) -> Response {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(&data);
+    let etag = format!("\"{:016x}\"", hasher.finish());
+    let known = headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|candidate| {
+            let candidate = candidate.trim();
+            candidate == "*" || candidate.trim_start_matches("W/") == etag
+        });
+    let response = Response::builder()
+        .header(ETAG, etag)
+        .header(CACHE_CONTROL, "no-cache");
+    if known {
+        return response.status(StatusCode::NOT_MODIFIED).finish();
+    }
+    response.header(CONTENT_TYPE, "application/json").body(data)
+}

@@ -1,0 +1,73 @@
+//! The command line: one file for each subcommand. `serve`, `dev` and `migrate` touch Postgres; all others are clients of a
+//! running service, by HTTP: one authority for who may do what.
+
+mod migrate;
+mod openapi;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// An event-sourced order service: no message is lost, no bad one is forgotten.
+#[derive(Parser)]
+#[command(name = "waybill", version, max_term_width = 110, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 well; 1 it failed, or not all of it worked; 2 a wrong argument or setting.
+
+A newcomer's first command is `waybill dev`: it brings its own Postgres and NATS Streaming.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service
+    Serve(Box<serve::Args>),
+    /// Bring the database to this version, and exit
+    Migrate(migrate::Args),
+    /// Print the OpenAPI specification
+    Openapi,
+}
+
+pub fn main() -> ExitCode {
+    // One provider for every TLS connection: Postgres, broker, HTTP client.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = Cli::parse();
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(run(cli.command));
+            // A blocking read of stdin must not hold up the exit.
+            runtime.shutdown_background();
+            outcome
+        });
+    match outcome {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+/// One sentence. Wrong settings end with 2, what failed in doing with 1.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("waybill: {error:#}");
+    let wrong_setting = error.downcast_ref::<crate::config::Wrong>().is_some()
+        || error.chain().any(|cause| {
+            cause
+                .downcast_ref::<crate::postgres::Error>()
+                .is_some_and(crate::postgres::Error::is_fatal_at_start)
+        });
+    ExitCode::from(if wrong_setting { 2 } else { 1 })
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(args) => serve::run(*args).await,
+        Command::Migrate(args) => migrate::run(args).await,
+        Command::Openapi => openapi::run(),
+    }
+}

@@ -1,0 +1,42 @@
+use std::process::ExitCode;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ServeArgs;
+use crate::{api, serve, telemetry};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    telemetry::init_logs(args.serve.log_format, "info");
+    let config = args.serve.config()?;
+    let listener = api::listen(config.api.listen).await?;
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone())?;
+    serve::run(config, listener, stop).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The first SIGTERM or Ctrl-C stops in order; a second one ends at once.
+pub fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        for asked in 0.. {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if asked > 0 {
+                std::process::exit(1);
+            }
+            stop.cancel();
+        }
+    });
+    Ok(())
+}
