@@ -12,6 +12,7 @@ mod layer;
 mod model;
 mod read;
 mod rejection;
+pub mod sample;
 mod scan;
 pub mod schema;
 mod sentence;
