@@ -21,6 +21,9 @@ create table operation (
     constraint operation_state check (state in ('pending', 'running', 'paused', 'done', 'failed', 'cancelled', 'stopped'))
 );
 create unique index operation_key on operation (key) where key is not null;
+-- One replay at a time.
+create unique index operation_one_replay on operation (kind)
+    where kind = 'replay' and state in ('pending', 'running', 'paused');
 create index operation_active on operation (id) where state in ('pending', 'running', 'paused');
 
 create table operation_item (

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod dead_letter;
 pub mod inbox;
+pub mod operation;
 pub mod order;
 pub mod postgres;
 pub mod projection;

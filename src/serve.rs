@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::inbox::{self, Inbox, Position};
 use crate::postgres::{self, Database};
 use crate::telemetry::Metrics;
-use crate::{api, projection, source};
+use crate::{api, operation, projection, source};
 
 /// Connections for readers: enough for the API on two cores, few enough for a small managed Postgres.
 const READERS: usize = 8;
@@ -71,6 +71,8 @@ pub async fn run(
     let (appended, _) = watch::channel(Position(0));
     let (projected, _) = watch::channel(Position(0));
     let (stopping, _) = watch::channel(false);
+    let (leadership, _) = watch::channel(None);
+    let give_way = Arc::new(projection::GiveWay::default());
     let (status, _) = watch::channel(source::Status::default());
 
     let reader = database.reader().await.context("Postgres")?;
@@ -111,8 +113,21 @@ pub async fn run(
             metrics: metrics.clone(),
             appended: appended.subscribe(),
             projected: projected.clone(),
+            leadership: leadership.clone(),
+            give_way: give_way.clone(),
         },
         stop_projector.clone(),
+    ));
+    let operating = tokio::spawn(operation::run(
+        operation::Dependencies {
+            database: database.clone(),
+            inbox: inbox.clone(),
+            operator,
+            projected: projected.subscribe(),
+            leadership: leadership.subscribe(),
+            give_way,
+        },
+        stop.clone(),
     ));
     let receiving = match (config.broker.clone(), broker_source) {
         (Some(broker), Some(source)) => Some(tokio::spawn(source::run(
@@ -179,6 +194,7 @@ pub async fn run(
     };
     stop_http.cancel();
     within(HARD_STOP, serving, "http").await;
+    within(HARD_STOP, operating, "operations").await;
     stop_projector.cancel();
     within(HARD_STOP, projecting, "projector").await;
     // The API's and the projector's senders are gone with them: the queue runs dry.

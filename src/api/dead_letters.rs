@@ -261,7 +261,7 @@ impl DeadLetters {
             from: from.0,
             to: to.0,
             text: text.0,
-            ids: None,
+            ..Filter::default()
         };
         filter
             .check()

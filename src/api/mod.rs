@@ -7,9 +7,11 @@ mod dead_letters;
 mod decide;
 mod health;
 mod inbox;
+mod operations;
 mod orders;
 mod problem;
 mod rendered;
+mod rules;
 mod server;
 mod times;
 
@@ -62,6 +64,8 @@ type Nouns = (
     orders::Orders,
     dead_letters::DeadLetters,
     inbox::InboxApi,
+    rules::RulesApi,
+    operations::Operations,
     account::Account,
 );
 
@@ -81,6 +85,8 @@ pub fn specification() -> String {
         orders::Orders::documented(),
         dead_letters::DeadLetters::documented(),
         inbox::InboxApi::documented(),
+        rules::RulesApi::documented(),
+        operations::Operations::documented(),
         account::Account::documented(),
     ))
     .spec();
@@ -94,6 +100,8 @@ pub fn routes(config: &Config, deps: &Dependencies) -> BoxEndpoint<'static> {
         orders::Orders::new(deps),
         dead_letters::DeadLetters::new(deps, config.max_body_bytes),
         inbox::InboxApi::new(deps, config.max_body_bytes),
+        rules::RulesApi::new(deps),
+        operations::Operations::new(deps),
         account::Account::new(deps),
     ));
     let specification = service.spec();

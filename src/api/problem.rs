@@ -37,6 +37,18 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[oai(skip_serializing_if = "Vec::is_empty", default)]
     pub links: Vec<Link>,
+    /// Of a rules file: each mistake, with its place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[oai(skip_serializing_if = "Vec::is_empty", default)]
+    pub mistakes: Vec<Mistake>,
+}
+
+/// A mistake in a rules file.
+#[derive(Clone, Debug, Serialize, Deserialize, Object)]
+pub struct Mistake {
+    pub line: u64,
+    pub column: u64,
+    pub message: String,
 }
 
 impl poem_openapi::types::Example for Problem {
@@ -57,6 +69,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             links: Vec::new(),
+            mistakes: Vec::new(),
         }
     }
 

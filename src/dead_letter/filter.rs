@@ -41,6 +41,9 @@ pub struct Filter {
     /// These letters alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<i64>>,
+    /// Last judged by older code or under older rules than these: the service's own, for healing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judged_before: Option<(i32, i64)>,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use tokio_postgres::types::Json;
 
 use super::filter::Filter;
-use super::letter::Letter;
+use super::letter::{Letter, Verdict};
 use super::store::{from_row, letter_columns};
 use crate::inbox::{Decision, Position};
-use crate::postgres::{Client, Error, query, query_opt};
+use crate::postgres::{Client, Error, query, query_once, query_opt};
 
 pub async fn list(
     client: &Client,
@@ -17,7 +17,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<Letter>, Error> {
     let sql = filter.page(letter_columns!(), before, limit);
-    let rows = client.query_typed(&sql.text, &sql.parameters()).await?;
+    let rows = query_once(client, &sql.text, &sql.parameters()).await?;
     Ok(rows.iter().map(from_row).collect())
 }
 
@@ -188,4 +188,56 @@ pub async fn summary(client: &Client) -> Result<Summary, Error> {
         discarded: counts.get(2),
         oldest_open: oldest.map(|row| row.get(0)),
     })
+}
+
+/// What the fold said of several decisions, and the verdict of those that failed again.
+pub struct DecisionResult {
+    pub position: Position,
+    pub result: String,
+    pub failing: Option<Verdict>,
+}
+
+/// By decisions_pkey and verdict_pkey.
+const RESULTS: &str = "
+    select d.position, d.result, v.fingerprint, v.reason, v.code, v.pointer, v.message, v.rules_position, v.code_version
+    from decisions d left join verdict v on v.position = d.position
+    where d.position = any($1)";
+
+pub async fn results(client: &Client, positions: &[i64]) -> Result<Vec<DecisionResult>, Error> {
+    let rows = query(client, RESULTS, &[&positions]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| DecisionResult {
+            position: Position(row.get(0)),
+            result: row.get(1),
+            failing: row.get::<_, Option<i64>>(2).map(|fingerprint| Verdict {
+                position: Position(row.get(0)),
+                rules_position: row.get(7),
+                code_version: row.get(8),
+                fingerprint,
+                reason: row.get(3),
+                code: row.get(4),
+                message: row.get(6),
+                pointer: row.get(5),
+                order_uid: None,
+                violations: String::new(),
+            }),
+        })
+        .collect())
+}
+
+/// How many open letters were last judged by older code or under older rules. By dead_letters_state.
+const STALE: &str = "
+    select exists (
+        select from dead_letters
+        where state = 'open' and (code_version < $1 or rules_position < $2)
+    )";
+
+pub async fn any_stale(
+    client: &Client,
+    code_version: i32,
+    rules_position: i64,
+) -> Result<bool, Error> {
+    let row = crate::postgres::query_one(client, STALE, &[&code_version, &rules_position]).await?;
+    Ok(row.get(0))
 }

@@ -10,6 +10,7 @@ mod store;
 pub use filter::{Filter, InvalidFilter, Sql, format_fingerprint};
 pub use letter::{Letter, State, Verdict, next_attempt};
 pub use list::{
-    Answer, Decided, Group, Story, Summary, answer, groups, list, of_order, story, summary,
+    Answer, Decided, DecisionResult, Group, Story, Summary, answer, any_stale, groups, list,
+    of_order, results, story, summary,
 };
 pub use store::{GroupChange, GroupChanges, change, insert, load, write_groups, write_verdicts};

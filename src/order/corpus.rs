@@ -6,9 +6,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::schema::EXAMPLE;
-use super::{CODE_VERSION, Code, Reason, parse};
+use super::{CODE_VERSION, Code, Reason, Rules, parse};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/verdicts.json");
+
+const STRICT: &str = include_str!("../../docs/strict-rules.yaml");
 
 #[derive(Serialize, Deserialize)]
 pub struct Corpus {
@@ -21,6 +23,9 @@ pub struct Case {
     pub name: String,
     #[serde(flatten)]
     message: Message,
+    /// Judged by docs/strict-rules.yaml as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
     /// The schema takes what the checks refuse, since no schema can say it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub schema_cannot_say: bool,
@@ -74,8 +79,13 @@ impl Case {
     }
 
     fn judge(&self) -> Verdict {
-        match parse(&self.payload()) {
-            Ok(_) => Verdict::Order,
+        let rules = if self.strict {
+            Rules::compile(STRICT).unwrap()
+        } else {
+            Rules::none()
+        };
+        match parse(&self.payload()).and_then(|order| rules.check(&order)) {
+            Ok(()) => Verdict::Order,
             Err(rejection) => {
                 let violations = rejection.violations().iter();
                 let violations = violations.map(|v| (v.code, v.pointer.clone()));

@@ -12,6 +12,7 @@ mod layer;
 mod model;
 mod read;
 mod rejection;
+mod rules;
 pub mod sample;
 mod scan;
 pub mod schema;
@@ -22,4 +23,5 @@ mod validate;
 
 pub use model::{Delivery, Item, Order, Payment};
 pub use rejection::{Code, MAX_VIOLATIONS, Reason, Rejection, UnknownReason, Violation};
+pub use rules::{Mistake as RulesMistake, Rules, RulesError};
 pub use validate::{CODE_VERSION, parse};

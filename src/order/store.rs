@@ -157,3 +157,21 @@ async fn newest(
         width = width.saturating_mul(8);
     }
 }
+
+/// By orders_position: what rules are checked against.
+const WINDOW: &str = "
+    select o.order_uid, i.payload
+    from orders o join inbox i on i.position = o.bytes_position
+    where o.position > $1 and o.position <= $2";
+
+pub async fn window(
+    client: &Client,
+    after: Position,
+    until: Position,
+) -> Result<Vec<(String, Bytes)>, Error> {
+    let rows = query(client, WINDOW, &[&after.0, &until.0]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| (row.get(0), Bytes::copy_from_slice(row.get(1))))
+        .collect())
+}

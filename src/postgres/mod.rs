@@ -14,7 +14,7 @@ mod tls;
 pub use copy::CopyRows;
 pub use error::{Error, is_row_fault};
 pub use migrate::migrate;
-pub use query::{execute, oldest_snapshot_seconds, query, query_one, query_opt};
+pub use query::{execute, oldest_snapshot_seconds, query, query_once, query_one, query_opt};
 pub use session::{Identity, Session};
 pub use settings::Settings;
 
@@ -42,7 +42,8 @@ impl Database {
             settings.reader_config(),
             settings.tls(),
             ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
+                // A connection that hangs is found when it is asked for again, and dropped.
+                recycling_method: RecyclingMethod::Verified,
             },
         );
         let pool = Pool::builder(manager)

@@ -1,28 +1,29 @@
-//! Statements prepared once on each connection. `statement` is always a constant: the cache is never emptied.
+//! Statements prepared once on each connection, each answer bounded in time: a server that is frozen answers nothing, and
+//! tokio-postgres would wait for ever. `statement` is always a constant: the cache is never emptied.
+
+use std::time::Duration;
 
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 
+use super::session::within;
 use super::{Client, Error};
 
 type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// Above the servers' own statement_timeout, which ends a slow statement first.
+const PATIENCE: Duration = Duration::from_secs(14);
 
 pub async fn query(
     client: &Client,
     statement: &'static str,
     parameters: Parameters<'_>,
 ) -> Result<Vec<Row>, Error> {
-    let prepared = client.prepare_cached(statement).await?;
-    Ok(client.query(&prepared, parameters).await?)
-}
-
-pub async fn query_one(
-    client: &Client,
-    statement: &'static str,
-    parameters: Parameters<'_>,
-) -> Result<Row, Error> {
-    let prepared = client.prepare_cached(statement).await?;
-    Ok(client.query_one(&prepared, parameters).await?)
+    within(PATIENCE, async {
+        let prepared = client.prepare_cached(statement).await?;
+        Ok(client.query(&prepared, parameters).await?)
+    })
+    .await
 }
 
 pub async fn query_opt(
@@ -30,8 +31,23 @@ pub async fn query_opt(
     statement: &'static str,
     parameters: Parameters<'_>,
 ) -> Result<Option<Row>, Error> {
-    let prepared = client.prepare_cached(statement).await?;
-    Ok(client.query_opt(&prepared, parameters).await?)
+    within(PATIENCE, async {
+        let prepared = client.prepare_cached(statement).await?;
+        Ok(client.query_opt(&prepared, parameters).await?)
+    })
+    .await
+}
+
+pub async fn query_one(
+    client: &Client,
+    statement: &'static str,
+    parameters: Parameters<'_>,
+) -> Result<Row, Error> {
+    within(PATIENCE, async {
+        let prepared = client.prepare_cached(statement).await?;
+        Ok(client.query_one(&prepared, parameters).await?)
+    })
+    .await
 }
 
 pub async fn execute(
@@ -39,8 +55,23 @@ pub async fn execute(
     statement: &'static str,
     parameters: Parameters<'_>,
 ) -> Result<u64, Error> {
-    let prepared = client.prepare_cached(statement).await?;
-    Ok(client.execute(&prepared, parameters).await?)
+    within(PATIENCE, async {
+        let prepared = client.prepare_cached(statement).await?;
+        Ok(client.execute(&prepared, parameters).await?)
+    })
+    .await
+}
+
+/// A statement that was put together for this one question: planned for its own parameters, and not kept.
+pub async fn query_once(
+    client: &Client,
+    statement: &str,
+    parameters: &[(&(dyn ToSql + Sync), Type)],
+) -> Result<Vec<Row>, Error> {
+    within(PATIENCE, async {
+        Ok(client.query_typed(statement, parameters).await?)
+    })
+    .await
 }
 
 /// Someone's snapshot that stays open keeps dead rows from being cleaned away: its age is an alarm.

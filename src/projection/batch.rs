@@ -19,6 +19,16 @@ pub struct Known {
     pub data: Option<Bytes>,
 }
 
+impl Known {
+    /// For a replay, which only asks whether the uid is taken.
+    pub fn taken() -> Self {
+        Self {
+            bytes: Bytes::new(),
+            data: None,
+        }
+    }
+}
+
 #[derive(Default)]
 pub struct Loaded {
     pub orders: HashMap<String, Known>,
@@ -30,13 +40,14 @@ pub struct Loaded {
 }
 
 pub async fn load(client: &Client, rows: &[ReadRow]) -> Result<Loaded, Error> {
-    let mut loaded = Loaded::default();
-    load_letters(client, rows, &mut loaded).await?;
+    let mut loaded = load_letters(client, rows).await?;
     load_orders(client, rows, &mut loaded).await?;
     Ok(loaded)
 }
 
-async fn load_letters(client: &Client, rows: &[ReadRow], loaded: &mut Loaded) -> Result<(), Error> {
+/// The letters that the batch's decisions speak of, with their bytes.
+pub async fn load_letters(client: &Client, rows: &[ReadRow]) -> Result<Loaded, Error> {
+    let mut loaded = Loaded::default();
     let mut ids = HashSet::new();
     let mut judged = HashSet::new();
     let mut resubmitted = HashSet::new();
@@ -71,7 +82,7 @@ async fn load_letters(client: &Client, rows: &[ReadRow], loaded: &mut Loaded) ->
     for (position, bytes) in inbox::payloads(client, &replacing).await? {
         loaded.replacing.insert(position.0, bytes);
     }
-    Ok(())
+    Ok(loaded)
 }
 
 async fn load_orders(client: &Client, rows: &[ReadRow], loaded: &mut Loaded) -> Result<(), Error> {

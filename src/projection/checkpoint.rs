@@ -1,6 +1,8 @@
 //! The checkpoint and the lease on it. No wall clock is asked: a lease has run out when (leader, term, renewals) stood still
 //! for five seconds of the watcher's own clock.
 
+use tokio_postgres::Row;
+
 use crate::inbox::Position;
 use crate::postgres::{Client, Error, execute, query_one};
 
@@ -19,17 +21,22 @@ impl Checkpoint {
     }
 }
 
+pub const LIVE: &str = "live";
+
 const READ: &str =
     "select position, leader, term, renewals from checkpoint where projection = 'live'";
 
 pub async fn read(client: &Client) -> Result<Checkpoint, Error> {
-    let row = query_one(client, READ, &[]).await?;
-    Ok(Checkpoint {
+    Ok(from_row(&query_one(client, READ, &[]).await?))
+}
+
+pub fn from_row(row: &Row) -> Checkpoint {
+    Checkpoint {
         position: Position(row.get(0)),
         leader: row.get(1),
         term: row.get(2),
         renewals: row.get(3),
-    })
+    }
 }
 
 const TAKE: &str = "
@@ -57,16 +64,17 @@ pub async fn renew(client: &Client, leader: &str, position: Position) -> Result<
 
 const ADVANCE: &str = "
     update checkpoint set position = $3, renewals = renewals + 1
-    where projection = 'live' and leader = $1 and position = $2";
+    where projection = $4 and leader = $1 and position = $2";
 
 /// Last in the transaction. False: another has gone on, roll back.
 pub async fn advance(
     client: &Client,
+    projection: &str,
     leader: &str,
     from: Position,
     to: Position,
 ) -> Result<bool, Error> {
-    Ok(execute(client, ADVANCE, &[&leader, &from.0, &to.0]).await? == 1)
+    Ok(execute(client, ADVANCE, &[&leader, &from.0, &to.0, &projection]).await? == 1)
 }
 
 const RELEASE: &str = "update checkpoint set leader = '', renewals = renewals + 1 where projection = 'live' and leader = $1";

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Error;
 use super::batch::{Known, Loaded};
 use super::reader::{Examined, ReadRow, examine};
+use super::rules::{self, Applied, InForce};
 use crate::account::{EpochChanges, Epochs, Fate};
 use crate::dead_letter::{GroupChanges, Letter, State, Verdict};
 use crate::inbox::{Action, Decision, Position, SourceId};
@@ -15,11 +16,17 @@ use crate::order::{self, Rejection};
 
 /// Who says whether a row was rejected.
 pub enum Judge<'a> {
-    /// The live projector: by the checks of this code.
+    /// The live projector: by the checks of this code and the rules in force.
     Live {
-        rules_position: i64,
+        in_force: &'a InForce,
         /// Rows that Postgres refused alone, with the SQLSTATE.
         refused: &'a HashMap<i64, String>,
+    },
+    /// A replay judges nothing: a row with a verdict was rejected so, every other was accepted.
+    Replay {
+        verdicts: HashMap<i64, Verdict>,
+        /// The hash of the rules in force before this batch.
+        rules_hash: String,
     },
 }
 
@@ -63,6 +70,7 @@ pub struct Writes {
     pub new_letters: BTreeSet<i64>,
     pub changed_letters: BTreeSet<i64>,
     pub decisions: Vec<Decided>,
+    pub rules: Vec<Applied>,
     pub groups: GroupChanges,
     pub fates: [i64; 4],
     pub epochs: EpochChanges,
@@ -80,6 +88,7 @@ pub struct Fold<'a> {
     broker_sources: &'a [SourceId],
     epochs: &'a mut Epochs,
     loaded: Loaded,
+    rules_hash: String,
     writes: Writes,
 }
 
@@ -91,11 +100,16 @@ impl<'a> Fold<'a> {
         mut loaded: Loaded,
     ) -> Self {
         let letters = std::mem::take(&mut loaded.letters);
+        let rules_hash = match &judge {
+            Judge::Live { in_force, .. } => in_force.hash.clone(),
+            Judge::Replay { rules_hash, .. } => rules_hash.clone(),
+        };
         Self {
             judge,
             broker_sources,
             epochs,
             loaded,
+            rules_hash,
             writes: Writes {
                 letters,
                 ..Writes::default()
@@ -106,15 +120,15 @@ impl<'a> Fold<'a> {
     pub fn run(mut self, rows: &[ReadRow]) -> Result<Writes, Error> {
         for read in rows {
             let fate = match &read.row.decision {
-                None => self.message(read),
-                Some(decision) => self.decision(read, decision),
+                None => self.message(read)?,
+                Some(decision) => self.decision(read, decision)?,
             };
             self.writes.fates[fate as usize] += 1;
         }
         Ok(self.writes)
     }
 
-    fn message(&mut self, read: &ReadRow) -> Fate {
+    fn message(&mut self, read: &ReadRow) -> Result<Fate, Error> {
         let row = &read.row;
         if self.broker_sources.contains(&row.source) {
             self.epochs.receive(
@@ -127,44 +141,65 @@ impl<'a> Fold<'a> {
         }
         let bytes = row.payload.clone().unwrap_or_default();
         let examined = read.examined.clone().unwrap_or_else(|| examine(&bytes));
-        match self.judge(row.position, &bytes, examined) {
+        Ok(match self.judge(row.position, &bytes, examined)? {
             Judged::Rejected(verdict) => {
                 self.new_letter(verdict, read, None);
                 Fate::DeadLetter
             }
             accepted => self.accept(row.position, row.position, bytes, accepted),
-        }
+        })
     }
 
-    /// First the bytes against the order that has this uid, then the parse, then the uid.
-    fn judge(&mut self, position: Position, bytes: &Bytes, examined: Examined) -> Judged {
-        let Judge::Live {
-            rules_position,
-            refused,
-        } = &self.judge;
-        let rules_position = *rules_position;
+    /// First the bytes against the order that has this uid, then the parse, then the uid, then the rules.
+    fn judge(
+        &mut self,
+        position: Position,
+        bytes: &Bytes,
+        examined: Examined,
+    ) -> Result<Judged, Error> {
         let known = examined
             .order_uid()
             .and_then(|order_uid| self.loaded.orders.get_mut(order_uid));
-        if let (Some(known), Some(order_uid)) = (&known, examined.order_uid())
-            && known.bytes == bytes
-        {
-            return Judged::Duplicate {
-                order_uid: order_uid.to_owned(),
-            };
+        let (in_force, refused) = match &mut self.judge {
+            Judge::Live { in_force, refused } => (*in_force, *refused),
+            Judge::Replay { verdicts, .. } => {
+                return match (verdicts.remove(&position.0), known, examined) {
+                    (Some(verdict), ..) => Ok(Judged::Rejected(verdict)),
+                    (None, Some(_), examined) => Ok(duplicate(&examined)),
+                    (
+                        None,
+                        None,
+                        Examined::Order {
+                            order_uid, data, ..
+                        },
+                    ) => Ok(Judged::Order { order_uid, data }),
+                    (None, None, Examined::Rejected(_)) => Err(Error::Unbuildable(position.0)),
+                };
+            }
+        };
+        if known.as_ref().is_some_and(|known| known.bytes == bytes) {
+            return Ok(duplicate(&examined));
         }
+        let rules_position = in_force.position.0;
         if let Some(sqlstate) = refused.get(&position.0) {
             let rejection = Rejection::refused_by_postgres(sqlstate, examined.order_uid());
-            return rejected(position, &rejection, rules_position);
+            return Ok(rejected(position, &rejection, rules_position));
         }
-        match examined {
+        Ok(match examined {
             Examined::Rejected(rejection) => rejected(position, &rejection, rules_position),
-            Examined::Order { order_uid, data } => match known.map(Known::render) {
-                None => Judged::Order { order_uid, data },
+            Examined::Order {
+                order_uid,
+                data,
+                ruled,
+            } => match known.map(Known::render) {
+                None => match ruled.by(in_force, bytes) {
+                    None => Judged::Order { order_uid, data },
+                    Some(rejection) => rejected(position, &rejection, rules_position),
+                },
                 Some(taken) if taken.as_ref() == Some(&data) => Judged::Duplicate { order_uid },
                 Some(_) => rejected(position, &Rejection::conflict(&order_uid), rules_position),
             },
-        }
+        })
     }
 
     /// An order or a duplicate at `position`, of the bytes that stand at `bytes_position`.
@@ -221,7 +256,7 @@ impl<'a> Fold<'a> {
         }
     }
 
-    fn decision(&mut self, read: &ReadRow, decision: &Decision) -> Fate {
+    fn decision(&mut self, read: &ReadRow, decision: &Decision) -> Result<Fate, Error> {
         let position = read.row.position;
         let known = decision
             .letter
@@ -235,16 +270,16 @@ impl<'a> Fold<'a> {
                 )
             });
         let (outcome, fate, refers_to) = match (decision.action, known) {
-            (Action::Rules, _) => (Outcome::TooLate, Fate::Decision, None),
+            (Action::Rules, _) => (self.apply_rules(position, decision), Fate::Decision, None),
             (_, None) => (Outcome::NoSuchLetter, Fate::Decision, None),
             (Action::Note, Some(_)) => (Outcome::Done, Fate::Decision, None),
             (Action::Retry, Some((id, State::Open, ..)))
             | (Action::Reopen, Some((id, State::Discarded, ..))) => {
-                let (outcome, fate) = self.judge_letter(read, id, decision.action);
+                let (outcome, fate) = self.judge_letter(read, id, decision.action)?;
                 (outcome, fate, None)
             }
             (Action::Resubmit, Some((id, State::Open, ..))) => {
-                (Outcome::Done, self.resubmit(read, id), None)
+                (Outcome::Done, self.resubmit(read, id)?, None)
             }
             (Action::Discard, Some((id, State::Open, ..))) => {
                 self.change_letter(id, |letter| {
@@ -285,7 +320,28 @@ impl<'a> Fold<'a> {
             fate,
             refers_to,
         });
-        fate
+        Ok(fate)
+    }
+
+    /// The first of two who replace the same rules wins.
+    fn apply_rules(&mut self, position: Position, decision: &Decision) -> Outcome {
+        let text = decision.text.clone().unwrap_or_default();
+        let hash = rules::hash(&text);
+        let outcome = if hash == self.rules_hash {
+            Outcome::AlreadySo
+        } else if decision.replaces.as_deref().unwrap_or_default() == self.rules_hash {
+            self.rules_hash.clone_from(&hash);
+            Outcome::Done
+        } else {
+            Outcome::TooLate
+        };
+        self.writes.rules.push(Applied {
+            position,
+            hash,
+            text,
+            result: outcome.as_str(),
+        });
+        outcome
     }
 
     fn same_bytes(&self, read: &ReadRow, by: Option<Position>) -> bool {
@@ -293,7 +349,12 @@ impl<'a> Fold<'a> {
     }
 
     /// The letter's own bytes again. When they pass, the decision's row is the order, and the letter is replaced by it.
-    fn judge_letter(&mut self, read: &ReadRow, id: i64, action: Action) -> (Outcome, Fate) {
+    fn judge_letter(
+        &mut self,
+        read: &ReadRow,
+        id: i64,
+        action: Action,
+    ) -> Result<(Outcome, Fate), Error> {
         let position = read.row.position;
         // A letter's bytes are an inbox row's, so they were loaded also where the letter is of this very batch.
         let (bytes, examined) = self
@@ -305,7 +366,7 @@ impl<'a> Fold<'a> {
                 let bytes = Bytes::new();
                 (bytes.clone(), examine(&bytes))
             });
-        match self.judge(position, &bytes, examined) {
+        Ok(match self.judge(position, &bytes, examined)? {
             Judged::Rejected(verdict) => {
                 self.writes.verdicts.push(verdict.clone());
                 let at = read.row.received_at;
@@ -326,16 +387,16 @@ impl<'a> Fold<'a> {
                 self.change_letter(id, |letter| letter.close(State::Replaced, position, action));
                 (Outcome::Done, fate)
             }
-        }
+        })
     }
 
     /// Edited bytes: the row has a fate of its own, and the old letter is replaced either way.
-    fn resubmit(&mut self, read: &ReadRow, id: i64) -> Fate {
+    fn resubmit(&mut self, read: &ReadRow, id: i64) -> Result<Fate, Error> {
         let position = read.row.position;
         let bytes = read.row.payload.clone().unwrap_or_default();
         let examined = read.examined.clone().unwrap_or_else(|| examine(&bytes));
         self.loaded.replacing.insert(position.0, bytes.clone());
-        let fate = match self.judge(position, &bytes, examined) {
+        let fate = match self.judge(position, &bytes, examined)? {
             Judged::Rejected(verdict) => {
                 self.new_letter(verdict, read, Some(Position(id)));
                 Fate::DeadLetter
@@ -345,7 +406,13 @@ impl<'a> Fold<'a> {
         self.change_letter(id, |letter| {
             letter.close(State::Replaced, position, Action::Resubmit)
         });
-        fate
+        Ok(fate)
+    }
+}
+
+fn duplicate(examined: &Examined) -> Judged {
+    Judged::Duplicate {
+        order_uid: examined.order_uid().unwrap_or_default().to_owned(),
     }
 }
 

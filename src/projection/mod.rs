@@ -5,13 +5,21 @@
 mod batch;
 mod checkpoint;
 mod fold;
+mod live;
 mod reader;
+mod replay;
 mod retries;
+mod rules;
 mod run;
 mod write;
 
 pub use checkpoint::{Checkpoint, read as read_checkpoint};
-pub use run::{Config, Dependencies, run};
+pub use reader::{Examined, examine};
+pub use replay::{Progress, Replay, abandon as abandon_replay};
+pub use rules::{
+    Entry, InForce, hash as rules_hash, history as rules_history, latest as latest_rules,
+};
+pub use run::{Config, Dependencies, GiveWay, Leadership, run};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -25,4 +33,11 @@ pub enum Error {
     /// A replay met a row that was accepted and that this code cannot build.
     #[error("the accepted row at position {0} cannot be built by this version")]
     Unbuildable(i64),
+    #[error(
+        "the rules applied at position {0} cannot be compiled by this version of the service: it neither projects nor takes the lease; upgrade it, or apply rules that it knows"
+    )]
+    UnknownRules(i64),
+    /// A replay was cancelled, or its operation ended by another.
+    #[error("the replay was cancelled")]
+    Cancelled,
 }

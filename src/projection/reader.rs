@@ -1,11 +1,13 @@
 //! Reads the log ahead of the writer and examines each row's bytes, so that reading, parsing and writing overlap.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use super::Error;
+use super::rules::InForce;
 use crate::inbox::{self, Action, Position, Row};
 use crate::order::{self, Rejection};
 use crate::postgres::Session;
@@ -13,14 +15,47 @@ use crate::postgres::Session;
 /// What the bytes alone say, before anyone asks whether the uid is free.
 #[derive(Clone, Debug)]
 pub enum Examined {
-    Order { order_uid: String, data: Bytes },
+    Order {
+        order_uid: String,
+        data: Bytes,
+        ruled: Ruled,
+    },
     Rejected(Rejection),
 }
 
+/// What some rules said of an order, and which rules: those in force may be others by the time that it is folded.
+#[derive(Clone, Debug)]
+pub struct Ruled {
+    by: Option<Position>,
+    rejection: Option<Rejection>,
+}
+
+impl Ruled {
+    /// What the rules in force say: as noted, or asked again.
+    pub fn by(self, in_force: &InForce, bytes: &[u8]) -> Option<Rejection> {
+        if self.by == Some(in_force.position) {
+            return self.rejection;
+        }
+        match order::parse(bytes) {
+            Ok(order) => in_force.rules.check(&order).err(),
+            Err(rejection) => Some(rejection),
+        }
+    }
+}
+
+/// Without rules: they are asked when it comes to them.
 pub fn examine(bytes: &[u8]) -> Examined {
+    examine_by(bytes, None)
+}
+
+fn examine_by(bytes: &[u8], in_force: Option<&InForce>) -> Examined {
     match order::parse(bytes) {
         Ok(order) => Examined::Order {
             data: Bytes::from(order.to_json()),
+            ruled: Ruled {
+                by: in_force.map(|rules| rules.position),
+                rejection: in_force.and_then(|rules| rules.rules.check(&order).err()),
+            },
             order_uid: order.order_uid.into_owned(),
         },
         Err(rejection) => Examined::Rejected(rejection),
@@ -54,6 +89,7 @@ pub async fn run(
     bounds: Bounds,
     mut after: Position,
     mut appended: watch::Receiver<Position>,
+    in_force: watch::Receiver<Arc<InForce>>,
     batches: mpsc::Sender<Vec<ReadRow>>,
 ) -> Result<(), Error> {
     loop {
@@ -81,7 +117,8 @@ pub async fn run(
                 });
             }
         }
-        let mut batch: Vec<ReadRow> = rows.into_iter().map(read_row).collect();
+        let rules = in_force.borrow().clone();
+        let mut batch: Vec<ReadRow> = rows.into_iter().map(|row| read_row(row, &rules)).collect();
         if let Some(last) = batch.last() {
             after = last.row.position;
         }
@@ -106,7 +143,10 @@ fn is_rules(read: &ReadRow) -> bool {
         .is_some_and(|decision| decision.action == Action::Rules)
 }
 
-fn read_row(row: Row) -> ReadRow {
-    let examined = row.payload.as_deref().map(examine);
+fn read_row(row: Row, in_force: &InForce) -> ReadRow {
+    let examined = row
+        .payload
+        .as_deref()
+        .map(|bytes| examine_by(bytes, Some(in_force)));
     ReadRow { row, examined }
 }

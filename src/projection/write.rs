@@ -1,13 +1,14 @@
-//! A batch's writes, in one transaction: tables first, the checkpoint last.
+//! A batch's writes, in one transaction: rows first, then the counters, the checkpoint last.
 
 use super::Error;
 use super::checkpoint;
 use super::fold::{Decided, Writes};
+use super::rules;
 use crate::account;
 use crate::dead_letter::{self, Letter};
 use crate::inbox::Position;
 use crate::order::store;
-use crate::postgres::{self, Client, CopyRows, Session};
+use crate::postgres::{self, Client, CopyRows};
 
 const COPY_DECISIONS: &str =
     "copy decisions (position, letter, refers_to, action, result, fate) from stdin binary";
@@ -27,16 +28,8 @@ async fn write_decisions(client: &Client, decisions: &[Decided]) -> Result<(), p
     Ok(())
 }
 
-/// Inside the stage's transaction. Everything but the commit.
-pub async fn write(
-    session: &Session,
-    leader: &str,
-    from: Position,
-    to: Position,
-    writes: &Writes,
-) -> Result<(), Error> {
-    let client = session.client();
-    dead_letter::write_verdicts(client, &writes.verdicts).await?;
+/// The rows: what no other batch can be at work on. Several batches may write theirs at once.
+pub async fn write_rows(client: &Client, writes: &Writes) -> Result<(), postgres::Error> {
     store::insert(client, &writes.orders).await?;
     store::insert_duplicates(client, &writes.duplicates).await?;
     let new = writes
@@ -51,10 +44,22 @@ pub async fn write(
         .collect();
     dead_letter::change(client, &changed).await?;
     write_decisions(client, &writes.decisions).await?;
+    rules::write(client, &writes.rules).await
+}
+
+/// The counters, which every batch changes, and last of all the checkpoint: in the order of the log.
+pub async fn write_counts(
+    client: &Client,
+    projection: &str,
+    leader: &str,
+    from: Position,
+    to: Position,
+    writes: &Writes,
+) -> Result<(), Error> {
     dead_letter::write_groups(client, &writes.groups).await?;
     account::add_fates(client, writes.fates).await?;
     account::write_epochs(client, &writes.epochs).await?;
-    if !checkpoint::advance(client, leader, from, to).await? {
+    if !checkpoint::advance(client, projection, leader, from, to).await? {
         return Err(Error::CheckpointMoved);
     }
     Ok(())

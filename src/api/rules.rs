@@ -1,0 +1,228 @@
+//! The rules in force, their history, a check of new ones against history, and their application: a decision in the log.
+
+use poem::Body;
+use poem::http::StatusCode;
+use poem_openapi::param::{Header, Query};
+use poem_openapi::payload::{Binary, Json};
+use poem_openapi::{Object, OpenApi};
+
+use super::decide::{Decided, Desk, checked_key};
+use super::operations::{Started, ask_check};
+use super::problem::{Mistake, Problem};
+use super::{Dependencies, times};
+use crate::inbox::{Action, Decision};
+use crate::operation::CheckRequest;
+use crate::order::Rules;
+use crate::postgres::Database;
+use crate::projection;
+
+pub struct RulesApi {
+    parts: Option<(Database, Desk)>,
+}
+
+/// The largest rules file.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// The rules in force.
+#[derive(Object)]
+pub struct RulesInForce {
+    /// Where in the log they were applied; 0 where none ever were.
+    position: i64,
+    /// SHA-256 of the text; empty where there are none. `PUT /rules?replaces=` names it.
+    hash: String,
+    /// The YAML, as it was applied.
+    text: String,
+}
+
+/// One time that rules were applied.
+#[derive(Object)]
+pub struct RulesEntry {
+    position: i64,
+    hash: String,
+    text: String,
+    /// done, already_so, too_late
+    result: String,
+    who: String,
+    why: String,
+    at: String,
+}
+
+#[derive(Object)]
+pub struct RulesHistory {
+    items: Vec<RulesEntry>,
+    next: Option<String>,
+}
+
+impl RulesApi {
+    pub fn new(deps: &Dependencies) -> Self {
+        Self {
+            parts: Some((deps.database.clone(), Desk::new(deps))),
+        }
+    }
+
+    pub fn documented() -> Self {
+        Self { parts: None }
+    }
+
+    fn parts(&self) -> Result<&(Database, Desk), Problem> {
+        self.parts
+            .as_ref()
+            .ok_or_else(|| Problem::unavailable("This is the specification alone."))
+    }
+
+    async fn in_force(&self) -> Result<RulesInForce, Problem> {
+        let reader = self.parts()?.0.reader().await?;
+        Ok(match projection::latest_rules(&reader).await? {
+            Some((position, hash, text)) => RulesInForce {
+                position: position.0,
+                hash,
+                text,
+            },
+            None => RulesInForce {
+                position: 0,
+                hash: String::new(),
+                text: String::new(),
+            },
+        })
+    }
+}
+
+/// The text of a rules file that compiles, or every mistake in it with its place.
+async fn compiled(body: Body) -> Result<String, Problem> {
+    let bytes = super::inbox::whole_body(body, MAX_BYTES).await?;
+    let text = String::from_utf8(bytes.to_vec())
+        .map_err(|_| Problem::bad_request("The rules are not UTF-8."))?;
+    match Rules::compile(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => {
+            let mut problem = Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "rules-mistaken",
+                format!(
+                    "The rules have {} mistake(s); nothing was changed.",
+                    error.mistakes.len()
+                ),
+            );
+            problem.mistakes = error
+                .mistakes
+                .into_iter()
+                .map(|mistake| Mistake {
+                    line: mistake.line as u64,
+                    column: mistake.column as u64,
+                    message: mistake.message,
+                })
+                .collect();
+            Err(problem)
+        }
+    }
+}
+
+#[OpenApi]
+impl RulesApi {
+    /// The rules in force
+    #[oai(path = "/rules", method = "get", operation_id = "getRules")]
+    async fn get(&self) -> Result<Json<RulesInForce>, Problem> {
+        Ok(Json(self.in_force().await?))
+    }
+
+    /// All that were ever applied, newest first
+    #[oai(
+        path = "/rules/history",
+        method = "get",
+        operation_id = "getRulesHistory"
+    )]
+    async fn history(
+        &self,
+        after: Query<Option<String>>,
+        limit: Query<Option<i64>>,
+    ) -> Result<Json<RulesHistory>, Problem> {
+        let limit = times::limit(limit.0)?;
+        let before = times::below(after.0)?;
+        let reader = self.parts()?.0.reader().await?;
+        let mut entries = projection::rules_history(&reader, before, limit + 1).await?;
+        let more = entries.len() as i64 > limit;
+        entries.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(Json(RulesHistory {
+            next: entries
+                .last()
+                .filter(|_| more)
+                .map(|last| last.position.to_string()),
+            items: entries
+                .into_iter()
+                .map(|entry| RulesEntry {
+                    position: entry.position.0,
+                    hash: entry.hash,
+                    text: entry.text,
+                    result: entry.result,
+                    who: entry.who,
+                    why: entry.why,
+                    at: entry.at.to_string(),
+                })
+                .collect(),
+        }))
+    }
+
+    /// Apply rules
+    ///
+    /// The body is the YAML. They are in force from the next position of the log on, for every replica; an order stays an
+    /// order. `replaces` names the hash of those that they replace: 409 where others came between.
+    #[oai(path = "/rules", method = "put", operation_id = "putRules")]
+    async fn put(
+        &self,
+        /// The hash of the rules in force, as GET /rules gives it; empty for none.
+        replaces: Query<Option<String>>,
+        /// Who decides.
+        #[oai(name = "as")]
+        who: Query<Option<String>>,
+        /// Why.
+        reason: Query<Option<String>>,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        body: Binary<Body>,
+    ) -> Result<Decided, Problem> {
+        let text = compiled(body.0).await?;
+        let replaces = match replaces.0 {
+            Some(hash) => hash,
+            None => self.in_force().await?.hash,
+        };
+        let decision = Decision {
+            action: Action::Rules,
+            letter: None,
+            who: who.0.unwrap_or_else(|| "unknown".to_owned()),
+            why: reason.0.unwrap_or_default(),
+            operation: None,
+            text: Some(text),
+            replaces: Some(replaces),
+        };
+        self.parts()?.1.decide(decision, key.0, None).await
+    }
+
+    /// See what rules would make of history
+    ///
+    /// The body is the YAML. An operation: which orders they would have rejected, which open letters would pass, by group,
+    /// with samples. Changes nothing.
+    #[oai(path = "/rules/check", method = "post", operation_id = "checkRules")]
+    async fn check(
+        &self,
+        /// The lowest position of the orders to look at.
+        from: Query<Option<i64>>,
+        /// The highest.
+        to: Query<Option<i64>>,
+        #[oai(name = "as")] who: Query<Option<String>>,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        body: Binary<Body>,
+    ) -> Result<Started, Problem> {
+        let rules = compiled(body.0).await?;
+        let key = key
+            .0
+            .map(checked_key)
+            .transpose()?
+            .map(|key| format!("client:{key}"));
+        let request = CheckRequest {
+            rules,
+            from: from.0,
+            to: to.0,
+        };
+        let who = who.0.unwrap_or_else(|| "unknown".to_owned());
+        ask_check(&self.parts()?.0, request, &who, key).await
+    }
+}

@@ -1,0 +1,120 @@
+//! The stage: while this process holds the lease, every operation that is to run has a task here. When the lease is gone, so
+//! are they; the next holder goes on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::store::{self, Kind, Operation, State};
+use super::{Error, bulk, check, heal, replay};
+use crate::inbox::{Inbox, Position, SourceId};
+use crate::postgres::Database;
+use crate::projection::{GiveWay, Leadership};
+
+#[derive(Clone)]
+pub struct Dependencies {
+    pub database: Database,
+    pub inbox: Inbox,
+    pub operator: SourceId,
+    pub projected: watch::Receiver<Position>,
+    pub leadership: watch::Receiver<Option<Leadership>>,
+    pub give_way: Arc<GiveWay>,
+}
+
+/// How often new work is looked for.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Runs until `stop`.
+pub async fn run(deps: Dependencies, stop: CancellationToken) {
+    let mut tasks: HashMap<i64, AbortHandle> = HashMap::new();
+    let mut healed: Option<(i64, i64)> = None;
+    let mut leadership = deps.leadership.clone();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let now = leadership.borrow_and_update().clone();
+        let Some(leader) = now else {
+            end(&mut tasks);
+            healed = None;
+            continue;
+        };
+        let occasion = (leader.term, leader.in_force.position.0);
+        if healed != Some(occasion) {
+            match heal::ask(&deps, &leader).await {
+                Ok(()) => healed = Some(occasion),
+                Err(error) => tracing::debug!(%error, "healing could not be asked for: {error}"),
+            }
+        }
+        if let Err(error) = take_up(&deps, &leader, &mut tasks).await {
+            tracing::debug!(%error, "operations cannot be read: {error}");
+        }
+    }
+    end(&mut tasks);
+}
+
+fn end(tasks: &mut HashMap<i64, AbortHandle>) {
+    for (_, task) in tasks.drain() {
+        task.abort();
+    }
+}
+
+async fn take_up(
+    deps: &Dependencies,
+    leader: &Leadership,
+    tasks: &mut HashMap<i64, AbortHandle>,
+) -> Result<(), Error> {
+    tasks.retain(|_, task| !task.is_finished());
+    let reader = deps.database.reader().await?;
+    for operation in store::active(&reader).await? {
+        if tasks.contains_key(&operation.id) {
+            continue;
+        }
+        if store::start(&reader, operation.id).await? {
+            let id = operation.id;
+            let task = tokio::spawn(work(deps.clone(), leader.clone(), operation));
+            tasks.insert(id, task.abort_handle());
+        }
+    }
+    Ok(())
+}
+
+/// One operation until it ends; trouble with Postgres is waited out, and the operation goes on.
+async fn work(deps: Dependencies, leader: Leadership, mut operation: Operation) {
+    State::Running.as_str().clone_into(&mut operation.state);
+    let id = operation.id;
+    let kind = operation.kind.clone();
+    let outcome = if kind == Kind::Bulk.as_str() {
+        bulk::run(&deps, &leader, operation).await
+    } else if kind == Kind::RulesCheck.as_str() {
+        check::run(&deps, operation).await
+    } else {
+        replay::run(&deps, &leader, operation).await
+    };
+    let Err(error) = outcome else {
+        return;
+    };
+    let final_one = matches!(
+        error,
+        Error::UnknownRequest(_)
+            | Error::Projection(
+                crate::projection::Error::Unbuildable(_) | crate::projection::Error::Gap { .. }
+            )
+    );
+    if !final_one {
+        tracing::warn!(operation = id, %error, "operation {id} was interrupted: {error}; it goes on");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        return;
+    }
+    tracing::error!(operation = id, %error, "operation {id} failed: {error}");
+    if let Ok(reader) = deps.database.reader().await {
+        let text = error.to_string();
+        let _ = store::finish(&reader, id, State::Failed, &json!({"error": text})).await;
+    }
+}

@@ -1,0 +1,325 @@
+//! The checker's second half: operators and functions. It is the list of what the language has; docs/rules.md shows it to
+//! users.
+
+use cel::common::ast::{CallExpr, Expr, IdedExpr, operators};
+
+use super::check::{Checker, Result, Typed};
+use super::pattern::Pattern;
+use super::tree::{Arithmetic, Bool, Compare, Int, Text, TextTest, Which};
+
+impl Checker<'_> {
+    pub fn call(&mut self, at: &IdedExpr, call: &CallExpr) -> Result<Typed> {
+        let name = call.func_name.as_str();
+        let compare = match name {
+            operators::EQUALS => Some(Compare::Equal),
+            operators::NOT_EQUALS => Some(Compare::NotEqual),
+            operators::LESS => Some(Compare::Less),
+            operators::LESS_EQUALS => Some(Compare::LessOrEqual),
+            operators::GREATER => Some(Compare::Greater),
+            operators::GREATER_EQUALS => Some(Compare::GreaterOrEqual),
+            _ => None,
+        };
+        let arithmetic = match name {
+            operators::ADD => Some(Arithmetic::Add),
+            operators::SUBSTRACT => Some(Arithmetic::Subtract),
+            operators::MULTIPLY => Some(Arithmetic::Multiply),
+            operators::DIVIDE => Some(Arithmetic::Divide),
+            operators::MODULO => Some(Arithmetic::Remainder),
+            _ => None,
+        };
+        if let [left, right] = call.args.as_slice() {
+            if let Some(compare) = compare {
+                return self.compare(at, compare, left, right);
+            }
+            if let Some(arithmetic) = arithmetic {
+                return self.reckon(at, arithmetic, left, right);
+            }
+        }
+        match (name, call.target.as_deref(), call.args.as_slice()) {
+            (operators::LOGICAL_AND, None, [left, right]) => {
+                let both = Box::new((self.bool(left, "&&")?, self.bool(right, "&&")?));
+                Ok(Typed::Bool(Bool::And(both)))
+            }
+            (operators::LOGICAL_OR, None, [left, right]) => {
+                let both = Box::new((self.bool(left, "||")?, self.bool(right, "||")?));
+                Ok(Typed::Bool(Bool::Or(both)))
+            }
+            (operators::LOGICAL_NOT, None, [inner]) => {
+                let inner = Box::new(self.bool(inner, "!")?);
+                Ok(Typed::Bool(Bool::Not(inner)))
+            }
+            (operators::NEGATE, None, [inner]) => {
+                let inner = Box::new(self.int(inner, "-")?);
+                Ok(Typed::Int(Int::Negative(inner)))
+            }
+            (operators::CONDITIONAL, None, [condition, yes, no]) => {
+                self.conditional(at, condition, yes, no)
+            }
+            (operators::IN, None, [needle, list]) => self.is_in(at, needle, list),
+            (operators::INDEX, None, [list, index]) => self.index(at, list, index),
+            ("size", None, [inner]) | ("size", Some(inner), []) => match self.typed(inner)? {
+                Typed::Text(text) => Ok(Typed::Int(Int::Length(text))),
+                Typed::Items(items) => Ok(Typed::Int(Int::Count(items))),
+                other => self.misfit(
+                    at,
+                    format!(
+                        "`size` counts a text or the items, but this is {}.",
+                        other.name()
+                    ),
+                ),
+            },
+            ("matches", Some(text), [pattern]) => self.matches(at, text, pattern),
+            ("startsWith", Some(text), [part]) => self.test(TextTest::StartsWith, name, text, part),
+            ("endsWith", Some(text), [part]) => self.test(TextTest::EndsWith, name, text, part),
+            ("contains", Some(text), [part]) => self.test(TextTest::Contains, name, text, part),
+            ("sum", Some(target), []) => match &target.expr {
+                // The way Kubernetes writes it.
+                Expr::Call(CallExpr {
+                    func_name,
+                    target: Some(list),
+                    args,
+                }) if func_name == "map" => match args.as_slice() {
+                    [variable, each] => self.over(at, "sum", list, variable, each),
+                    _ => self.unknown(at, call),
+                },
+                _ => self.unknown(at, call),
+            },
+            (
+                "all" | "exists" | "exists_one" | "existsOne" | "filter" | "sum",
+                Some(list),
+                [variable, each],
+            ) => self.over(at, name, list, variable, each),
+            _ => self.unknown(at, call),
+        }
+    }
+
+    fn unknown(&self, at: &IdedExpr, call: &CallExpr) -> Result<Typed> {
+        let name = &call.func_name;
+        let message = match name.as_str() {
+            "has" => {
+                "Every field is always there: what is missing is \"\" or 0. Compare it with that."
+                    .to_owned()
+            }
+            "map" => "`map` is known only as order.items.map(i, …).sum().".to_owned(),
+            "all" | "exists" | "exists_one" | "existsOne" | "filter" | "sum" => {
+                format!("`{name}` is written order.items.{name}(i, …).")
+            }
+            "matches" | "startsWith" | "endsWith" | "contains" => {
+                format!("`{name}` is written order.entry.{name}('…').")
+            }
+            _ => format!(
+                "There is no function `{name}`; there are all, exists, exists_one, filter, sum, size, matches, \
+                 startsWith, endsWith, contains."
+            ),
+        };
+        self.misfit(at, message)
+    }
+
+    fn test(
+        &mut self,
+        test: TextTest,
+        name: &str,
+        text: &IdedExpr,
+        part: &IdedExpr,
+    ) -> Result<Typed> {
+        let both = Box::new((self.text(text, name)?, self.text(part, name)?));
+        Ok(Typed::Bool(Bool::Test(test, both)))
+    }
+
+    fn matches(&mut self, at: &IdedExpr, text: &IdedExpr, pattern: &IdedExpr) -> Result<Typed> {
+        let text = self.text(text, "matches")?;
+        let Text::Const(source) = self.text(pattern, "matches")? else {
+            return self.misfit(at, "`matches` wants its pattern written out: '^[0-9]+$'.");
+        };
+        match Pattern::compile(&source) {
+            Ok(compiled) => match self.room.checked_sub(compiled.size()) {
+                Some(left) => {
+                    *self.room = left;
+                    Ok(Typed::Bool(Bool::Matches(text, Box::new(compiled))))
+                }
+                None => self.misfit(pattern, "All patterns together grow too large."),
+            },
+            Err(message) => self.misfit(pattern, message),
+        }
+    }
+
+    fn compare(
+        &mut self,
+        at: &IdedExpr,
+        compare: Compare,
+        left: &IdedExpr,
+        right: &IdedExpr,
+    ) -> Result<Typed> {
+        let (left, right) = (self.typed(left)?, self.typed(right)?);
+        let (left_name, right_name) = (left.name(), right.name());
+        let comparison = match (compare, left, right) {
+            (_, Typed::Int(left), Typed::Int(right)) => {
+                Bool::Ints(compare, Box::new((left, right)))
+            }
+            (_, Typed::Text(left), Typed::Text(right)) => {
+                Bool::Texts(compare, Box::new((left, right)))
+            }
+            (Compare::Equal, Typed::Bool(left), Typed::Bool(right)) => {
+                Bool::Same(Box::new((left, right)))
+            }
+            (Compare::NotEqual, Typed::Bool(left), Typed::Bool(right)) => {
+                Bool::Not(Box::new(Bool::Same(Box::new((left, right)))))
+            }
+            _ => {
+                let left_name = capital(left_name);
+                return self.misfit(
+                    at,
+                    format!("{left_name} and {right_name} cannot be compared so."),
+                );
+            }
+        };
+        Ok(Typed::Bool(comparison))
+    }
+
+    fn reckon(
+        &mut self,
+        at: &IdedExpr,
+        operation: Arithmetic,
+        left: &IdedExpr,
+        right: &IdedExpr,
+    ) -> Result<Typed> {
+        match (self.typed(left)?, self.typed(right)?) {
+            (Typed::Int(left), Typed::Int(right)) => Ok(Typed::Int(Int::Arithmetic(
+                operation,
+                Box::new((left, right)),
+            ))),
+            (left, right) => {
+                let message = "Only numbers can be reckoned with, but here are";
+                self.misfit(
+                    at,
+                    format!("{message} {} and {}.", left.name(), right.name()),
+                )
+            }
+        }
+    }
+
+    fn conditional(
+        &mut self,
+        at: &IdedExpr,
+        condition: &IdedExpr,
+        yes: &IdedExpr,
+        no: &IdedExpr,
+    ) -> Result<Typed> {
+        let condition = self.bool(condition, "?")?;
+        match (self.typed(yes)?, self.typed(no)?) {
+            (Typed::Bool(yes), Typed::Bool(no)) => {
+                Ok(Typed::Bool(Bool::If(Box::new((condition, yes, no)))))
+            }
+            (Typed::Int(yes), Typed::Int(no)) => {
+                Ok(Typed::Int(Int::If(Box::new((condition, yes, no)))))
+            }
+            (Typed::Text(yes), Typed::Text(no)) => {
+                Ok(Typed::Text(Text::If(Box::new((condition, yes, no)))))
+            }
+            (yes, no) => {
+                let message =
+                    "Both outcomes of `? :` must be truths, numbers or texts, but here are";
+                self.misfit(at, format!("{message} {} and {}.", yes.name(), no.name()))
+            }
+        }
+    }
+
+    fn is_in(&mut self, at: &IdedExpr, needle: &IdedExpr, list: &IdedExpr) -> Result<Typed> {
+        let Expr::List(list) = &list.expr else {
+            return self.misfit(at, "`in` wants a list that is written out: ['a', 'b'].");
+        };
+        let needle = self.typed(needle)?;
+        if !matches!(needle, Typed::Int(_) | Typed::Text(_)) {
+            let message = "`in` wants a number or a text before it, but this is";
+            return self.misfit(at, format!("{message} {}.", needle.name()));
+        }
+        let (mut ints, mut texts) = (Vec::new(), Vec::new());
+        for element in &list.elements {
+            match (&needle, self.typed(element)?) {
+                (Typed::Int(_), Typed::Int(Int::Const(value))) => ints.push(value),
+                (Typed::Text(_), Typed::Text(Text::Const(value))) => texts.push(value),
+                (_, Typed::Int(Int::Const(_)) | Typed::Text(Text::Const(_))) => {
+                    let message = "is looked for in this list, but this is not one.";
+                    return self.misfit(element, format!("{} {message}", capital(needle.name())));
+                }
+                _ => {
+                    let message =
+                        "After `in` only numbers and texts that are written out can stand.";
+                    return self.misfit(element, message);
+                }
+            }
+        }
+        Ok(Typed::Bool(match needle {
+            Typed::Int(needle) => Bool::IntIn(needle, ints),
+            Typed::Text(needle) => Bool::TextIn(needle, texts),
+            _ => Bool::Const(false),
+        }))
+    }
+
+    fn index(&mut self, at: &IdedExpr, list: &IdedExpr, index: &IdedExpr) -> Result<Typed> {
+        let (list, index) = (self.typed(list)?, self.typed(index)?);
+        match (list, index) {
+            (Typed::Items(items), Typed::Int(Int::Const(index))) if items.filters.is_empty() => {
+                match usize::try_from(index) {
+                    Ok(index) => Ok(Typed::Item(Which::At(index))),
+                    Err(_) => self.misfit(at, "The first item is order.items[0]."),
+                }
+            }
+            _ => self.misfit(at, "`[ ]` is known only as order.items[0]."),
+        }
+    }
+
+    /// One of the functions that go over the items.
+    fn over(
+        &mut self,
+        at: &IdedExpr,
+        name: &str,
+        list: &IdedExpr,
+        variable: &IdedExpr,
+        each: &IdedExpr,
+    ) -> Result<Typed> {
+        let Typed::Items(mut items) = self.typed(list)? else {
+            return self.misfit(at, format!("`{name}` goes over order.items only."));
+        };
+        let Expr::Ident(variable) = &variable.expr else {
+            return self.misfit(
+                variable,
+                format!("`{name}` wants a name for the item first: order.items.{name}(i, …)."),
+            );
+        };
+        if variable == "order" {
+            return self.misfit(at, "The item needs a name of its own; `order` is taken.");
+        }
+        if self.variable.is_some() {
+            return self.misfit(at, "One walk over the items cannot stand inside another.");
+        }
+        self.variable = Some(variable.clone());
+        let before = self.parts;
+        let each = if name == "sum" {
+            self.int(each, name).map(Typed::Int)
+        } else {
+            self.bool(each, name).map(Typed::Bool)
+        };
+        self.variable = None;
+        items.cost += self.parts - before + 1;
+        Ok(match (name, each?) {
+            ("filter", Typed::Bool(each)) => {
+                items.filters.push(each);
+                Typed::Items(items)
+            }
+            ("all", Typed::Bool(each)) => Typed::Bool(Bool::All(Box::new((items, each)))),
+            ("exists", Typed::Bool(each)) => Typed::Bool(Bool::Exists(Box::new((items, each)))),
+            (_, Typed::Bool(each)) => Typed::Bool(Bool::ExistsOne(Box::new((items, each)))),
+            (_, Typed::Int(each)) => Typed::Int(Int::Sum(Box::new((items, each)))),
+            (_, other) => {
+                return self.misfit(at, format!("`{name}` cannot be of {}.", other.name()));
+            }
+        })
+    }
+}
+
+/// The name of a type at the beginning of a sentence.
+fn capital(name: &str) -> String {
+    let (first, rest) = name.split_at(name.len().min(1));
+    first.to_uppercase() + rest
+}

@@ -1,0 +1,371 @@
+//! A rule as it runs: an expression whose every part has a known type, worked out over one order without allocating.
+//! `check` builds it, so that nothing here can meet a wrong type or an unknown field; what can still go wrong depends on
+//! the order (`Failure`), and what it may cost is bounded by `Fuel`.
+
+use std::cell::Cell;
+
+use super::field::{ItemField, OrderField};
+use super::pattern::Pattern;
+use crate::order::{Item, Order};
+
+/// Why a rule could not be worked out for an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("its numbers grow past 64 bits")]
+    Overflow,
+    #[error("it divides by zero")]
+    DivisionByZero,
+    #[error("it asks for an item that is not there")]
+    NoSuchItem,
+    #[error("the order is too large for it")]
+    TooCostly,
+}
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// What one rule may do for one order, counted in parts of the expression and bytes of text: some milliseconds. An order
+/// that real senders send needs a ten-thousandth of it.
+const FUEL: u64 = 1_000_000;
+
+/// What a rule is worked out over.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    order: &'a Order<'a>,
+    /// The item that a loop has come to. Loops do not nest, so one is enough.
+    item: Option<&'a Item<'a>>,
+    fuel: &'a Cell<u64>,
+}
+
+impl Scope<'_> {
+    fn spend(&self, cost: u64) -> Result<()> {
+        let left = self
+            .fuel
+            .get()
+            .checked_sub(cost)
+            .ok_or(Failure::TooCostly)?;
+        self.fuel.set(left);
+        Ok(())
+    }
+}
+
+/// An expression that is true or false.
+pub enum Bool {
+    Const(bool),
+    Not(Box<Bool>),
+    And(Box<(Bool, Bool)>),
+    Or(Box<(Bool, Bool)>),
+    If(Box<(Bool, Bool, Bool)>),
+    Same(Box<(Bool, Bool)>),
+    Ints(Compare, Box<(Int, Int)>),
+    Texts(Compare, Box<(Text, Text)>),
+    Test(TextTest, Box<(Text, Text)>),
+    Matches(Text, Box<Pattern>),
+    IntIn(Int, Vec<i64>),
+    TextIn(Text, Vec<String>),
+    All(Box<(Loop, Bool)>),
+    Exists(Box<(Loop, Bool)>),
+    ExistsOne(Box<(Loop, Bool)>),
+}
+
+/// An expression that is a whole number.
+pub enum Int {
+    Const(i64),
+    Order(fn(&Order<'_>) -> i64),
+    Item(Which, fn(&Item<'_>) -> i64),
+    Negative(Box<Int>),
+    Arithmetic(Arithmetic, Box<(Int, Int)>),
+    If(Box<(Bool, Int, Int)>),
+    Length(Text),
+    Count(Loop),
+    Sum(Box<(Loop, Int)>),
+}
+
+/// An expression that is a text.
+pub enum Text {
+    Const(String),
+    Order(for<'a> fn(&'a Order<'_>) -> &'a str),
+    Item(Which, for<'a> fn(&'a Item<'_>) -> &'a str),
+    If(Box<(Bool, Text, Text)>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compare {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextTest {
+    StartsWith,
+    EndsWith,
+    Contains,
+}
+
+/// Which item a field is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The one that the loop has come to.
+    Current,
+    At(usize),
+}
+
+/// A walk over the order's items, or those of them that pass the filters.
+#[derive(Default)]
+pub struct Loop {
+    pub filters: Vec<Bool>,
+    /// What one step costs: the parts of the filters and of what is done for each item.
+    pub cost: u64,
+}
+
+/// Whether the order is as the rule wants it.
+pub fn run(rule: &Bool, order: &Order<'_>) -> Result<bool> {
+    let fuel = Cell::new(FUEL);
+    let scope = Scope {
+        order,
+        item: None,
+        fuel: &fuel,
+    };
+    rule.eval(&scope)
+}
+
+impl Bool {
+    fn eval<'a>(&'a self, scope: &Scope<'a>) -> Result<bool> {
+        match self {
+            Bool::Const(value) => Ok(*value),
+            Bool::Not(inner) => inner.eval(scope).map(|value| !value),
+            Bool::And(both) => settle(false, both.0.eval(scope), || both.1.eval(scope)),
+            Bool::Or(both) => settle(true, both.0.eval(scope), || both.1.eval(scope)),
+            Bool::If(parts) => match parts.0.eval(scope)? {
+                true => parts.1.eval(scope),
+                false => parts.2.eval(scope),
+            },
+            Bool::Same(both) => Ok(both.0.eval(scope)? == both.1.eval(scope)?),
+            Bool::Ints(compare, both) => {
+                Ok(compare.holds(both.0.eval(scope)?, both.1.eval(scope)?))
+            }
+            Bool::Texts(compare, both) => {
+                let (left, right) = texts(both, scope)?;
+                Ok(compare.holds(left, right))
+            }
+            Bool::Test(test, both) => {
+                let (text, part) = texts(both, scope)?;
+                Ok(match test {
+                    TextTest::StartsWith => text.starts_with(part),
+                    TextTest::EndsWith => text.ends_with(part),
+                    TextTest::Contains => text.contains(part),
+                })
+            }
+            Bool::Matches(text, pattern) => {
+                let text = text.eval(scope)?;
+                scope.spend(text.len() as u64)?;
+                Ok(pattern.is_match(text))
+            }
+            Bool::IntIn(int, list) => Ok(list.contains(&int.eval(scope)?)),
+            Bool::TextIn(text, list) => {
+                let text = text.eval(scope)?;
+                Ok(list.iter().any(|entry| entry == text))
+            }
+            Bool::All(parts) => parts.0.first(scope, &parts.1, false).map(|found| !found),
+            Bool::Exists(parts) => parts.0.first(scope, &parts.1, true),
+            Bool::ExistsOne(parts) => {
+                let mut count = 0_u64;
+                parts.0.each(scope, |scope| {
+                    count += u64::from(parts.1.eval(scope)?);
+                    Ok(true)
+                })?;
+                Ok(count == 1)
+            }
+        }
+    }
+}
+
+impl Int {
+    fn eval<'a>(&'a self, scope: &Scope<'a>) -> Result<i64> {
+        match self {
+            Int::Const(value) => Ok(*value),
+            Int::Order(get) => Ok(get(scope.order)),
+            Int::Item(which, get) => Ok(get(which.find(scope)?)),
+            Int::Negative(inner) => inner.eval(scope)?.checked_neg().ok_or(Failure::Overflow),
+            Int::Arithmetic(operation, both) => {
+                operation.apply(both.0.eval(scope)?, both.1.eval(scope)?)
+            }
+            Int::If(parts) => match parts.0.eval(scope)? {
+                true => parts.1.eval(scope),
+                false => parts.2.eval(scope),
+            },
+            Int::Length(text) => {
+                let text = text.eval(scope)?;
+                scope.spend(text.len() as u64 / 8)?;
+                count(text.chars().count())
+            }
+            Int::Count(items) if items.filters.is_empty() => count(scope.order.items.len()),
+            Int::Count(items) => {
+                let mut found = 0;
+                items.each(scope, |_| {
+                    found += 1;
+                    Ok(true)
+                })?;
+                count(found)
+            }
+            Int::Sum(parts) => {
+                let mut sum = 0_i64;
+                parts.0.each(scope, |scope| {
+                    sum = Arithmetic::Add.apply(sum, parts.1.eval(scope)?)?;
+                    Ok(true)
+                })?;
+                Ok(sum)
+            }
+        }
+    }
+}
+
+impl Text {
+    fn eval<'a>(&'a self, scope: &Scope<'a>) -> Result<&'a str> {
+        match self {
+            Text::Const(value) => Ok(value),
+            Text::Order(get) => Ok(get(scope.order)),
+            Text::Item(which, get) => Ok(get(which.find(scope)?)),
+            Text::If(parts) => match parts.0.eval(scope)? {
+                true => parts.1.eval(scope),
+                false => parts.2.eval(scope),
+            },
+        }
+    }
+}
+
+impl Loop {
+    /// Does something for each item, until it says no.
+    fn each<'a>(
+        &'a self,
+        scope: &Scope<'a>,
+        mut what: impl FnMut(&Scope<'a>) -> Result<bool>,
+    ) -> Result<()> {
+        for item in &scope.order.items {
+            scope.spend(self.cost)?;
+            let item = Some(item);
+            let scope = Scope { item, ..*scope };
+            let mut passes = true;
+            for filter in &self.filters {
+                passes = passes && filter.eval(&scope)?;
+            }
+            if passes && !what(&scope)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the condition is `wanted` for any item. As CEL wants it, one such item outweighs failures for others.
+    fn first<'a>(&'a self, scope: &Scope<'a>, condition: &'a Bool, wanted: bool) -> Result<bool> {
+        let mut outcome = Ok(false);
+        self.each(scope, |scope| {
+            match condition.eval(scope) {
+                Ok(value) if value == wanted => outcome = Ok(true),
+                Ok(_) => {}
+                Err(Failure::TooCostly) => return Err(Failure::TooCostly),
+                Err(failure) => outcome = Err(failure),
+            }
+            Ok(outcome != Ok(true))
+        })?;
+        outcome
+    }
+}
+
+impl Which {
+    fn find<'a>(self, scope: &Scope<'a>) -> Result<&'a Item<'a>> {
+        match self {
+            Which::Current => scope.item,
+            Which::At(index) => scope.order.items.get(index),
+        }
+        .ok_or(Failure::NoSuchItem)
+    }
+}
+
+impl Compare {
+    fn holds<T: Ord>(self, left: T, right: T) -> bool {
+        match self {
+            Compare::Equal => left == right,
+            Compare::NotEqual => left != right,
+            Compare::Less => left < right,
+            Compare::LessOrEqual => left <= right,
+            Compare::Greater => left > right,
+            Compare::GreaterOrEqual => left >= right,
+        }
+    }
+}
+
+impl Arithmetic {
+    fn apply(self, left: i64, right: i64) -> Result<i64> {
+        if right == 0 && matches!(self, Arithmetic::Divide | Arithmetic::Remainder) {
+            return Err(Failure::DivisionByZero);
+        }
+        match self {
+            Arithmetic::Add => left.checked_add(right),
+            Arithmetic::Subtract => left.checked_sub(right),
+            Arithmetic::Multiply => left.checked_mul(right),
+            Arithmetic::Divide => left.checked_div(right),
+            Arithmetic::Remainder => left.checked_rem(right),
+        }
+        .ok_or(Failure::Overflow)
+    }
+}
+
+impl From<OrderField> for super::check::Typed {
+    fn from(field: OrderField) -> Self {
+        match field {
+            OrderField::Text(get) => Self::Text(Text::Order(get)),
+            OrderField::Int(get) => Self::Int(Int::Order(get)),
+        }
+    }
+}
+
+impl From<(Which, ItemField)> for super::check::Typed {
+    fn from((which, field): (Which, ItemField)) -> Self {
+        match field {
+            ItemField::Text(get) => Self::Text(Text::Item(which, get)),
+            ItemField::Int(get) => Self::Int(Int::Item(which, get)),
+        }
+    }
+}
+
+/// `&&` (where false settles it) or `||` (where true does): as CEL wants it, what settles it outweighs a failure on the
+/// other side, whichever side that is.
+fn settle(
+    settling: bool,
+    left: Result<bool>,
+    right: impl FnOnce() -> Result<bool>,
+) -> Result<bool> {
+    match left {
+        Ok(value) if value == settling => left,
+        Ok(_) => right(),
+        Err(Failure::TooCostly) => left,
+        Err(_) => match right() {
+            Ok(value) if value == settling => Ok(value),
+            Err(Failure::TooCostly) => Err(Failure::TooCostly),
+            _ => left,
+        },
+    }
+}
+
+fn texts<'a>(both: &'a (Text, Text), scope: &Scope<'a>) -> Result<(&'a str, &'a str)> {
+    let (left, right) = (both.0.eval(scope)?, both.1.eval(scope)?);
+    scope.spend((left.len() + right.len()) as u64 / 8)?;
+    Ok((left, right))
+}
+
+fn count(number: usize) -> Result<i64> {
+    i64::try_from(number).map_err(|_| Failure::Overflow)
+}

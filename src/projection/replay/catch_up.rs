@@ -1,0 +1,158 @@
+//! Catching up with the live projection, batch by batch against indexed tables, and the swap.
+
+use std::time::{Duration, Instant};
+
+use super::super::batch;
+use super::super::fold::{Fold, Judge};
+use super::super::live::brokers;
+use super::super::{Error, checkpoint, rules, write};
+use super::{BATCH_ROWS, Replay, shadow, source};
+use crate::account::{self, Epochs};
+use crate::inbox::{Position, SourceId};
+use crate::postgres::{self, Session, query_one};
+
+/// The live projection's longest rest after a batch.
+const LONGEST_REST: Duration = Duration::from_secs(2);
+
+impl Replay<'_> {
+    pub(super) async fn catch_up(&self, session: &Session) -> Result<Position, Error> {
+        let brokers = brokers(session).await?;
+        let mut epochs = account::load_epochs(session.client()).await?;
+        let mut position = shadow::checkpoint(session).await?.position;
+        let mut distance_before = i64::MAX;
+        let mut looked = Instant::now();
+        loop {
+            let live = checkpoint::read(session.client()).await?.position;
+            let distance = live.0 - position.0;
+            if distance <= BATCH_ROWS / 2 {
+                self.say("swap", position, live)?;
+                match self.swap(session, &brokers, &mut epochs, position).await {
+                    Ok(Some(position)) => return Ok(position),
+                    // Readers or the live projection were quicker: once more.
+                    Ok(None) => {}
+                    Err(error) => return Err(error),
+                }
+                epochs = account::load_epochs(session.client()).await?;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+            session.begin().await?;
+            position = self
+                .fold_next(session, &brokers, &mut epochs, position, live)
+                .await?;
+            session.commit().await?;
+            self.say("catch_up", position, live)?;
+            if looked.elapsed() >= Duration::from_millis(500) {
+                self.adjust(distance, distance_before);
+                distance_before = distance;
+                looked = Instant::now();
+            }
+        }
+    }
+
+    /// The distance has to shrink: the live projection rests as long as it takes, and no longer.
+    fn adjust(&self, distance: i64, before: i64) {
+        let rest = self.give_way.get();
+        let shrinks = distance < before - before / 20;
+        let next = if shrinks {
+            rest.mul_f64(0.8)
+        } else {
+            (rest * 2).max(Duration::from_millis(10)).min(LONGEST_REST)
+        };
+        self.give_way.set(next);
+    }
+
+    /// One batch into the shadow tables, inside the caller's transaction.
+    async fn fold_next(
+        &self,
+        session: &Session,
+        brokers: &[SourceId],
+        epochs: &mut Epochs,
+        from: Position,
+        until: Position,
+    ) -> Result<Position, Error> {
+        let client = session.client();
+        let batch = source::read(client, from, until).await?;
+        let Some(to) = batch.last() else {
+            return Ok(from);
+        };
+        let loaded = batch::load(client, &batch.rows).await?;
+        let judge = Judge::Replay {
+            verdicts: batch.verdicts,
+            rules_hash: rules::latest(client)
+                .await?
+                .map_or(String::new(), |(_, hash, _)| hash),
+        };
+        let writes = Fold::new(judge, brokers, epochs, loaded).run(&batch.rows)?;
+        write::write_rows(client, &writes).await?;
+        write::write_counts(client, "next", &self.leadership.name, from, to, &writes).await?;
+        Ok(to)
+    }
+
+    /// One short transaction. None where the locks were not to be had, or too much had come meanwhile.
+    async fn swap(
+        &self,
+        session: &Session,
+        brokers: &[SourceId],
+        epochs: &mut Epochs,
+        from: Position,
+    ) -> Result<Option<Position>, Error> {
+        let work = async {
+            session.begin().await?;
+            if let Err(error) = shadow::lock_live(session).await {
+                session.rollback().await?;
+                return if is_lock_timeout(&error) {
+                    Ok(None)
+                } else {
+                    Err(error.into())
+                };
+            }
+            let live = Position(
+                query_one(session.client(), LOCK_CHECKPOINT, &[])
+                    .await?
+                    .get(0),
+            );
+            let mut position = from;
+            if live.0 - from.0 > BATCH_ROWS {
+                session.rollback().await?;
+                return Ok(None);
+            }
+            while position < live {
+                position = self
+                    .fold_next(session, brokers, epochs, position, live)
+                    .await?;
+            }
+            shadow::swap(session).await?;
+            end_operation(session, self.operation, position).await?;
+            session.commit().await?;
+            Ok::<_, Error>(Some(position))
+        };
+        let limit = postgres::HARD_DEADLINE;
+        let swapped = tokio::time::timeout(limit, work)
+            .await
+            .map_err(|_| postgres::Error::TimedOut(limit))??;
+        if swapped.is_some() {
+            shadow::drop_retired(session).await?;
+        }
+        Ok(swapped)
+    }
+}
+
+const LOCK_CHECKPOINT: &str =
+    "select position from checkpoint where projection = 'live' for update";
+const END: &str = "
+    update operation set state = 'done', finished_at = now(), done = $2, total = $2,
+        outcome = jsonb_build_object('position', $2::int8)
+    where id = $1 and state = 'running'";
+
+/// In the swap's own transaction: it cannot be done twice, nor be forgotten, nor come after a cancellation.
+async fn end_operation(session: &Session, operation: i64, position: Position) -> Result<(), Error> {
+    match postgres::execute(session.client(), END, &[&operation, &position.0]).await? {
+        1 => Ok(()),
+        _ => Err(Error::Cancelled),
+    }
+}
+
+fn is_lock_timeout(error: &postgres::Error) -> bool {
+    matches!(error, postgres::Error::Server(server) if server.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE))
+}

@@ -1,0 +1,209 @@
+//! The load: batches folded one after the other, written by two sessions at once, committed in the log's order. Nothing is
+//! looked up in the shadow tables but letters, and a batch with decisions waits until all before it is committed.
+
+use std::collections::VecDeque;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::super::batch::{self, Known, Loaded};
+use super::super::fold::{Fold, Judge, Outcome, Writes};
+use super::super::live::brokers;
+use super::super::reader::Examined;
+use super::super::{Error, checkpoint, rules, write};
+use super::source::{self, Batch};
+use super::taken::Taken;
+use super::{Replay, shadow};
+use crate::account;
+use crate::inbox::Position;
+use crate::postgres::{self, Session};
+
+const WRITERS: usize = 2;
+
+/// The load ends this close to the live checkpoint: what is left belongs to the catching up.
+const CLOSE: i64 = 4096;
+
+/// A batch's place in the order of commits: wait for the one before, tell the one after.
+struct Turn {
+    before: oneshot::Receiver<()>,
+    done: oneshot::Sender<()>,
+}
+
+impl Replay<'_> {
+    pub(super) async fn load(&self) -> Result<(), Error> {
+        let session = self.session().await?;
+        let start = shadow::checkpoint(&session).await?.position;
+        let brokers = brokers(&session).await?;
+        let mut epochs = account::load_epochs(session.client()).await?;
+        let mut taken = Taken::load(session.client()).await?;
+        let mut rules_hash = rules::latest(session.client())
+            .await?
+            .map_or(String::new(), |(_, hash, _)| hash);
+        let mut idle = Vec::new();
+        for _ in 0..WRITERS {
+            idle.push(self.session().await?);
+        }
+        let (batches, mut ready) = mpsc::channel(2);
+        let reader = self.session().await?;
+        let _reading = Abort(tokio::spawn(read_ahead(reader, start, batches)));
+
+        let mut under_way: VecDeque<Abort<Result<Session, Error>>> = VecDeque::new();
+        let mut position = start;
+        let mut committed: Option<oneshot::Receiver<()>> = None;
+        while let Some(batch) = ready.recv().await {
+            let batch: Batch = batch?;
+            let Some(to) = batch.last() else {
+                break;
+            };
+            if batch.decides() {
+                drain(&mut under_way, &mut idle).await?;
+            }
+            let loaded = look_up(&session, &batch, &taken).await?;
+            let judge = Judge::Replay {
+                verdicts: batch.verdicts,
+                rules_hash: rules_hash.clone(),
+            };
+            let writes = Fold::new(judge, &brokers, &mut epochs, loaded).run(&batch.rows)?;
+            for order in &writes.orders {
+                taken.insert(&order.order_uid);
+            }
+            if let Some(applied) = writes
+                .rules
+                .iter()
+                .rfind(|applied| applied.result == Outcome::Done.as_str())
+            {
+                rules_hash.clone_from(&applied.hash);
+            }
+            if idle.is_empty() {
+                take_back(&mut under_way, &mut idle).await?;
+            }
+            let writer = idle.pop().ok_or(Error::CheckpointMoved)?;
+            let (done, after) = oneshot::channel();
+            let before = committed.replace(after).unwrap_or_else(|| {
+                let (none_before, before) = oneshot::channel();
+                let _ = none_before.send(());
+                before
+            });
+            let leader = self.leadership.name.clone();
+            let turn = Turn { before, done };
+            under_way.push_back(Abort(tokio::spawn(commit(
+                writer, leader, position, to, writes, turn,
+            ))));
+            position = to;
+            let target = checkpoint::read(session.client()).await?.position;
+            self.say("load", position, target)?;
+            if taken.is_full() {
+                break;
+            }
+        }
+        drain(&mut under_way, &mut idle).await
+    }
+}
+
+struct Abort<T>(JoinHandle<T>);
+
+impl<T> Drop for Abort<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Until the live checkpoint is near.
+async fn read_ahead(
+    session: Session,
+    mut after: Position,
+    batches: mpsc::Sender<Result<Batch, Error>>,
+) {
+    loop {
+        let batch = async {
+            let live = checkpoint::read(session.client()).await?.position;
+            if live.0 - after.0 < CLOSE && after.0 > 0 {
+                return Ok(None);
+            }
+            source::read(session.client(), after, live).await.map(Some)
+        };
+        let batch = match batch.await {
+            Ok(Some(batch)) => batch,
+            Ok(None) => return,
+            Err(error) => {
+                let _ = batches.send(Err(Error::from(error))).await;
+                return;
+            }
+        };
+        let Some(last) = batch.last() else {
+            return;
+        };
+        after = last;
+        if batches.send(Ok(batch)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The same questions as the live projection's, answered from memory where they are about uids.
+async fn look_up(session: &Session, batch: &Batch, taken: &Taken) -> Result<Loaded, Error> {
+    let mut loaded = if batch.decides() {
+        batch::load_letters(session.client(), &batch.rows).await?
+    } else {
+        Loaded::default()
+    };
+    let of_rows = batch.rows.iter().filter_map(|read| read.examined.as_ref());
+    let of_letters = loaded.letter_bytes.values().map(|(_, examined)| examined);
+    let known: Vec<String> = of_rows
+        .chain(of_letters)
+        .filter_map(Examined::order_uid)
+        .filter(|order_uid| taken.contains(order_uid))
+        .map(str::to_owned)
+        .collect();
+    for order_uid in known {
+        loaded.orders.insert(order_uid, Known::taken());
+    }
+    Ok(loaded)
+}
+
+async fn commit(
+    session: Session,
+    leader: String,
+    from: Position,
+    to: Position,
+    writes: Writes,
+    turn: Turn,
+) -> Result<Session, Error> {
+    let limit = postgres::HARD_DEADLINE;
+    let work = async {
+        session.begin().await?;
+        write::write_rows(session.client(), &writes).await?;
+        turn.before.await.map_err(|_| Error::CheckpointMoved)?;
+        write::write_counts(session.client(), "next", &leader, from, to, &writes).await?;
+        session.commit().await?;
+        Ok::<(), Error>(())
+    };
+    tokio::time::timeout(limit, work)
+        .await
+        .map_err(|_| postgres::Error::TimedOut(limit))??;
+    let _ = turn.done.send(());
+    Ok(session)
+}
+
+async fn take_back(
+    under_way: &mut VecDeque<Abort<Result<Session, Error>>>,
+    idle: &mut Vec<Session>,
+) -> Result<(), Error> {
+    if let Some(mut oldest) = under_way.pop_front() {
+        let session = (&mut oldest.0)
+            .await
+            .map_err(|_| Error::CheckpointMoved)??;
+        idle.push(session);
+    }
+    Ok(())
+}
+
+async fn drain(
+    under_way: &mut VecDeque<Abort<Result<Session, Error>>>,
+    idle: &mut Vec<Session>,
+) -> Result<(), Error> {
+    while !under_way.is_empty() {
+        take_back(under_way, idle).await?;
+    }
+    Ok(())
+}

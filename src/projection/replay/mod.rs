@@ -1,0 +1,93 @@
+//! Replay: the same fold into the schema `next`, from position 1, while the service goes on; then one swap. It judges
+//! nothing, never passes the live checkpoint, and stops, changing nothing, at an accepted row that it cannot build. Called by
+//! the operation that asks for it, in the process that holds the lease. In three phases: load (rows without indexes, two
+//! writers, commits in the log's order), catch up (with indexes, batch by batch, the live projection giving way), swap.
+
+mod catch_up;
+mod load;
+mod shadow;
+mod source;
+mod taken;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Error;
+use super::run::{GiveWay, Leadership};
+use crate::inbox::Position;
+use crate::postgres::{Database, Session};
+
+/// Rows and bytes of a batch. Larger than the live projection's: nobody waits for a replay's next commit.
+const BATCH_ROWS: i64 = 2048;
+const BATCH_BYTES: i64 = 8 << 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// load, index, catch_up, swap
+    pub phase: &'static str,
+    pub position: Position,
+    pub target: Position,
+}
+
+pub struct Replay<'a> {
+    pub database: &'a Database,
+    pub leadership: &'a Leadership,
+    pub give_way: Arc<GiveWay>,
+    pub operation: i64,
+    pub progress: watch::Sender<Progress>,
+    /// Asked at every batch: a pause, a cancellation.
+    pub cancelled: CancellationToken,
+}
+
+impl Replay<'_> {
+    /// Goes on where the shadow tables stand, or begins them. Answers with the position at which they became the live ones.
+    pub async fn run(&self) -> Result<Position, Error> {
+        let outcome = self.run_phases().await;
+        self.give_way.set(std::time::Duration::ZERO);
+        outcome
+    }
+
+    async fn run_phases(&self) -> Result<Position, Error> {
+        let session = self.session().await?;
+        shadow::begin_or_resume(&session, self.operation, &self.leadership.name).await?;
+        if !shadow::has_indexes(&session).await? {
+            self.load().await?;
+            let position = shadow::checkpoint(&session).await?.position;
+            self.say("index", position, position)?;
+            shadow::build_indexes(&session).await?;
+        }
+        self.catch_up(&session).await
+    }
+
+    fn say(&self, phase: &'static str, position: Position, target: Position) -> Result<(), Error> {
+        self.progress.send_replace(Progress {
+            phase,
+            position,
+            target,
+        });
+        if self.cancelled.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        Ok(())
+    }
+
+    /// A session whose unqualified names are the shadow tables'.
+    async fn session(&self) -> Result<Session, Error> {
+        let session = self.database.session("replay").await?;
+        session
+            .client()
+            .batch_execute("set search_path = next, public")
+            .await
+            .map_err(crate::postgres::Error::from)?;
+        Ok(session)
+    }
+}
+
+/// Removes the shadow tables of a replay that was cancelled or failed.
+pub async fn abandon(database: &Database) -> Result<(), Error> {
+    let session = database.session("replay").await?;
+    shadow::drop_next(&session).await?;
+    Ok(())
+}

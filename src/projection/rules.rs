@@ -1,0 +1,127 @@
+//! The rules in force: what the latest `apply` in the log that was done says. A process that cannot compile them neither
+//! projects nor takes the lease.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::Error;
+use crate::inbox::Position;
+use crate::order::Rules;
+use crate::postgres::{self, Client, CopyRows, query, query_opt};
+
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// Where they were applied; 0 where none ever were.
+    pub position: Position,
+    /// SHA-256 of their text, in hexadecimal; empty where there are none.
+    pub hash: String,
+    pub rules: Rules,
+}
+
+impl InForce {
+    pub fn none() -> Arc<Self> {
+        Arc::new(Self {
+            position: Position(0),
+            hash: String::new(),
+            rules: Rules::none(),
+        })
+    }
+
+    pub fn compile(position: Position, text: &str) -> Result<Arc<Self>, Error> {
+        let rules = Rules::compile(text).map_err(|_| Error::UnknownRules(position.0))?;
+        Ok(Arc::new(Self {
+            position,
+            hash: hash(text),
+            rules,
+        }))
+    }
+}
+
+pub fn hash(text: &str) -> String {
+    use std::fmt::Write;
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+}
+
+/// How one `apply` ended.
+pub struct Applied {
+    pub position: Position,
+    pub hash: String,
+    pub text: String,
+    pub result: &'static str,
+}
+
+const COPY_RULES: &str = "copy rules (position, hash, text, result) from stdin binary";
+
+pub async fn write(client: &Client, applied: &[Applied]) -> Result<(), postgres::Error> {
+    let mut copy = CopyRows::new(4);
+    for rules in applied {
+        copy.row();
+        copy.int8(rules.position.0);
+        copy.text(&rules.hash);
+        copy.text(&rules.text);
+        copy.text(rules.result);
+    }
+    copy.send(client, COPY_RULES).await?;
+    Ok(())
+}
+
+const LATEST: &str =
+    "select position, hash, text from rules where result = 'done' order by position desc limit 1";
+
+/// Position, hash and text of those in force; none where none ever were applied.
+pub async fn latest(
+    client: &Client,
+) -> Result<Option<(Position, String, String)>, postgres::Error> {
+    let found = query_opt(client, LATEST, &[]).await?;
+    Ok(found.map(|row| (Position(row.get(0)), row.get(1), row.get(2))))
+}
+
+pub async fn load(client: &Client) -> Result<Arc<InForce>, Error> {
+    match latest(client).await? {
+        None => Ok(InForce::none()),
+        Some((position, _, text)) => InForce::compile(position, &text),
+    }
+}
+
+const HISTORY: &str = "
+    select r.position, r.hash, r.text, r.result, i.received_at, i.decision ->> 'who', coalesce(i.decision ->> 'why', '')
+    from rules r join inbox i on i.position = r.position
+    where r.position < $1 order by r.position desc limit $2";
+
+/// One `apply`, for people.
+pub struct Entry {
+    pub position: Position,
+    pub hash: String,
+    pub text: String,
+    pub result: String,
+    pub at: Timestamp,
+    pub who: String,
+    pub why: String,
+}
+
+pub async fn history(
+    client: &Client,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<Entry>, postgres::Error> {
+    let rows = query(client, HISTORY, &[&before, &limit]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Entry {
+            position: Position(row.get(0)),
+            hash: row.get(1),
+            text: row.get(2),
+            result: row.get(3),
+            at: row.get(4),
+            who: row.get(5),
+            why: row.get(6),
+        })
+        .collect())
+}
