@@ -107,8 +107,8 @@ async fn compiled(body: Body) -> Result<String, Problem> {
                 .mistakes
                 .into_iter()
                 .map(|mistake| Mistake {
-                    line: mistake.line as u64,
-                    column: mistake.column as u64,
+                    line: mistake.line,
+                    column: mistake.column,
                     message: mistake.message,
                 })
                 .collect();
