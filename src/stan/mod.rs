@@ -35,6 +35,8 @@ mod wire;
 pub use client::{Client, connect_with_backoff};
 pub use error::{ConnectError, LossReason, Lost, PublishError, RequestError, SubscribeError};
 pub use monitoring::{ChannelStatus, MonitoringError, channel_status};
-pub use options::{Auth, ClientCertificate, InvalidOption, Options, SubscribeOptions, Tls};
+pub use options::{
+    Auth, ClientCertificate, InvalidOption, Options, SubscribeOptions, Tls, check_channel,
+};
 pub use publisher::{PubAck, Publisher};
 pub use subscription::{Counters, Message, Receipt, Subscription};

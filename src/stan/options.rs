@@ -234,8 +234,9 @@ impl SubscribeOptions {
     }
 }
 
-/// A publish to a channel with a wildcard, or none at all, would reach nobody and get no answer.
-pub(crate) fn check_channel(channel: &str) -> Result<(), InvalidOption> {
+/// Whether a channel can have this name. The client checks it too: a publish to another one would reach
+/// nobody, and get no answer.
+pub fn check_channel(channel: &str) -> Result<(), InvalidOption> {
     check_subject("channel", channel)?;
     if channel.contains(['*', '>', '/']) || channel.split('.').any(str::is_empty) {
         return Err(invalid(
