@@ -3,6 +3,8 @@
 
 mod migrate;
 mod openapi;
+pub mod publish;
+pub mod run_file;
 mod serve;
 
 use std::process::ExitCode;
@@ -28,6 +30,8 @@ enum Command {
     Serve(Box<serve::Args>),
     /// Bring the database to this version, and exit
     Migrate(migrate::Args),
+    /// Send sample orders, files or junk
+    Publish(Box<publish::Arguments>),
     /// Print the OpenAPI specification
     Openapi,
 }
@@ -68,6 +72,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(*args).await,
         Command::Migrate(args) => migrate::run(args).await,
+        Command::Publish(args) => publish::run(*args).await,
         Command::Openapi => openapi::run(),
     }
 }
