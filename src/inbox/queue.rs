@@ -49,7 +49,8 @@ impl Inbox {
         let (sender, rows) = mpsc::channel(capacity);
         let inbox = Self {
             rows: sender,
-            healthy: Arc::new(AtomicBool::new(false)),
+            // It was there a moment ago, or we would not have come so far.
+            healthy: Arc::new(AtomicBool::new(true)),
             last_message: Arc::new(AtomicI64::new(0)),
             accepted: Arc::new(AtomicI64::new(0)),
         };

@@ -69,6 +69,8 @@ pub async fn run(
         acking: None,
     };
     let work = async {
+        // The first message need not wait for a connection.
+        stage.look_after_session().await;
         let mut waiting = Vec::new();
         loop {
             if waiting.is_empty() {
