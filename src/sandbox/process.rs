@@ -1,5 +1,5 @@
 //! A child process on a leash: it dies when we do, also when we are killed -9 or abort. The two servers of this
-//! room are such processes; the tests use the functions at the bottom to do harm.
+//! room are such processes, and so are the services that the tests start; the functions at the bottom do harm.
 //!
 //! The leash is a pipe. The child begins as a tiny `sh` that leaves a watcher behind and then becomes the program
 //! itself, so the program is our own child, under the pid that we know. The watcher blocks on the pipe, whose other
@@ -62,18 +62,32 @@ const TAIL_BYTES: u64 = 4096;
 const TAIL_LINES: usize = 20;
 
 /// What to start, and how.
-pub(super) struct Launch {
-    pub name: &'static str,
-    pub program: PathBuf,
-    pub args: Vec<OsString>,
-    pub log: PathBuf,
-    pub user: Option<User>,
+pub struct Launch {
+    pub(super) name: &'static str,
+    pub(super) program: PathBuf,
+    pub(super) args: Vec<OsString>,
+    pub(super) log: PathBuf,
+    pub(super) user: Option<User>,
     /// The first signal it gets once we are gone.
-    pub farewell: &'static str,
+    pub(super) farewell: &'static str,
+}
+
+impl Launch {
+    /// As ourselves; SIGTERM once we are gone.
+    pub fn new(name: &'static str, program: PathBuf, args: Vec<OsString>, log: PathBuf) -> Self {
+        Self {
+            name,
+            program,
+            args,
+            log,
+            user: None,
+            farewell: "TERM",
+        }
+    }
 }
 
 /// A running child. Dropping it kills it, and all that it has started.
-pub(super) struct Process {
+pub struct Process {
     name: &'static str,
     child: Child,
     leash: Option<ChildStdin>,

@@ -1,5 +1,4 @@
 //! The private servers: found, started, found again, harmed, and gone when their owner is.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -357,7 +356,7 @@ async fn everything_dies_with_an_owner_that_is_killed() {
             .args([
                 "--exact",
                 "--nocapture",
-                "everything_dies_with_an_owner_that_is_killed",
+                "sandbox::everything_dies_with_an_owner_that_is_killed",
             ])
             .env(OWNER, &dir.0)
             .stdin(Stdio::null())

@@ -1,5 +1,4 @@
 //! The STAN client against a real nats-streaming-server.
-#![allow(clippy::unwrap_used)]
 
 mod broker;
 

@@ -1,6 +1,5 @@
 //! Dockerfile, docker-compose.yml and .env.example, read as their users' tools would: no image can be built where the
 //! tests run, so what can be seen without Docker is seen here.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,0 +1,39 @@
+//! The service killed -9, over and over, in the middle of a stream.
+
+use waybill::sandbox::broker::Store;
+
+use crate::harness::{Bench, Sender, Weight, check, mixed, until};
+
+const MESSAGES: usize = 20_000;
+const KILLS: i64 = 12;
+
+#[tokio::test]
+async fn killed_again_and_again_it_loses_nothing_and_applies_nothing_twice() {
+    let bench = Bench::new(Weight::Heavy).await;
+    let broker = bench.broker(Store::File).await;
+    let sending = {
+        let sender = Sender::new(&broker).rate(5_000.0);
+        tokio::spawn(async move { sender.publish(mixed(MESSAGES, "kill")).await })
+    };
+    let sql = bench.sql().await;
+    let mut service = bench.serve(Some(&broker), &["--lease", "2"]).await;
+    for kill in 0..KILLS {
+        let mark = sql.head().await + fastrand::i64(1..MESSAGES as i64 / (KILLS + 2));
+        until(30, "the next kill's mark is reached", async || {
+            (sql.head().await >= mark).then_some(())
+        })
+        .await;
+        service.kill();
+        let head = sql.head().await;
+        assert!(
+            head < MESSAGES as i64,
+            "kill {kill} was in the middle: {head}"
+        );
+        service.start().await;
+    }
+    let ledger = sending.await.unwrap();
+    service.rests(60, ledger.rows()).await;
+    let count = check(&bench, &service, &ledger).await;
+    assert_eq!(count.rows, MESSAGES);
+    assert!(count.orders > MESSAGES / 2 && count.duplicates > 500 && count.letters > 500);
+}

@@ -1,0 +1,11 @@
+//! Every test against real servers, in one binary: `harness` brings a private Postgres, a private broker and the service
+//! itself, the other files are stories. Those of `sandbox` and `stan` are about one room each.
+#![allow(clippy::unwrap_used)]
+
+mod broker;
+mod containers;
+mod harness;
+mod junk;
+mod kill;
+mod sandbox;
+mod stan;
