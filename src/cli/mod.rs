@@ -1,10 +1,13 @@
 //! The command line: one file for each subcommand. `serve`, `dev` and `migrate` touch Postgres; all others are clients of a
 //! running service, by HTTP: one authority for who may do what.
 
+pub mod client;
+mod dev;
 mod migrate;
 mod openapi;
 pub mod publish;
 pub mod run_file;
+pub mod screen;
 mod serve;
 
 use std::process::ExitCode;
@@ -26,6 +29,8 @@ A newcomer's first command is `waybill dev`: it brings its own Postgres and NATS
 
 #[derive(Subcommand)]
 enum Command {
+    /// Try it: a private Postgres and NATS Streaming, the service, and sample orders
+    Dev(dev::Args),
     /// Run the service
     Serve(Box<serve::Args>),
     /// Bring the database to this version, and exit
@@ -56,10 +61,31 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// A mistake in what was asked for: one sentence, exit code 2, and nothing was done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+fn usage(problem: impl Into<String>) -> anyhow::Error {
+    Usage(problem.into()).into()
+}
+
 /// One sentence. Wrong settings end with 2, what failed in doing with 1.
 fn fail(error: &anyhow::Error) -> ExitCode {
+    if error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    }) {
+        // Whoever read our output has seen enough.
+        return ExitCode::FAILURE;
+    }
     eprintln!("waybill: {error:#}");
     let wrong_setting = error.downcast_ref::<crate::config::Wrong>().is_some()
+        || error.downcast_ref::<Usage>().is_some()
+        || error
+            .downcast_ref::<client::Error>()
+            .is_some_and(client::Error::is_usage)
         || error.chain().any(|cause| {
             cause
                 .downcast_ref::<crate::postgres::Error>()
@@ -70,6 +96,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Dev(args) => dev::run(args).await,
         Command::Serve(args) => serve::run(*args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Publish(args) => publish::run(*args).await,

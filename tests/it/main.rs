@@ -7,5 +7,7 @@ mod containers;
 mod harness;
 mod junk;
 mod kill;
+mod publish;
 mod sandbox;
 mod stan;
+mod stan_broker;

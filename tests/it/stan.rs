@@ -1,11 +1,9 @@
 //! The STAN client against a real nats-streaming-server.
 
-mod broker;
-
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use broker::{Broker, free_port, until, within};
+use crate::stan_broker::{Broker, free_port, until, within};
 use waybill::stan::{
     Auth, Client, ConnectError, LossReason, Lost, Message, PublishError, Publisher, SubscribeError,
     SubscribeOptions, Subscription, channel_status, connect_with_backoff,

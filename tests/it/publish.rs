@@ -1,7 +1,4 @@
 //! `waybill publish` against a real broker, and against an inbox that fails now and then.
-#![allow(clippy::unwrap_used)]
-
-mod broker;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -15,7 +12,7 @@ use poem::listener::{Acceptor, Listener, TcpListener};
 use poem::{EndpointExt, Request, Route, Server, handler, post, web::Data};
 use sha2::{Digest, Sha256};
 
-use broker::{Broker, within};
+use crate::stan_broker::{Broker, within};
 use waybill::cli::publish::{Arguments, run};
 use waybill::stan::{Client, SubscribeOptions, channel_status};
 
@@ -174,7 +171,7 @@ async fn a_killed_broker_is_waited_for_and_nothing_is_missing() {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         publish(&arguments).await
     });
-    broker::until(10, || async {
+    crate::stan_broker::until(10, || async {
         std::fs::metadata(&log).is_ok_and(|log| log.len() > 100_000)
     })
     .await;

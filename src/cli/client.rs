@@ -1,0 +1,378 @@
+//! The HTTP client of all operators' commands: where the service is, how long it is waited for, and what is told when it
+//! says no. Called by every command that asks a running service.
+//!
+//! Its invariant: a decision is never made twice. It carries a key, and only under the same key is it asked again.
+//! Deliberately absent: what the answers mean; each command reads the few fields that it shows.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::run_file::{RunFile, RunFileError};
+
+const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// For a whole answer, where a command does not say otherwise.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// How long a decision is asked for again, under its key, until the service has said what it came to.
+const DECISION_TIME: Duration = Duration::from_secs(30);
+
+/// Which service.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Service")]
+pub struct Connection {
+    /// The service's address [default: the `waybill dev` that runs here or in a directory above, else
+    /// http://127.0.0.1:8080]
+    #[arg(
+        long,
+        env = "WAYBILL_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    pub url: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("--url (or WAYBILL_URL) {0:?} is no address of a service: it looks like {DEFAULT_URL}")]
+    NoUrl(String),
+    #[error(transparent)]
+    RunFile(#[from] RunFileError),
+    #[error("nothing answers at {url} ({cause}): {hint}")]
+    Unreachable {
+        url: String,
+        cause: String,
+        hint: &'static str,
+    },
+    #[error(
+        "{url} did not answer within {} s: it is overloaded, or its Postgres is away; `waybill status` says more",
+        .after.as_secs()
+    )]
+    TimedOut { url: String, after: Duration },
+    #[error("{}", .0.told())]
+    Refused(Problem),
+    #[error("{url} answered with HTTP {status} and no explanation: is it a Waybill service?")]
+    Foreign { url: String, status: u16 },
+    #[error(
+        "{url} answered something that this version ({version}) does not understand ({source}): is it a Waybill \
+         service, and of the same version?",
+        version = env!("CARGO_PKG_VERSION")
+    )]
+    Unreadable {
+        url: String,
+        source: serde_json::Error,
+    },
+    #[error("the HTTP client cannot start: {0}")]
+    Start(reqwest::Error),
+}
+
+impl Error {
+    /// A mistake in what was asked for, which ends with 2.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Error::NoUrl(_))
+            || matches!(self, Error::Refused(problem) if problem.status == 400)
+    }
+
+    /// Nothing is there, or nobody answers.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Error::Unreachable { .. } | Error::TimedOut { .. })
+    }
+}
+
+/// RFC 9457, as the service writes it.
+#[derive(Debug, Deserialize)]
+pub struct Problem {
+    pub status: u16,
+    pub detail: String,
+    #[serde(default)]
+    pub links: Vec<Link>,
+    #[serde(skip)]
+    pub body: Bytes,
+    #[serde(skip)]
+    base: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Link {
+    pub rel: String,
+    pub href: String,
+}
+
+impl Problem {
+    fn told(&self) -> String {
+        let mut text = self.detail.trim_end().trim_end_matches('.').to_owned();
+        for link in &self.links {
+            text.push_str(&format!(
+                "\n  {}: {}{}",
+                link.rel.replace('_', " "),
+                self.base,
+                link.href
+            ));
+        }
+        text
+    }
+}
+
+/// What the service answered, byte for byte.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub body: Bytes,
+    url: String,
+}
+
+impl Answer {
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|source| Error::Unreadable {
+            url: self.url.clone(),
+            source,
+        })
+    }
+
+    /// As JSON for scripts: exactly what came.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    /// Without a slash at its end; it may have a path, behind a proxy.
+    base: String,
+    hint: &'static str,
+}
+
+impl Connection {
+    pub fn client(&self) -> Result<Client, Error> {
+        let (url, hint) = match &self.url {
+            Some(url) => (
+                url.clone(),
+                "is it the right address, and is the service running?",
+            ),
+            None => match RunFile::find() {
+                Ok(run) => (
+                    run.url,
+                    ".waybill/run.json names this address, so `waybill dev` was cut off: start it again",
+                ),
+                Err(RunFileError::NotFound) => (
+                    DEFAULT_URL.to_owned(),
+                    "start a service with `waybill dev`, or say where one is with --url or WAYBILL_URL",
+                ),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        Client::new(&url, hint)
+    }
+}
+
+impl Client {
+    pub fn new(text: &str, hint: &'static str) -> Result<Self, Error> {
+        let url = Url::parse(text)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .filter(|url| url.query().is_none() && url.fragment().is_none())
+            .ok_or_else(|| Error::NoUrl(text.to_owned()))?;
+        let loopback = match url.host_str() {
+            Some("localhost" | "[::1]") => true,
+            Some(host) => host.starts_with("127."),
+            None => false,
+        };
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIME)
+            .timeout(ANSWER_TIME)
+            .user_agent(concat!("waybill/", env!("CARGO_PKG_VERSION")));
+        if loopback {
+            // HTTP_PROXY is for the world outside; a proxy knows another loopback than ours.
+            builder = builder.no_proxy();
+        }
+        Ok(Self {
+            http: builder.build().map_err(Error::Start)?,
+            base: url.as_str().trim_end_matches('/').to_owned(),
+            hint,
+        })
+    }
+
+    /// Where the service is, without a password that the address may hold.
+    pub fn url(&self) -> String {
+        without_password(&self.base)
+    }
+
+    /// `path` begins with a slash. Time-outs, headers and body are added as reqwest has them.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    pub async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Answer, Error> {
+        self.send(self.request(Method::GET, path).query(query))
+            .await
+    }
+
+    /// Sends it, and reads the whole answer; what is not a success is an error.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Error> {
+        let answer = self.exchange(request).await?;
+        match answer.status.is_success() {
+            true => Ok(answer),
+            false => Err(self.refused(answer)),
+        }
+    }
+
+    /// As `send`, with any status: for health, where 503 is an answer too.
+    pub async fn exchange(&self, request: RequestBuilder) -> Result<Answer, Error> {
+        let request = request.build().map_err(Error::Start)?;
+        let url = without_password(request.url().as_str());
+        let after = request.timeout().copied().unwrap_or(ANSWER_TIME);
+        let outcome = async {
+            let response = self.http.execute(request).await?;
+            let status = response.status();
+            Ok((status, response.bytes().await?))
+        };
+        match outcome.await {
+            Ok((status, body)) => Ok(Answer { status, body, url }),
+            Err(error) => Err(self.absent(url, after, &error)),
+        }
+    }
+
+    /// Asks for a decision, under one key, until the fold has said what it came to: a lost answer, an outage and a
+    /// projector that is behind are waited out for a while.
+    pub async fn decide(&self, path: &str, decision: Decision<'_>) -> Result<Answer, Error> {
+        let key = format!("cli-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        let mut pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(Duration::from_secs(3))
+            .without_max_times()
+            .build();
+        let started = std::time::Instant::now();
+        loop {
+            let request = self
+                .request(Method::POST, path)
+                .header("Idempotency-Key", &key);
+            let request = match &decision {
+                Decision::Json(body) => request.json(body),
+                Decision::Bytes { query, payload } => request
+                    .query(query)
+                    .header(CONTENT_TYPE, "application/octet-stream")
+                    .body(payload.clone()),
+            };
+            let outcome = self.send(request).await;
+            let again = match &outcome {
+                Ok(answer) => answer.status == StatusCode::ACCEPTED,
+                // Nobody there at the first try: most likely nobody at all.
+                Err(Error::Unreachable { .. }) => started.elapsed() > Duration::from_secs(1),
+                Err(Error::TimedOut { .. }) => true,
+                Err(Error::Refused(problem)) => problem.status == 503,
+                Err(_) => false,
+            };
+            if !again || started.elapsed() > DECISION_TIME {
+                return outcome;
+            }
+            tokio::time::sleep(pauses.next().unwrap_or(Duration::from_secs(3))).await;
+        }
+    }
+
+    fn refused(&self, answer: Answer) -> Error {
+        match serde_json::from_slice::<Problem>(&answer.body) {
+            Ok(mut problem) => {
+                problem.body = answer.body;
+                problem.base = self.url();
+                Error::Refused(problem)
+            }
+            Err(_) => Error::Foreign {
+                url: answer.url,
+                status: answer.status.as_u16(),
+            },
+        }
+    }
+
+    fn absent(&self, url: String, after: Duration, error: &reqwest::Error) -> Error {
+        if error.is_timeout() && !error.is_connect() {
+            return Error::TimedOut { url, after };
+        }
+        // The innermost cause is the one that people know: "Connection refused (os error 111)".
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        let cause = match cause.downcast_ref::<std::io::Error>() {
+            Some(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                "connection refused".to_owned()
+            }
+            _ if error.is_timeout() => "no connection in time".to_owned(),
+            _ => cause.to_string(),
+        };
+        Error::Unreachable {
+            url: self.url(),
+            cause,
+            hint: self.hint,
+        }
+    }
+}
+
+/// What is sent for a decision.
+pub enum Decision<'a> {
+    Json(serde_json::Value),
+    Bytes {
+        query: &'a [(&'a str, &'a str)],
+        payload: Bytes,
+    },
+}
+
+fn without_password(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut url) if url.password().is_some() => {
+            // Refused only where there is no host, and then there was no password.
+            let _ = url.set_password(None);
+            url.as_str().trim_end_matches('/').to_owned()
+        }
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn provider() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+
+    #[test]
+    fn only_an_address_of_http_is_taken() {
+        provider();
+        for text in [
+            "",
+            "8080",
+            "localhost:8080",
+            "ftp://host",
+            "http://",
+            "http://host/?a=b",
+        ] {
+            assert!(
+                matches!(Client::new(text, ""), Err(Error::NoUrl(_))),
+                "{text}"
+            );
+        }
+        let behind_a_proxy = Client::new("https://ops:secret@host/waybill/", "").unwrap();
+        assert_eq!(behind_a_proxy.url(), "https://ops@host/waybill");
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_an_absence_that_names_the_address() {
+        provider();
+        let port = crate::sandbox::process::free_port().unwrap();
+        let client = Client::new(&format!("http://127.0.0.1:{port}"), "try this").unwrap();
+        let error = client.get("/x", &[]).await.unwrap_err();
+        assert!(error.is_absence() && !error.is_usage());
+        assert_eq!(
+            error.to_string(),
+            format!("nothing answers at http://127.0.0.1:{port} (connection refused): try this")
+        );
+    }
+}
