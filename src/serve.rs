@@ -145,32 +145,38 @@ pub async fn run(
             None
         }
     };
-    let routes = api::routes(
-        &config.api,
-        &api::Dependencies {
-            database: database.clone(),
-            inbox: inbox.clone(),
-            cache,
-            metrics: metrics.clone(),
-            http,
-            operator,
-            projected: projected.subscribe(),
-            broker: config
-                .broker
-                .clone()
-                .zip(broker_source)
-                .map(|(config, source)| api::Broker {
-                    config,
-                    source,
-                    status: status.subscribe(),
-                }),
-            stopping: stopping.subscribe(),
-        },
-    );
+    let api_deps = api::Dependencies {
+        database: database.clone(),
+        inbox: inbox.clone(),
+        cache,
+        metrics: metrics.clone(),
+        http,
+        operator,
+        projected: projected.subscribe(),
+        broker: config
+            .broker
+            .clone()
+            .zip(broker_source)
+            .map(|(config, source)| api::Broker {
+                config,
+                source,
+                status: status.subscribe(),
+            }),
+        stopping: stopping.subscribe(),
+    };
+    let routes = api::routes(&config.api, &api_deps);
+    let hot = api::HotRead::new(&api_deps);
+    drop(api_deps);
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
-    let serving = tokio::spawn(api::serve(listener, routes, metrics, stop_http.clone()));
+    let serving = tokio::spawn(api::serve(
+        listener,
+        routes,
+        hot,
+        metrics,
+        stop_http.clone(),
+    ));
     tracing::info!("serving http://{address}");
 
     let stages = Stages {

@@ -29,6 +29,7 @@ use crate::postgres::Database;
 use crate::source;
 use crate::telemetry::Metrics;
 
+pub use orders::HotRead;
 pub use server::{listen, serve};
 
 #[derive(Clone, Debug)]
