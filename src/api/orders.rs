@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::quality::FixedState;
@@ -19,7 +20,7 @@ use crate::cache::{self, Cache};
 use crate::dead_letter;
 use crate::inbox::{self, Position};
 use crate::order::store;
-use crate::postgres::Database;
+use crate::postgres::{self, Database};
 use crate::telemetry::Metrics;
 
 pub struct Orders {
@@ -184,6 +185,9 @@ impl Orders {
     }
 }
 
+/// A frozen Postgres answers nothing: a reader learns that it is away, and is not left to wait for it.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// `GET /orders/{order_uid}` without the generated handler's parsing; of an order in the cache, without the framework.
 #[derive(Clone)]
 pub struct HotRead {
@@ -230,9 +234,15 @@ impl HotRead {
             ));
         }
         self.metrics.cache_misses.inc();
-        match self.cache.load(&self.database, order_uid).await? {
-            Some(data) => Ok(data),
-            None => Err(self.explain(order_uid).await?),
+        let reading = async {
+            match self.cache.load(&self.database, order_uid).await? {
+                Some(data) => Ok(data),
+                None => Err(self.explain(order_uid).await?),
+            }
+        };
+        match tokio::time::timeout(PATIENCE, reading).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(postgres::Error::TimedOut(PATIENCE).into()),
         }
     }
 
