@@ -10,14 +10,8 @@ use waybill::sandbox::broker::{Broker, Store};
 use waybill::sandbox::find_program;
 
 use crate::harness::{
-    Bench, Ledger, Sender, Service, Weight, check, mixed, order, until_equal, within,
+    Bench, Ledger, Sender, Service, Weight, check, mixed, order, orders, until_equal, within,
 };
-
-fn orders(prefix: &str, count: usize) -> Vec<Bytes> {
-    (0..count)
-        .map(|n| order(&format!("{prefix}-{n}")))
-        .collect()
-}
 
 /// The broker as the service sees it, without waiting for Postgres.
 async fn broker_is(service: &Service, seconds: u64, state: &str) {

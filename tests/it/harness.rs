@@ -26,7 +26,7 @@ use waybill::sandbox::postgres::{self, Postgres};
 
 pub use oracle::{Count, check};
 pub use service::{Answer, Service};
-pub use traffic::{Ledger, Sender, junk, mixed, order, order_with};
+pub use traffic::{Ledger, Sender, junk, mixed, order, order_with, orders};
 
 /// How much of the machine a test takes: those that push thousands of messages are few at a time.
 #[derive(Clone, Copy)]
@@ -45,11 +45,11 @@ pub struct Bench {
     pub dir: PathBuf,
     /// As the service connects: the unprivileged role.
     pub url: String,
-    superuser_url: String,
+    pub superuser_url: String,
     /// Postgres itself, where the test does harm to it.
     pub postgres: Option<Postgres>,
     services: AtomicU32,
-    _turn: SemaphorePermit<'static>,
+    _turn: Option<SemaphorePermit<'static>>,
 }
 
 impl Bench {
@@ -57,7 +57,13 @@ impl Bench {
     pub async fn new(weight: Weight) -> Self {
         let turn = turn(weight).await;
         let (url, superuser_url) = cluster::database().await;
-        Self::at(url, superuser_url, None, turn)
+        Self::at(url, superuser_url, None, Some(turn))
+    }
+
+    /// A second database, empty, in the same test.
+    pub async fn beside(&self) -> Self {
+        let (url, superuser_url) = cluster::empty_database().await;
+        Self::at(url, superuser_url, None, None)
     }
 
     /// A cluster of its own, to be stopped, frozen and killed; its database is still empty.
@@ -73,14 +79,14 @@ impl Bench {
         };
         let postgres = Postgres::start(options).await.unwrap();
         let superuser_url = postgres.url_as("postgres", "waybill");
-        Self::at(postgres.url(), superuser_url, Some(postgres), turn)
+        Self::at(postgres.url(), superuser_url, Some(postgres), Some(turn))
     }
 
     fn at(
         url: String,
         superuser_url: String,
         postgres: Option<Postgres>,
-        turn: SemaphorePermit<'static>,
+        turn: Option<SemaphorePermit<'static>>,
     ) -> Self {
         Self {
             dir: cluster::directory(),
@@ -99,15 +105,20 @@ impl Bench {
 
     /// A session of the superuser in the test's database, which sees our tables by their short names.
     pub async fn sql(&self) -> Sql {
+        until(30, "Postgres takes a session", async || {
+            self.try_sql().await
+        })
+        .await
+    }
+
+    async fn try_sql(&self) -> Option<Sql> {
         let (client, connection) = tokio_postgres::connect(&self.superuser_url, NoTls)
             .await
-            .unwrap();
+            .ok()?;
         tokio::spawn(connection);
-        client
-            .batch_execute("set search_path to live, public")
-            .await
-            .unwrap();
-        Sql(client)
+        let short_names = "set search_path to live, public";
+        client.batch_execute(short_names).await.ok()?;
+        Some(Sql(client))
     }
 
     /// A broker that notices a dead client within seconds.
@@ -196,6 +207,11 @@ impl Sql {
 
     pub async fn run(&self, statements: &str) {
         self.0.batch_execute(statements).await.unwrap();
+    }
+
+    /// Where the session may be gone.
+    pub async fn try_count(&self, query: &str) -> Option<i64> {
+        Some(self.0.query_one(query, &[]).await.ok()?.get(0))
     }
 
     /// The last position given.

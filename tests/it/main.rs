@@ -7,6 +7,7 @@ mod containers;
 mod harness;
 mod junk;
 mod kill;
+mod postgres;
 mod publish;
 mod sandbox;
 mod stan;

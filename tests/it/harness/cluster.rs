@@ -99,10 +99,18 @@ async fn run(postgres: &Postgres, statement: &str) {
 
 /// A database of a test's own: its URL for the service, and for the superuser.
 pub async fn database() -> (String, String) {
+    create(&format!("template {TEMPLATE}")).await
+}
+
+pub async fn empty_database() -> (String, String) {
+    create("template template0").await
+}
+
+async fn create(from: &str) -> (String, String) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let postgres = shared().await;
     let name = format!("waybill_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-    let create = format!("create database {name} template {TEMPLATE} owner waybill");
+    let create = format!("create database {name} {from} owner waybill");
     run(postgres, &create).await;
     (
         postgres.url_as("waybill", &name),

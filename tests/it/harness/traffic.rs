@@ -13,6 +13,12 @@ pub fn order(order_uid: &str) -> Bytes {
     order_with(order_uid, &[])
 }
 
+pub fn orders(prefix: &str, count: usize) -> Vec<Bytes> {
+    (0..count)
+        .map(|number| order(&format!("{prefix}-{number}")))
+        .collect()
+}
+
 /// The model with these texts replaced.
 pub fn order_with(order_uid: &str, edits: &[(&str, &str)]) -> Bytes {
     let mut text = EXAMPLE.replace("b563feb7b2b84b6test", order_uid);

@@ -1,0 +1,400 @@
+//! What Postgres may go through: stopped, killed, frozen, locked, refusing, doubtful, restored. No outage loses a message or
+//! makes a dead letter of it, and what is in the cache is served all the while.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use waybill::sandbox::broker::Store;
+use waybill::sandbox::find_program;
+use waybill::sandbox::process::{Signal, signal};
+
+use crate::harness::{
+    Bench, Sender, Service, Weight, check, mixed, order, order_with, orders, until, until_equal,
+};
+
+/// Reads cached orders without a pause, and wants each answered at once.
+struct Readers {
+    stop: CancellationToken,
+    reading: JoinHandle<usize>,
+}
+
+impl Readers {
+    fn start(service: &Service, prefix: &str, count: usize) -> Self {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let urls: Vec<String> = (0..count)
+            .map(|n| format!("{}/api/v1/orders/{prefix}-{n}", service.url))
+            .collect();
+        let reading = tokio::spawn(async move {
+            let http = reqwest::Client::new();
+            let mut read = 0;
+            while !stopped.is_cancelled() {
+                let asked = Instant::now();
+                let answer = http.get(&urls[read % urls.len()]).send().await.unwrap();
+                assert_eq!(answer.status(), 200);
+                assert!(
+                    asked.elapsed() < Duration::from_secs(2),
+                    "{:?}",
+                    asked.elapsed()
+                );
+                read += 1;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            read
+        });
+        Self { stop, reading }
+    }
+
+    async fn finish(self) {
+        self.stop.cancel();
+        assert!(self.reading.await.unwrap() > 100);
+    }
+}
+
+/// What is not in the cache cannot be answered, and says so in time.
+async fn misses_are_unavailable(service: &Service) {
+    let asked = Instant::now();
+    let answer = service.order("not-in-the-cache").await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    assert!(!answer.header("retry-after").is_empty());
+    assert!(
+        asked.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        asked.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn stopped_under_load_it_loses_nothing_and_cached_reads_go_on() {
+    let mut bench = Bench::with_own_postgres(Weight::Heavy, &[]).await;
+    let broker = bench.broker(Store::File).await;
+    let service = bench.serve(Some(&broker), &[]).await;
+    let mut ledger = Sender::new(&broker).publish(orders("warm", 200)).await;
+    service.rests(30, 200).await;
+    let readers = Readers::start(&service, "warm", 200);
+    let sender = Sender::new(&broker).rate(1_500.0);
+    let sending = tokio::spawn(async move { sender.publish(mixed(9_000, "stop")).await });
+    for end in 0..3 {
+        let mark = 1_500 * (end + 1);
+        let sql = bench.sql().await;
+        until_equal(30, "the next stop's mark is reached", true, async || {
+            sql.head().await >= mark
+        })
+        .await;
+        match end {
+            0 => bench.postgres().stop().await,
+            1 => bench.postgres().stop_immediate().await,
+            _ => bench.postgres().kill(),
+        }
+        misses_are_unavailable(&service).await;
+        until_equal(20, "it is said", json!("away"), async || {
+            service.get("/healthz/ready").await.json()["postgres"].clone()
+        })
+        .await;
+        bench.postgres().start_again().await.unwrap();
+    }
+    ledger.merge(sending.await.unwrap());
+    service.rests(60, ledger.rows()).await;
+    readers.finish().await;
+    check(&bench, &service, &ledger).await;
+}
+
+#[tokio::test]
+async fn backends_killed_again_and_again_lose_nothing() {
+    let bench = Bench::with_own_postgres(Weight::Heavy, &[]).await;
+    let broker = bench.broker(Store::File).await;
+    let service = bench.serve(Some(&broker), &[]).await;
+    let sender = Sender::new(&broker).rate(1_200.0);
+    let sending = tokio::spawn(async move { sender.publish(mixed(6_000, "backend")).await });
+    for (kill, name) in (1..).zip(["inbox", "projector", "reader", "inbox", "projector"]) {
+        let query = format!(
+            "select pid::int8 from pg_stat_activity, inbox_head
+             where application_name = 'waybill {name}' and next_position > {kill} * 800 limit 1"
+        );
+        // The session to look with may be of the life before.
+        let pid = until(30, "the stage has a session, and appends", async || {
+            bench.sql().await.try_count(&query).await
+        })
+        .await;
+        signal(pid as u32, Signal::KILL);
+    }
+    let ledger = sending.await.unwrap();
+    service.rests(60, ledger.rows()).await;
+    check(&bench, &service, &ledger).await;
+}
+
+#[tokio::test]
+async fn connections_terminated_again_and_again_make_no_dead_letters() {
+    let bench = Bench::new(Weight::Heavy).await;
+    let broker = bench.broker(Store::File).await;
+    let service = bench.serve(Some(&broker), &[]).await;
+    let sender = Sender::new(&broker).rate(1_500.0);
+    let sending = tokio::spawn(async move { sender.publish(orders("cut", 6_000)).await });
+    let sql = bench.sql().await;
+    let mut ended = 0;
+    while !sending.is_finished() {
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(20..150))).await;
+        ended += sql
+            .count("select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+            .await;
+    }
+    assert!(ended > 20, "only {ended} connections were ended");
+    let ledger = sending.await.unwrap();
+    service.rests(60, ledger.rows()).await;
+    let count = check(&bench, &service, &ledger).await;
+    assert_eq!((count.orders, count.letters), (6_000, 0));
+}
+
+#[tokio::test]
+async fn frozen_it_is_waited_out() {
+    let mut bench = Bench::with_own_postgres(Weight::Light, &[]).await;
+    let broker = bench.broker(Store::File).await;
+    let service = bench.serve(Some(&broker), &[]).await;
+    let mut ledger = Sender::new(&broker).publish(orders("warm", 200)).await;
+    service.rests(30, 200).await;
+    let readers = Readers::start(&service, "warm", 200);
+    bench.postgres().pause();
+    let frozen = Instant::now();
+    ledger.merge(
+        Sender::new(&broker)
+            .publish(orders("meanwhile", 2_000))
+            .await,
+    );
+    for _ in 0..3 {
+        misses_are_unavailable(&service).await;
+    }
+    while frozen.elapsed() < Duration::from_secs(15) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bench.postgres().resume();
+    service.rests(60, ledger.rows()).await;
+    readers.finish().await;
+    let count = check(&bench, &service, &ledger).await;
+    assert_eq!((count.orders, count.rows), (2_200, 2_200));
+}
+
+#[tokio::test]
+async fn a_stranger_who_holds_the_head_is_an_alarm_and_is_waited_for() {
+    let bench = Bench::new(Weight::Light).await;
+    let broker = bench.broker(Store::File).await;
+    let service = bench.serve(Some(&broker), &[]).await;
+    let stranger = bench.sql().await;
+    stranger
+        .run("begin; select from inbox_head for update")
+        .await;
+    let ledger = Sender::new(&broker).publish(orders("locked", 100)).await;
+    until(20, "the alarm is raised", async || {
+        let metrics = service.get("/metrics").await.body;
+        let metrics = String::from_utf8_lossy(&metrics);
+        let (_, count) = metrics.split_once("\nwaybill_inbox_head_lock_timeouts_total ")?;
+        (!count.starts_with('0')).then_some(())
+    })
+    .await;
+    assert_eq!(bench.sql().await.head().await, 0);
+    // A stranger's session is not ours to end.
+    stranger.run("commit").await;
+    service.rests(30, 100).await;
+    check(&bench, &service, &ledger).await;
+}
+
+/// Ours, inside a transaction that holds the head, and waiting for a client that says nothing.
+const FROZEN_INSIDE: &str = "
+    select count(*) from pg_stat_activity a join pg_locks l on l.pid = a.pid
+    where a.datname = current_database() and a.application_name = 'waybill inbox' and a.xact_start is not null
+      and a.wait_event_type = 'Client' and l.granted and l.relation = 'inbox_head'::regclass";
+
+#[tokio::test]
+async fn a_replica_frozen_inside_an_append_does_not_hold_up_the_others() {
+    let bench = Bench::new(Weight::Light).await;
+    let broker = bench.broker(Store::File).await;
+    let mut frozen = bench.serve(Some(&broker), &["--lease", "2"]).await;
+    let filler = format!("{{ \"unknown\": \"{}\",", "x".repeat(20_000));
+    let payloads: Vec<Bytes> = (0..8_000)
+        .map(|n| order_with(&format!("freeze-{n}"), &[("{", &filler)]))
+        .collect();
+    let sender = Sender::new(&broker).rate(1_500.0);
+    let sending = tokio::spawn(async move { sender.publish(payloads).await });
+    let sql = bench.sql().await;
+    until(60, "it is frozen inside an append", async || {
+        frozen.pause();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if sql.count(FROZEN_INSIDE).await > 0 {
+            return Some(());
+        }
+        frozen.resume();
+        None
+    })
+    .await;
+    let before = sql.head().await;
+    let args = ["--lease", "2", "--client-id", "waybill-2"];
+    let other = bench.serve(Some(&broker), &args).await;
+    until_equal(30, "the other appends", true, async || {
+        sql.head().await > before + 500
+    })
+    .await;
+    assert!(other.text().contains("frozen session"), "{}", other.text());
+    frozen.resume();
+    let ledger = sending.await.unwrap();
+    other.rests(60, ledger.rows()).await;
+    let count = check(&bench, &other, &ledger).await;
+    assert_eq!((count.orders, count.rows), (8_000, 8_000));
+}
+
+const REFUSE: &str = "
+    create function refuse() returns trigger language plpgsql as $$ begin
+        if new.data ->> 'customer_id' = 'poison' then raise exception using errcode = '22P05'; end if;
+        return new;
+    end $$;
+    create trigger refuse before insert on live.orders for each row execute function refuse()";
+
+#[tokio::test]
+async fn a_row_that_postgres_refuses_alone_is_a_letter_and_comes_home_by_itself() {
+    let bench = Bench::new(Weight::Light).await;
+    let broker = bench.broker(Store::File).await;
+    let sql = bench.sql().await;
+    sql.run(REFUSE).await;
+    let poison = ("\"customer_id\": \"test\"", "\"customer_id\": \"poison\"");
+    let mut payloads = orders("neighbour", 500);
+    payloads[100] = order_with("heals", &[poison]);
+    payloads[200] = order_with("too-late", &[poison]);
+    payloads[300] = order("too-late");
+    let ledger = Sender::new(&broker).publish(payloads).await;
+    let service = bench.serve(Some(&broker), &[]).await;
+    service.rests(30, 500).await;
+    let count = check(&bench, &service, &ledger).await;
+    assert_eq!((count.orders, count.letters), (498, 2));
+
+    let letters = service.json("/api/v1/dead-letters?reason=unstorable").await;
+    let letters = letters["items"].as_array().unwrap().clone();
+    assert_eq!(letters.len(), 2);
+    for letter in &letters {
+        assert_eq!(letter["code"], "refused_by_postgres");
+        assert!(letter["message"].as_str().unwrap().contains("22P05"));
+    }
+    // Asked again by the clock, and still refused.
+    let tried = "select min(attempts)::int8 from dead_letters";
+    until_equal(20, "all were tried again", true, async || {
+        sql.count(tried).await >= 2
+    })
+    .await;
+    sql.run("drop trigger refuse on live.orders").await;
+    until_equal(30, "it comes home", 200, async || {
+        service.order("heals").await.status
+    })
+    .await;
+    until_equal(30, "the other finds its place taken", 1, async || {
+        sql.count("select count(*) from dead_letters where reason = 'conflict' and state = 'open'")
+            .await
+    })
+    .await;
+    let id = &letters[1]["id"];
+    let story = service.json(&format!("/api/v1/dead-letters/{id}")).await;
+    assert_eq!(
+        (&story["order_uid"], &story["state"]),
+        (&json!("heals"), &json!("replaced"))
+    );
+    let last = story["decisions"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap()
+        .clone();
+    assert_eq!(
+        (&last["action"], &last["result"]),
+        (&json!("retry"), &json!("done"))
+    );
+    service.rests(10, 500).await;
+    let count = check(&bench, &service, &ledger).await;
+    assert_eq!((count.orders, count.letters), (499, 2));
+}
+
+/// A COMMIT that waits for a standby and is told not to: it holds here, and says so by a WARNING.
+const DOUBT: &str = "
+    select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'";
+
+#[tokio::test]
+async fn a_commit_of_unknown_outcome_is_done_again_harmlessly() {
+    let bench = Bench::with_own_postgres(Weight::Light, &[]).await;
+    let broker = bench.broker(Store::File).await;
+    let service = bench.serve(Some(&broker), &[]).await;
+    let mut ledger = Sender::new(&broker).publish(orders("sure", 100)).await;
+    service.rests(30, 100).await;
+    let sql = bench.sql().await;
+    sql.run("alter system set synchronous_standby_names = 'nobody'")
+        .await;
+    sql.run("select pg_reload_conf()").await;
+    ledger.merge(Sender::new(&broker).publish(orders("doubt", 300)).await);
+    let mut doubts = 0;
+    until(60, "ten commits were in doubt", async || {
+        doubts += sql.count(DOUBT).await;
+        (doubts >= 10).then_some(())
+    })
+    .await;
+    // Stored already, and yet not acknowledged.
+    assert!(sql.head().await > 100);
+    let stats = service.json("/api/v1/stats").await;
+    assert_ne!(stats["broker"]["lag"], 0, "{stats}");
+    sql.run("alter system reset synchronous_standby_names")
+        .await;
+    sql.run("select pg_reload_conf()").await;
+    service.rests(60, 400).await;
+    let count = check(&bench, &service, &ledger).await;
+    assert_eq!((count.rows, count.orders), (400, 400));
+}
+
+fn run(program: &str, args: &[&str]) {
+    let path = find_program(program, &[]).next();
+    let path = path.unwrap_or_else(|| panic!("{program} is missing: install PostgreSQL"));
+    let output = Command::new(path).args(args).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_restored_dump_goes_on_and_a_new_durable_fills_its_hole() {
+    let bench = Bench::new(Weight::Light).await;
+    let broker = bench.broker(Store::File).await;
+    let mut service = bench.serve(Some(&broker), &[]).await;
+    let mut ledger = Sender::new(&broker).publish(orders("before", 200)).await;
+    service.rests(30, 200).await;
+    let dump = bench.dir.join("dump");
+    run("pg_dump", &["-Fc", "-f", text(&dump), &bench.superuser_url]);
+    ledger.merge(Sender::new(&broker).publish(orders("lost", 100)).await);
+    service.rests(30, 300).await;
+    assert!(service.stop().await.success());
+
+    let restored = bench.beside().await;
+    run("pg_restore", &["-d", &restored.superuser_url, text(&dump)]);
+    let mut service = restored.serve(Some(&broker), &[]).await;
+    ledger.merge(Sender::new(&broker).publish(orders("after", 50)).await);
+    service.rests(30, 250).await;
+    let account = service.json("/api/v1/reconciliation").await;
+    let hole = &account["sources"][0]["holes"][0];
+    assert_eq!((&hole["first"], &hole["last"]), (&json!(201), &json!(300)));
+    assert!(service.stop().await.success());
+
+    let service = restored.serve(Some(&broker), &["--durable", "again"]).await;
+    service.rests(30, 350).await;
+    let count = check(&restored, &service, &ledger).await;
+    assert_eq!((count.rows, count.orders), (350, 350));
+    let account = service.json("/api/v1/reconciliation").await;
+    assert_eq!(
+        account["sources"].as_array().unwrap().len(),
+        1,
+        "{account:#}"
+    );
+    assert_eq!(account["sources"][0]["holes"], json!([]));
+}
