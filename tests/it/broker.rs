@@ -4,7 +4,6 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 use waybill::sandbox::broker::{Broker, Store};
 use waybill::sandbox::find_program;

@@ -2,6 +2,7 @@
 //! itself, the other files are stories. Those of `sandbox` and `stan` are about one room each.
 #![allow(clippy::unwrap_used)]
 
+mod account;
 mod broker;
 mod containers;
 mod harness;
@@ -9,6 +10,8 @@ mod junk;
 mod kill;
 mod postgres;
 mod publish;
+mod replicas;
 mod sandbox;
 mod stan;
 mod stan_broker;
+mod stop;

@@ -1,0 +1,172 @@
+//! The account: it balances at every moment, and a row that is lost, doubled or made up is found.
+
+use serde_json::{Value, json};
+use waybill::sandbox::broker::Store;
+
+use crate::harness::{Bench, Sender, Service, Weight, check, mixed, order, orders};
+
+/// Counted in the tables themselves, in one snapshot.
+const ROWS_BALANCE: &str = "
+    select (select count(*) from inbox)
+         - (select count(*) from orders) - (select count(*) from duplicates) - (select count(*) from dead_letters)
+         - (select count(*) from decisions where fate = 'decision')
+         - (select count(*) from inbox, checkpoint c where inbox.position > c.position)";
+
+#[tokio::test]
+async fn it_balances_at_every_moment_under_load() {
+    let bench = Bench::new(Weight::Heavy).await;
+    let broker = bench.broker(Store::File).await;
+    let service = bench.serve(Some(&broker), &[]).await;
+    let sender = Sender::new(&broker).rate(2_000.0);
+    let sending = tokio::spawn(async move { sender.publish(mixed(8_000, "account")).await });
+    let sql = bench.sql().await;
+    let (mut looks, mut between) = (0, 0);
+    while !sending.is_finished() {
+        let path = match looks % 5 {
+            0 => "/api/v1/reconciliation?verify=true",
+            _ => "/api/v1/reconciliation",
+        };
+        let account = service.json(path).await;
+        assert_eq!(account["balanced"], true, "{account:#}");
+        if looks % 5 == 0 {
+            assert_eq!(account["verified"]["findings"], json!([]), "{account:#}");
+        }
+        assert_eq!(sql.count(ROWS_BALANCE).await, 0);
+        between += i64::from(account["pending"] != 0);
+        looks += 1;
+    }
+    assert!(looks > 50, "only {looks} looks");
+    assert!(between > 0, "never looked while something was pending");
+    let ledger = sending.await.unwrap();
+    service.rests(30, ledger.rows()).await;
+    check(&bench, &service, &ledger).await;
+}
+
+/// What is done to the tables, and how it is made good again.
+const HARMS: &[(&str, &str, &str)] = &[
+    (
+        "an inbox row is lost",
+        "create table kept as select * from inbox where position = 7; delete from inbox where position = 7",
+        "insert into inbox select * from kept; drop table kept",
+    ),
+    (
+        "an inbox row is made up",
+        "insert into inbox select position + 1000, sequence + 1000, broker_time_ns, hash, received_at, source_id, null, payload, decision
+             from inbox where position = 7",
+        "delete from inbox where position = 1007",
+    ),
+    (
+        "an order is lost",
+        "create table kept as select * from orders where position = 7; delete from orders where position = 7",
+        "insert into orders select * from kept; drop table kept",
+    ),
+    (
+        "an order is doubled",
+        "insert into orders select position, bytes_position, order_uid || 'x', data from orders where position = 7",
+        "delete from orders where position = 7 and order_uid like '%x'",
+    ),
+    (
+        "one order is lost and another doubled",
+        "create table kept as select * from orders where position = 7; delete from orders where position = 7;
+         insert into orders select position, bytes_position, order_uid || 'x', data from orders where position = 8",
+        "insert into orders select * from kept; drop table kept; delete from orders where position = 8 and order_uid like '%x'",
+    ),
+    (
+        "an order is made up",
+        "insert into orders select 1007, bytes_position, order_uid || 'x', data from orders where position = 7",
+        "delete from orders where position = 1007",
+    ),
+    (
+        "an order's bytes are nowhere",
+        "update orders set bytes_position = 1007 where position = 7",
+        "update orders set bytes_position = 7 where position = 7",
+    ),
+    (
+        "a duplicate is lost",
+        "create table kept as select * from duplicates; delete from duplicates",
+        "insert into duplicates select * from kept; drop table kept",
+    ),
+    (
+        "an order is a duplicate too",
+        "insert into duplicates values (7, 'seven')",
+        "delete from duplicates where position = 7",
+    ),
+    (
+        "a duplicate is made up",
+        "insert into duplicates values (1007, 'seven')",
+        "delete from duplicates where position = 1007",
+    ),
+    (
+        "a dead letter is lost",
+        "create table kept as select * from dead_letters; delete from dead_letters where id = (select min(id) from kept)",
+        "insert into dead_letters select * from kept where id = (select min(id) from kept); drop table kept",
+    ),
+    (
+        "a dead letter is lost, and an order made up in its place",
+        "create table kept as select * from dead_letters; delete from dead_letters where id = (select min(id) from kept);
+         insert into orders select (select min(id) from kept), bytes_position, order_uid || 'x', data from orders where position = 7",
+        "insert into dead_letters select * from kept where id = (select min(id) from kept);
+         delete from orders where position = (select min(id) from kept); drop table kept",
+    ),
+    (
+        "a decision is lost",
+        "create table kept as select * from decisions; delete from decisions",
+        "insert into decisions select * from kept; drop table kept",
+    ),
+    (
+        "a fate is counted twice",
+        "update fates set count = count + 1 where fate = 'order'",
+        "update fates set count = count - 1 where fate = 'order'",
+    ),
+    (
+        "two fates are confused",
+        "update fates set count = count + case fate when 'order' then 1 else -1 end where fate in ('order', 'duplicate')",
+        "update fates set count = count - case fate when 'order' then 1 else -1 end where fate in ('order', 'duplicate')",
+    ),
+    (
+        "a position is skipped",
+        "update inbox_head set next_position = next_position + 1",
+        "update inbox_head set next_position = next_position - 1",
+    ),
+];
+
+async fn verified(service: &Service) -> (bool, Value) {
+    let account = service.json("/api/v1/reconciliation?verify=true").await;
+    (account["well"].as_bool().unwrap(), account)
+}
+
+#[tokio::test]
+async fn a_row_that_is_lost_doubled_or_made_up_is_found() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    for payload in orders("row", 12) {
+        service.post(payload).await;
+    }
+    service.post(order("row-3")).await;
+    service.post("junk").await;
+    let letter = service.post("more junk").await;
+    let path = format!("/api/v1/dead-letters/{letter}/discard");
+    let body = json!({"as": "tester", "reason": "junk"}).to_string();
+    let answer = service
+        .ask(reqwest::Method::POST, &path, &[JSON], body)
+        .await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    service.rests(10, 16).await;
+
+    let sql = bench.sql().await;
+    let mut unnoticed = Vec::new();
+    let (well, account) = verified(&service).await;
+    assert!(well, "{account:#}");
+    for (name, harm, heal) in HARMS {
+        sql.run(&format!("begin; {harm}; commit")).await;
+        if verified(&service).await.0 {
+            unnoticed.push(name);
+        }
+        sql.run(&format!("begin; {heal}; commit")).await;
+        let (well, account) = verified(&service).await;
+        assert!(well, "after {name}: {account:#}");
+    }
+    assert!(unnoticed.is_empty(), "not noticed: {unnoticed:#?}");
+}
+
+const JSON: (&str, &str) = ("content-type", "application/json");

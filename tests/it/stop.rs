@@ -1,0 +1,133 @@
+//! Ends of the service: asked for, and not; and what is there after the next start.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use waybill::sandbox::broker::Store;
+
+use crate::harness::{
+    Bench, Ledger, Sender, Weight, check, mixed, order_with, orders, until_equal, within,
+};
+
+#[tokio::test]
+async fn asked_to_stop_under_load_it_drains_and_loses_nothing() {
+    let bench = Bench::new(Weight::Heavy).await;
+    let broker = bench.broker(Store::File).await;
+    let mut service = bench.serve(Some(&broker), &[]).await;
+    let sender = Sender::new(&broker).rate(1_500.0);
+    let sending = tokio::spawn(async move { sender.publish(mixed(6_000, "stop")).await });
+    let sql = bench.sql().await;
+    for stop in 1..=4 {
+        until_equal(30, "the next stop's mark is reached", true, async || {
+            sql.head().await >= stop * 1_000
+        })
+        .await;
+        let asked = Instant::now();
+        let status = service.stop().await;
+        assert_eq!(status.code(), Some(0), "{}", service.text());
+        assert!(
+            asked.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            asked.elapsed()
+        );
+        service.start().await;
+    }
+    let ledger = sending.await.unwrap();
+    service.rests(60, ledger.rows()).await;
+    let count = check(&bench, &service, &ledger).await;
+    assert_eq!(count.rows, 6_000);
+}
+
+#[tokio::test]
+async fn clients_that_hold_on_do_not_keep_it_from_stopping() {
+    let bench = Bench::new(Weight::Light).await;
+    let mut service = bench.serve(None, &[]).await;
+    let address = service.url.strip_prefix("http://").unwrap().to_owned();
+    let mut held = Vec::new();
+    for beginning in [
+        "",
+        "GET /api/v1/st",
+        "POST /api/v1/inbox HTTP/1.1\r\nhost: here\r\ncontent-type: application/octet-stream\r\ncontent-length: 1000\r\n\r\nhalf",
+        "GET /healthz/live HTTP/1.1\r\nhost: here\r\n\r\n",
+    ] {
+        let mut socket = TcpStream::connect(&address).await.unwrap();
+        socket.write_all(beginning.as_bytes()).await.unwrap();
+        held.push(socket);
+    }
+    assert_eq!(service.get("/healthz/live").await.status, 200);
+    let asked = Instant::now();
+    assert_eq!(service.stop().await.code(), Some(0), "{}", service.text());
+    assert!(
+        asked.elapsed() < Duration::from_secs(12),
+        "{:?}",
+        asked.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn while_it_stops_it_is_not_ready() {
+    let bench = Bench::new(Weight::Light).await;
+    let mut service = bench.serve(None, &[]).await;
+    service.is_ready().await;
+    let url = format!("{}/healthz/ready", service.url);
+    let http = reqwest::Client::new();
+    let watching = tokio::spawn(async move {
+        loop {
+            match http.get(&url).send().await {
+                Ok(answer) if answer.status() == 200 => {}
+                // Gone, or it says so.
+                Ok(answer) => return answer.status() == 503,
+                Err(_) => return true,
+            }
+        }
+    });
+    assert!(service.stop().await.success());
+    assert!(within(5, "readiness ends", watching).await.unwrap());
+}
+
+#[tokio::test]
+async fn after_a_kill_every_order_is_served_from_memory_as_soon_as_it_is_ready() {
+    let bench = Bench::new(Weight::Light).await;
+    let broker = bench.broker(Store::File).await;
+    let mut service = bench.serve(Some(&broker), &[]).await;
+    let ledger = Sender::new(&broker).publish(orders("again", 5_000)).await;
+    service.rests(30, 5_000).await;
+    service.kill();
+    service.start().await;
+    service.is_ready().await;
+    let stats = service.json("/api/v1/stats").await;
+    assert_eq!(
+        (&stats["cache_warm"], &stats["cache_orders"]),
+        (&true.into(), &5_000.into())
+    );
+    service.rests(30, 5_000).await;
+    check(&bench, &service, &ledger).await;
+    let stats = service.json("/api/v1/stats").await;
+    assert_eq!(stats["cache_misses"], 0, "{stats}");
+}
+
+#[tokio::test]
+async fn a_cache_too_small_for_all_holds_the_newest_and_serves_all() {
+    let bench = Bench::new(Weight::Light).await;
+    let broker = bench.broker(Store::File).await;
+    let args = ["--cache-bytes", "1048576"];
+    let mut service = bench.serve(Some(&broker), &args).await;
+    let filler = "y".repeat(2_000);
+    let payloads =
+        (0..1_500).map(|n| order_with(&format!("big-{n}"), &[("Ploshad Mira 15", &filler)]));
+    let ledger: Ledger = Sender::new(&broker).publish(payloads).await;
+    service.rests(30, 1_500).await;
+    assert!(service.stop().await.success());
+    service.start().await;
+    service.is_ready().await;
+    for number in 1_490..1_500 {
+        let answer = service.order(&format!("big-{number}")).await;
+        assert_eq!(answer.status, 200);
+    }
+    let stats = service.json("/api/v1/stats").await;
+    assert_eq!(stats["cache_misses"], 0, "the newest are there: {stats}");
+    assert!(stats["cache_bytes"].as_i64().unwrap() <= 1 << 20, "{stats}");
+    service.rests(30, 1_500).await;
+    check(&bench, &service, &ledger).await;
+}
