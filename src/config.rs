@@ -166,7 +166,7 @@ impl BrokerArgs {
                 readable(path, flag)?;
             }
         }
-        options.check().map_err(|error| wrong(error.to_string()))?;
+        options.check().map_err(as_flag)?;
         Ok(Some(options))
     }
 }
@@ -313,9 +313,7 @@ impl ServeArgs {
         subscription.max_in_flight = self.max_in_flight;
         subscription.ack_wait = Duration::from_secs(self.ack_wait);
         subscription.byte_budget = 24 << 20;
-        subscription
-            .check()
-            .map_err(|error| wrong(error.to_string()))?;
+        subscription.check().map_err(as_flag)?;
         if let Some(url) = &self.stan_monitoring_url
             && !(url.starts_with("http://") || url.starts_with("https://"))
         {
@@ -329,6 +327,16 @@ impl ServeArgs {
             monitoring_url: self.stan_monitoring_url.clone(),
         })
     }
+}
+
+/// The client's options are our flags, by other names here and there.
+fn as_flag(error: stan::InvalidOption) -> Wrong {
+    let flag = match error.name {
+        "servers" => "stan-url".to_owned(),
+        "auth" => "stan-credentials".to_owned(),
+        name => name.replace('_', "-"),
+    };
+    wrong(format!("--{flag}: {}", error.problem))
 }
 
 /// A replica that restarts must be the same client to the broker, or its messages wait for minutes.
