@@ -3,9 +3,6 @@
 //!
 //! Nobody sleeps here: `until` looks again and again, with a deadline, at what gives no signal.
 
-// The stories come one by one.
-#![allow(dead_code, unused_imports)]
-
 mod cluster;
 mod oracle;
 mod service;
@@ -24,9 +21,10 @@ use tokio_postgres::NoTls;
 use waybill::sandbox::broker::{self, Broker, Store};
 use waybill::sandbox::postgres::{self, Postgres};
 
-pub use oracle::{Count, check};
-pub use service::{Answer, Service};
-pub use traffic::{Ledger, Sender, junk, mixed, order, order_with, orders};
+pub use cluster::directory;
+pub use oracle::check;
+pub use service::{Answer, OCTETS, Service};
+pub use traffic::{Ledger, Sender, mixed, order, order_with, orders};
 
 /// How much of the machine a test takes: those that push thousands of messages are few at a time.
 #[derive(Clone, Copy)]

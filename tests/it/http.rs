@@ -1,0 +1,462 @@
+//! The API as strangers use it: every error is a problem+json, a key makes a repetition harmless, pages neither skip nor
+//! repeat, and a slow client harms nobody else.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::{
+    Answer, Bench, OCTETS, Service, Weight, order, order_with, orders, until_equal, within,
+};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// An error as RFC 9457 has it, that tells a person something and nothing of the inside.
+fn is_problem(answer: &Answer, status: u16, what: &str) -> Value {
+    assert_eq!(answer.status, status, "{what}: {answer:?}");
+    assert_eq!(
+        answer.header("content-type"),
+        "application/problem+json",
+        "{what}"
+    );
+    let problem = answer.json();
+    assert_eq!(problem["status"], status, "{what}");
+    let kind = problem["type"].as_str().unwrap();
+    assert!(kind.starts_with("urn:waybill:problem:"), "{what}: {kind}");
+    assert!(!problem["title"].as_str().unwrap().is_empty(), "{what}");
+    assert!(problem["detail"].as_str().unwrap().len() > 10, "{what}");
+    problem
+}
+
+/// Method, path, headers, body, and the status that must come of it.
+type Case<'a> = (Method, &'a str, Vec<(&'a str, &'a str)>, &'a str, u16);
+
+#[tokio::test]
+async fn every_error_is_a_problem() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    let large = "x".repeat((1 << 20) + 1);
+    let long = format!("/api/v1/orders/{}", "x".repeat(2_000));
+    let letters = "/api/v1/dead-letters";
+    let key = "k".repeat(201);
+    let cases: Vec<Case> = vec![
+        (Method::GET, "/nothing", vec![], "", 404),
+        (Method::GET, "/api/v1/nothing", vec![], "", 404),
+        (Method::GET, "/api/v1", vec![], "", 404),
+        (Method::GET, "/api/v2/orders", vec![], "", 404),
+        (Method::DELETE, "/api/v1/orders/x", vec![], "", 405),
+        (Method::PUT, "/api/v1/orders", vec![OCTETS], "x", 405),
+        (Method::POST, "/healthz/ready", vec![], "", 405),
+        (Method::GET, "/api/v1/orders/never", vec![], "", 404),
+        (Method::GET, "/api/v1/orders/a%00b", vec![], "", 404),
+        (Method::GET, &long, vec![], "", 404),
+        (Method::GET, "/api/v1/orders?limit=0", vec![], "", 400),
+        (Method::GET, "/api/v1/orders?limit=501", vec![], "", 400),
+        (Method::GET, "/api/v1/orders?limit=ten", vec![], "", 400),
+        (
+            Method::GET,
+            "/api/v1/orders?after=yesterday",
+            vec![],
+            "",
+            400,
+        ),
+        (Method::GET, "/api/v1/orders?after=-1", vec![], "", 400),
+        (
+            Method::GET,
+            "/api/v1/orders?customer_id=a%00b",
+            vec![],
+            "",
+            400,
+        ),
+        (Method::GET, "/api/v1/inbox/1", vec![], "", 404),
+        (Method::GET, "/api/v1/inbox/-1", vec![], "", 404),
+        (Method::GET, "/api/v1/inbox/first", vec![], "", 400),
+        (
+            Method::GET,
+            "/api/v1/inbox/99999999999999999999",
+            vec![],
+            "",
+            400,
+        ),
+        (Method::GET, "/api/v1/inbox/1/payload", vec![], "", 404),
+        (Method::GET, "/api/v1/dead-letters/1", vec![], "", 404),
+        (
+            Method::GET,
+            "/api/v1/dead-letters/1/payload",
+            vec![],
+            "",
+            404,
+        ),
+        (
+            Method::GET,
+            "/api/v1/dead-letters?state=lost",
+            vec![],
+            "",
+            400,
+        ),
+        (
+            Method::GET,
+            "/api/v1/dead-letters?reason=bad",
+            vec![],
+            "",
+            400,
+        ),
+        (
+            Method::GET,
+            "/api/v1/dead-letters?since=soon",
+            vec![],
+            "",
+            400,
+        ),
+        (Method::GET, "/api/v1/dead-letters?from=x", vec![], "", 400),
+        (
+            Method::GET,
+            "/api/v1/dead-letters?fingerprint=xyz",
+            vec![],
+            "",
+            400,
+        ),
+        (
+            Method::GET,
+            "/api/v1/dead-letters?text=a%00b",
+            vec![],
+            "",
+            400,
+        ),
+        (
+            Method::GET,
+            "/api/v1/dead-letters?order_uid=a%00b",
+            vec![],
+            "",
+            400,
+        ),
+        (Method::POST, "/api/v1/inbox", vec![OCTETS], &large, 413),
+        (
+            Method::POST,
+            "/api/v1/inbox",
+            vec![OCTETS, ("idempotency-key", "")],
+            "x",
+            400,
+        ),
+        (
+            Method::POST,
+            "/api/v1/inbox",
+            vec![OCTETS, ("idempotency-key", &key)],
+            "x",
+            400,
+        ),
+        (
+            Method::POST,
+            "/api/v1/dead-letters/1/retry",
+            vec![JSON],
+            "{\"as\":",
+            400,
+        ),
+        (
+            Method::POST,
+            "/api/v1/dead-letters/1/retry",
+            vec![JSON],
+            "{\"as\": []}",
+            400,
+        ),
+        (
+            Method::POST,
+            "/api/v1/dead-letters/1/retry",
+            vec![JSON],
+            "{}",
+            404,
+        ),
+        (
+            Method::POST,
+            "/api/v1/dead-letters/1/discard",
+            vec![JSON],
+            "{}",
+            400,
+        ),
+        (
+            Method::POST,
+            "/api/v1/dead-letters/x/retry",
+            vec![JSON],
+            "{}",
+            400,
+        ),
+        (Method::POST, letters, vec![JSON], "{}", 405),
+    ];
+    let mut wrong = Vec::new();
+    for (method, path, headers, body, status) in cases {
+        let shown: String = format!("{method} {path} {body}").chars().take(80).collect();
+        let answer = service.ask(method, path, &headers, body.to_owned()).await;
+        if answer.status == status {
+            is_problem(&answer, status, &shown);
+        } else {
+            wrong.push(format!(
+                "{shown}: {} instead of {status}: {:?}",
+                answer.status, answer.body
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let stats = service.json("/api/v1/stats").await;
+    // The retry of a letter that is not there is a decision all the same.
+    assert_eq!(stats["received"], 1, "nothing else was stored: {stats}");
+}
+
+#[tokio::test]
+async fn what_has_not_changed_is_not_sent_again() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    service.post(order("known")).await;
+    service.rests(10, 1).await;
+    let first = service.order("known").await;
+    assert_eq!(first.status, 200);
+    let tag = first.header("etag").to_owned();
+    let path = "/api/v1/orders/known";
+    for (asked, status) in [
+        (tag.clone(), 304),
+        (format!("W/{tag}"), 304),
+        (format!("\"other\", {tag}"), 304),
+        ("*".to_owned(), 304),
+        ("\"other\"".to_owned(), 200),
+    ] {
+        let answer = service
+            .ask(Method::GET, path, &[("if-none-match", &asked)], "")
+            .await;
+        assert_eq!(answer.status, status, "{asked}");
+        assert_eq!(answer.header("etag"), tag);
+        assert_eq!(answer.body.is_empty(), status == 304);
+    }
+    let head = service.ask(Method::HEAD, path, &[], "").await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+}
+
+async fn post_with_key(service: &Service, key: &str, payload: Bytes) -> Answer {
+    let headers = [OCTETS, ("idempotency-key", key)];
+    service
+        .ask(Method::POST, "/api/v1/inbox", &headers, payload)
+        .await
+}
+
+#[tokio::test]
+async fn a_key_makes_a_repetition_harmless_and_other_content_is_refused() {
+    let bench = Bench::new(Weight::Light).await;
+    let mut service = bench.serve(None, &[]).await;
+    for restart in [false, true] {
+        let first = post_with_key(&service, "key-1", order("keyed")).await;
+        assert_eq!(first.status, 202, "{first:?}");
+        assert_eq!(first.json(), json!({"position": 1, "repeated": restart}));
+        assert_eq!(first.header("location"), "/api/v1/inbox/1");
+        let again = post_with_key(&service, "key-1", order("keyed")).await;
+        assert_eq!(again.json(), json!({"position": 1, "repeated": true}));
+        let other = post_with_key(&service, "key-1", order("other")).await;
+        let problem = is_problem(&other, 422, "other content");
+        assert_eq!(problem["links"][0]["href"], "/api/v1/inbox/1");
+        service.kill();
+        service.start().await;
+    }
+    // Many at once are one.
+    let at_once = (0..20).map(|_| post_with_key(&service, "key-2", order("at-once")));
+    for answer in futures_util::future::join_all(at_once).await {
+        assert_eq!(
+            (answer.status, &answer.json()["position"]),
+            (202, &json!(2))
+        );
+    }
+    // Without a key each is a row of its own.
+    assert_eq!(service.post(order("keyed")).await, 3);
+    assert_eq!(service.post(order("keyed")).await, 4);
+    service.rests(10, 4).await;
+    let account = service.json("/api/v1/reconciliation").await;
+    assert_eq!(
+        (&account["orders"], &account["duplicates"]),
+        (&json!(2), &json!(2))
+    );
+}
+
+#[tokio::test]
+async fn not_found_says_what_is_known() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    let answer = service.order("nobody").await;
+    let never = is_problem(&answer, 404, "never");
+    assert!(
+        never["type"]
+            .as_str()
+            .unwrap()
+            .ends_with("order-never-received")
+    );
+
+    let rejected = order_with("sick", &[("1817", "-1")]);
+    let position = service.post(rejected).await;
+    service.rests(10, 1).await;
+    let answer = service.order("sick").await;
+    let problem = is_problem(&answer, 404, "rejected");
+    assert!(
+        problem["type"]
+            .as_str()
+            .unwrap()
+            .ends_with("order-rejected")
+    );
+    let letter = problem["links"][0]["href"].as_str().unwrap();
+    assert_eq!(letter, format!("/api/v1/dead-letters/{position}"));
+    assert_eq!(service.json(letter).await["code"], "negative_money");
+
+    // The projector waits for somebody, so what comes stays on its way.
+    let sql = bench.sql().await;
+    sql.run("begin; select from checkpoint for update").await;
+    let position = service.post(order("late")).await;
+    let answer = service.order("late").await;
+    let pending = is_problem(&answer, 404, "pending");
+    assert!(pending["type"].as_str().unwrap().ends_with("order-pending"));
+    assert_eq!(
+        pending["links"][0]["href"],
+        format!("/api/v1/inbox/{position}")
+    );
+    let row = service.json(&format!("/api/v1/inbox/{position}")).await;
+    assert_eq!(row["fate"], "pending");
+    sql.run("commit").await;
+    until_equal(20, "it arrives", 200, async || {
+        service.order("late").await.status
+    })
+    .await;
+}
+
+/// All pages; while they are turned, more comes in.
+async fn turn_pages(service: &Service, path: &str, more: Bytes) -> Vec<Value> {
+    let mut items = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = service.json(&format!("{path}limit=10{after}")).await;
+        let found = page["items"].as_array().unwrap();
+        assert!(found.len() <= 10);
+        items.extend(found.iter().cloned());
+        let Some(next) = page["next"].as_str() else {
+            return items;
+        };
+        after = format!("&after={next}");
+        service.post(more.clone()).await;
+        service.rests(10, 0).await;
+    }
+}
+
+#[tokio::test]
+async fn pages_neither_skip_nor_repeat_while_more_comes_in() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    let customers = |n: usize| format!("\"customer_id\": \"c{}\"", n % 2);
+    for number in 0..60 {
+        let customer = customers(number);
+        let edits = [("\"customer_id\": \"test\"", &customer[..])];
+        service
+            .post(order_with(&format!("page-{number}"), &edits))
+            .await;
+    }
+    for number in 0..25 {
+        service.post(format!("junk {number}")).await;
+    }
+    service.rests(10, 85).await;
+    let uids = |items: &[Value]| -> Vec<String> {
+        let uid = |item: &Value| item["order_uid"].as_str().unwrap().to_owned();
+        items.iter().map(uid).collect()
+    };
+    let expect = |filter: fn(&usize) -> bool| -> Vec<String> {
+        let numbers = (0..60).rev().filter(filter);
+        numbers.map(|number| format!("page-{number}")).collect()
+    };
+    let all = turn_pages(&service, "/api/v1/orders?", order("new-1")).await;
+    assert_eq!(uids(&all), expect(|_| true));
+    let path = "/api/v1/orders?customer_id=c1&";
+    let odd = turn_pages(&service, path, order("new-2")).await;
+    assert_eq!(uids(&odd), expect(|number| number % 2 == 1));
+    let path = "/api/v1/orders?customer_id=c0&track_number=WBILMTESTTRACK&";
+    let even = turn_pages(&service, path, order("new-3")).await;
+    assert_eq!(uids(&even), expect(|number| number % 2 == 0));
+    let path = "/api/v1/orders?track_number=nowhere&";
+    assert!(turn_pages(&service, path, order("new-4")).await.is_empty());
+
+    let path = "/api/v1/dead-letters?reason=not_json&";
+    let letters = turn_pages(&service, path, "junk more".into()).await;
+    let ids: Vec<i64> = letters
+        .iter()
+        .map(|letter| letter["id"].as_i64().unwrap())
+        .collect();
+    let expected: Vec<i64> = (61..=85).rev().collect();
+    assert_eq!(ids, expected);
+}
+
+#[tokio::test]
+async fn slow_clients_are_cut_off_and_harm_nobody_else() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    for payload in orders("quick", 20) {
+        service.post(payload).await;
+    }
+    service.rests(10, 20).await;
+    let address = service.url.strip_prefix("http://").unwrap();
+    let mut slow = Vec::new();
+    for number in 0..600 {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let beginning = match number % 3 {
+            0 => "GET /api/v1/orders/quick-1 HTTP/1.1\r\nhost: he",
+            1 => {
+                "POST /api/v1/inbox HTTP/1.1\r\nhost: h\r\ncontent-type: application/octet-stream\r\ncontent-length: 900000\r\n\r\n{"
+            }
+            _ => "",
+        };
+        socket.write_all(beginning.as_bytes()).await.unwrap();
+        slow.push(socket);
+    }
+    let started = Instant::now();
+    let mut asked = 0;
+    let mut slowest = Duration::ZERO;
+    while started.elapsed() < Duration::from_secs(5) {
+        let before = Instant::now();
+        let uid = format!("quick-{}", asked % 20);
+        assert_eq!(service.order(&uid).await.status, 200);
+        slowest = slowest.max(before.elapsed());
+        asked += 1;
+        // They go on, a byte at a time.
+        let socket = &mut slow[asked % 600];
+        let _ = socket.write_all(b"x").await;
+    }
+    assert!(asked > 500, "only {asked} answers in 5 s");
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    assert!(service.post(order("also-quick")).await == 21);
+    // Headers that do not come and bodies that do not end have their time, and no more.
+    within(60, "all of them are cut off", async {
+        for socket in &mut slow {
+            let mut answer = Vec::new();
+            let _ = socket.read_to_end(&mut answer).await;
+        }
+    })
+    .await;
+    assert_eq!(service.json("/api/v1/stats").await["received"], 21);
+}
+
+#[tokio::test]
+async fn the_committed_specification_is_the_one_that_is_served() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    let served = service.json("/openapi.json").await;
+    let program = env!("CARGO_BIN_EXE_waybill");
+    let output = std::process::Command::new(program)
+        .arg("openapi")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json");
+    if std::env::var_os("WAYBILL_BLESS").is_some() {
+        std::fs::write(file, &output.stdout).unwrap();
+    }
+    let committed = std::fs::read(file).unwrap();
+    assert!(
+        committed == output.stdout,
+        "openapi/openapi.json is out of date: WAYBILL_BLESS=1 cargo test specification"
+    );
+    let committed: Value = serde_json::from_slice(&committed).unwrap();
+    assert_eq!(served, committed);
+    assert_eq!(service.get("/docs").await.status, 200);
+}

@@ -1,0 +1,299 @@
+//! The layout of the house as a test: which room may know which, and what is not to be found in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Whom each room may know. Edges go one way; a room that is not listed fails, so that whoever adds one says here what it
+/// stands on.
+const ROOMS: &[(&str, &str)] = &[
+    // Nothing of ours: the first could be crates of their own.
+    ("stan", ""),
+    ("postgres", ""),
+    ("sandbox", ""),
+    ("telemetry", ""),
+    ("inbox", "postgres stan telemetry"),
+    ("source", "inbox stan telemetry"),
+    // Its store alone; the checks know no other room (see PURE).
+    ("order", "inbox postgres"),
+    ("dead_letter", "inbox order postgres"),
+    ("account", "inbox postgres"),
+    ("cache", "order postgres"),
+    (
+        "operation",
+        "account dead_letter inbox order postgres telemetry",
+    ),
+    (
+        "projection",
+        "account cache dead_letter inbox operation order postgres telemetry",
+    ),
+    (
+        "api",
+        "account cache dead_letter inbox operation order postgres projection source stan telemetry ui",
+    ),
+    ("ui", ""),
+    (
+        "config",
+        "api inbox operation postgres projection source stan telemetry",
+    ),
+    (
+        "serve",
+        "api cache config inbox operation postgres projection source telemetry",
+    ),
+    (
+        "cli",
+        "api config order postgres sandbox serve stan telemetry",
+    ),
+];
+
+/// The judge gives the same verdict everywhere and for ever: it may know nothing but bytes and rules.
+const PURE: (&str, &str) = ("order", "store.rs");
+
+/// Only the projection calls these, in its own transaction.
+const WRITES: &[&str] = &[
+    "dead_letter::insert",
+    "dead_letter::change",
+    "write_verdicts",
+    "write_groups",
+    "write_epochs",
+    "add_fates",
+    "store::insert",
+];
+
+/// Names that say nothing of what is inside.
+const NAMELESS: &str =
+    "util utils helper helpers common types constants prelude misc models services repositories";
+
+struct Source {
+    path: PathBuf,
+    /// Without what is only for its tests.
+    text: String,
+}
+
+impl Source {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// The room that it is in; none for the doors, main.rs and lib.rs.
+    fn room(&self) -> Option<&str> {
+        let first = self.path.components().next()?.as_os_str().to_str()?;
+        let room = first.strip_suffix(".rs").unwrap_or(first);
+        (!matches!(room, "main" | "lib")).then_some(room)
+    }
+
+    fn is_door(&self) -> bool {
+        let file = self.path.file_name().unwrap();
+        file == "mod.rs" || (self.path.components().count() == 1 && file != "main.rs")
+    }
+
+    /// The rooms that follow each `crate::`, also in braces.
+    fn knows(&self) -> BTreeSet<&str> {
+        let mut rooms = BTreeSet::new();
+        for (at, _) in self.text.match_indices("crate::") {
+            let rest = &self.text[at + "crate::".len()..];
+            match rest.strip_prefix('{') {
+                None => rooms.extend(word(rest)),
+                Some(list) => rooms.extend(first_words(list)),
+            }
+        }
+        rooms.retain(|room| self.room() != Some(room));
+        rooms
+    }
+}
+
+fn word(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    Some(&text[..end.unwrap_or(text.len())]).filter(|word| !word.is_empty())
+}
+
+/// Of `a::{x, y}, b, c::z}`: a, b and c.
+fn first_words(list: &str) -> Vec<&str> {
+    let mut depth = 0;
+    let mut start = 0;
+    let mut words = Vec::new();
+    for (at, char) in list.char_indices() {
+        match char {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                words.extend(word(list[start..at].trim_start()));
+                start = at + 1;
+                if char == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    words
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut dirs = vec![root.clone()];
+    let mut found = Vec::new();
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let text = text.split("#[cfg(test)]\n#[allow").next().unwrap();
+                let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+                found.push(Source {
+                    path: path.strip_prefix(&root).unwrap().to_owned(),
+                    text: text.to_owned(),
+                });
+            }
+        }
+    }
+    assert!(found.len() > 50, "only {} files", found.len());
+    found
+}
+
+#[test]
+fn rooms_know_only_whom_they_may() {
+    let rooms: BTreeMap<&str, BTreeSet<&str>> = ROOMS
+        .iter()
+        .map(|(room, known)| (*room, known.split_whitespace().collect()))
+        .collect();
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let Some(room) = source.room() else {
+            continue;
+        };
+        let Some(allowed) = rooms.get(room) else {
+            wrong.push(format!(
+                "{}: the room {room} is not in the list",
+                source.name()
+            ));
+            continue;
+        };
+        let pure = room == PURE.0 && !source.path.ends_with(PURE.1);
+        for known in source.knows() {
+            if !rooms.contains_key(known) {
+                wrong.push(format!("{}: crate::{known} is no room", source.name()));
+            } else if pure || !allowed.contains(known) {
+                wrong.push(format!("{} may not know {known}", source.name()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The list above has no way round: what a room stands on does not stand on it.
+#[test]
+fn edges_go_one_way() {
+    fn below<'a>(room: &'a str, seen: &mut BTreeSet<&'a str>) {
+        let known = ROOMS.iter().find(|(name, _)| *name == room);
+        let (_, known) = known.unwrap_or_else(|| panic!("{room} is no room"));
+        for next in known.split_whitespace() {
+            if seen.insert(next) {
+                below(next, seen);
+            }
+        }
+    }
+    for (room, _) in ROOMS {
+        let mut seen = BTreeSet::new();
+        below(room, &mut seen);
+        assert!(!seen.contains(room), "{room} stands on itself");
+    }
+}
+
+#[test]
+fn only_the_projection_writes_tables_of_state() {
+    let derived =
+        "orders duplicates dead_letters dead_letter_groups decisions rules fates source_account";
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let room = source.room().unwrap_or_default();
+        if room != "projection" {
+            let called = WRITES.iter().filter(|name| {
+                let call = format!("{name}(");
+                source.text.contains(&call) && !source.text.contains(&format!("fn {call}"))
+            });
+            wrong.extend(called.map(|name| format!("{} calls {name}", source.name())));
+        }
+        // In SQL, where a statement begins; a store of the room that owns the table has them.
+        let owner = matches!(room, "order" | "dead_letter" | "account" | "projection");
+        for verb in ["insert into", "update", "delete from", "copy", "truncate"] {
+            for table in derived
+                .split(' ')
+                .chain(["inbox", "inbox_head", "checkpoint", "verdict"])
+            {
+                let log = matches!(table, "inbox" | "inbox_head");
+                let allowed = match log {
+                    true => room == "inbox",
+                    false => owner,
+                };
+                let writes =
+                    source
+                        .text
+                        .match_indices(&format!("{verb} {table}"))
+                        .any(|(at, found)| {
+                            let next = source.text[at + found.len()..].chars().next();
+                            next.is_some_and(|next| next == ' ' || next == '\n')
+                        });
+                if writes && !allowed {
+                    wrong.push(format!("{} writes {table}", source.name()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn each_room_says_what_it_is() {
+    for source in sources() {
+        assert!(
+            !source.is_door() || source.text.starts_with("//! "),
+            "{} begins without //!",
+            source.name()
+        );
+    }
+}
+
+#[test]
+fn names_say_what_is_inside() {
+    for source in sources() {
+        for part in source.path.with_extension("").components() {
+            let part = part.as_os_str().to_str().unwrap();
+            assert!(
+                !NAMELESS.split(' ').any(|name| name == part),
+                "{}",
+                source.name()
+            );
+        }
+    }
+}
+
+/// SQL is a constant above its only user, or made of constants: nothing is spliced into it at run time.
+#[test]
+fn sql_is_constant() {
+    let verbs = [
+        "select ",
+        "insert into ",
+        "update ",
+        "delete from ",
+        "copy ",
+    ];
+    for source in sources() {
+        // A private cluster's roles and passwords cannot be parameters.
+        if source.room() == Some("sandbox") {
+            continue;
+        }
+        for (at, _) in source.text.match_indices("format!(") {
+            let argument = source.text[at + "format!(".len()..].trim_start();
+            let argument = argument.strip_prefix('"').unwrap_or_default().trim_start();
+            assert!(
+                !verbs.iter().any(|verb| argument.starts_with(verb)),
+                "{} builds SQL: {}",
+                source.name(),
+                argument.lines().next().unwrap_or_default()
+            );
+        }
+    }
+}
