@@ -81,7 +81,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    telemetry::init_logs(LogFormat::Text, "warn");
+    telemetry::init_logs(LogFormat::Text, "warn,async_nats=off");
     if let Some(address) = args.listen
         && !address.ip().is_loopback()
         && !args.insecure_listen
@@ -126,6 +126,7 @@ async fn serve_with(
     let mut service = tokio::spawn(serve::run(config, listener, stop.clone()));
     let url = format!("http://{}", reachable(address));
     let client = Client::new(&url, "the service in this process has ended")?;
+    let mut samples = None;
     let up = async {
         until_ready(&client).await;
         let run_file = servers.run_file(&url, place);
@@ -135,7 +136,6 @@ async fn serve_with(
                 place.dir().join("run.json").display()
             )
         })?;
-        let mut samples = None;
         if !args.no_samples {
             let target = trickle::Target::of(&run_file);
             let burst = match is_empty(&client).await {
@@ -152,9 +152,6 @@ async fn serve_with(
         let order = an_order(&client, samples.is_some()).await;
         screen::print(welcome(args, place, servers, &url, order.as_deref()))?;
         servers.watch(stop).await;
-        if let Some(samples) = samples {
-            let _ = samples.await;
-        }
         anyhow::Ok(())
     };
     let outcome = tokio::select! {
@@ -168,6 +165,10 @@ async fn serve_with(
     place.forget_run();
     stop.cancel();
     eprintln!("Stopping: what was received is being committed.");
+    if let Some(samples) = samples {
+        // It ends by the same stop.
+        let _ = samples.await;
+    }
     outcome.and(flatten(service.await))
 }
 

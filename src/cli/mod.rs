@@ -6,9 +6,12 @@ mod dev;
 mod migrate;
 mod openapi;
 pub mod publish;
+mod reconcile;
 pub mod run_file;
 pub mod screen;
 mod serve;
+mod status;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -33,6 +36,12 @@ enum Command {
     Dev(dev::Args),
     /// Run the service
     Serve(Box<serve::Args>),
+    /// How a running service is, on one screen
+    Status(status::Args),
+    /// Judge messages, and store nothing
+    Validate(validate::Args),
+    /// The account: what was received, and what became of it
+    Reconcile(reconcile::Args),
     /// Bring the database to this version, and exit
     Migrate(migrate::Args),
     /// Send sample orders, files or junk
@@ -80,7 +89,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         // Whoever read our output has seen enough.
         return ExitCode::FAILURE;
     }
-    eprintln!("waybill: {error:#}");
+    eprintln!("waybill: {}", sentence(error));
     let wrong_setting = error.downcast_ref::<crate::config::Wrong>().is_some()
         || error.downcast_ref::<Usage>().is_some()
         || error
@@ -94,10 +103,25 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if wrong_setting { 2 } else { 1 })
 }
 
+/// What failed and why; a cause that the sentence before it has told already is left out.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| {
+        let cause = cause.to_string();
+        match text.as_str() {
+            "" => cause,
+            text if text.contains(&cause) => text.to_owned(),
+            text => format!("{text}: {cause}"),
+        }
+    })
+}
+
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Dev(args) => dev::run(args).await,
         Command::Serve(args) => serve::run(*args).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Validate(args) => validate::run(args).await,
+        Command::Reconcile(args) => reconcile::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Publish(args) => publish::run(*args).await,
         Command::Openapi => openapi::run(),

@@ -27,6 +27,9 @@ pub struct Place {
 impl Place {
     pub async fn take(dir: &Path) -> anyhow::Result<Self> {
         let cannot = || format!("the data directory {} cannot be used", dir.display());
+        if dir.exists() && !dir.is_dir() {
+            return Err(usage(format!("--data {} is no directory", dir.display())));
+        }
         fs::create_dir_all(dir).with_context(cannot)?;
         let dir = fs::canonicalize(dir).with_context(cannot)?;
         // Somebody's own directory may have a `postgres` in it, which we must neither start nor erase.

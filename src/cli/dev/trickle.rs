@@ -43,10 +43,13 @@ pub async fn run(target: Target, burst: u32, rate: f64, stop: CancellationToken)
         samples: Samples::new(),
         last: None,
     };
-    let sending = async {
-        let mut left = burst;
-        loop {
-            let sender = Sender::connect(&target).await;
+    let mut left = burst;
+    while !stop.is_cancelled() {
+        let connected = stop.run_until_cancelled(Sender::connect(&target)).await;
+        let Some(sender) = connected else {
+            return;
+        };
+        let sending = async {
             while sender.is_up() {
                 if left == 0 {
                     tokio::time::sleep(Duration::from_secs_f64(1.0 / rate)).await;
@@ -59,11 +62,9 @@ pub async fn run(target: Target, burst: u32, rate: f64, stop: CancellationToken)
                 sender.send(&message).await;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    };
-    tokio::select! {
-        () = sending => {}
-        () = stop.cancelled() => {}
+        };
+        stop.run_until_cancelled(sending).await;
+        sender.close().await;
     }
 }
 
@@ -136,6 +137,13 @@ impl Sender {
             Sender::Broker { client, .. } => client.loss().is_none(),
             Sender::Service { .. } => true,
             Sender::Nobody => false,
+        }
+    }
+
+    /// Says goodbye, so that nobody tries to come back to a broker that is being stopped.
+    async fn close(self) {
+        if let Sender::Broker { client, .. } = self {
+            let _ = client.close().await;
         }
     }
 
