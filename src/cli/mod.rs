@@ -2,6 +2,7 @@
 //! running service, by HTTP: one authority for who may do what.
 
 pub mod client;
+mod dead_letters;
 mod dev;
 mod migrate;
 mod openapi;
@@ -42,6 +43,8 @@ enum Command {
     Validate(validate::Args),
     /// The account: what was received, and what became of it
     Reconcile(reconcile::Args),
+    /// Find dead letters, read their stories, decide about them
+    DeadLetters(dead_letters::Args),
     /// Bring the database to this version, and exit
     Migrate(migrate::Args),
     /// Send sample orders, files or junk
@@ -122,6 +125,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(args).await,
         Command::Validate(args) => validate::run(args).await,
         Command::Reconcile(args) => reconcile::run(args).await,
+        Command::DeadLetters(args) => dead_letters::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Publish(args) => publish::run(*args).await,
         Command::Openapi => openapi::run(),

@@ -1,0 +1,274 @@
+//! A payload laid out for people: JSON over many lines, text with marks where something is wrong, bytes in hexadecimal.
+//! Pure.
+
+use super::super::screen::{self, Paint};
+
+/// What fits beside a line's number on most terminals.
+const WIDTH: usize = 100;
+const MANY_LINES: usize = 60;
+const CONTEXT: usize = 3;
+const HEX_ROWS: usize = 12;
+
+/// JSON in one line a value, two spaces a level. Only white space between its tokens is changed: a field that is there twice
+/// stays there twice, and a number keeps its digits. None where it is no JSON: then nobody knows where a token ends.
+pub fn indented(text: &str) -> Option<String> {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
+    let mut out = String::with_capacity(text.len() * 2);
+    let mut depth = 0_usize;
+    let mut rest = text;
+    let break_line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    while let Some(c) = rest.trim_start().chars().next() {
+        rest = &rest.trim_start()[c.len_utf8()..];
+        match c {
+            '{' | '[' => {
+                out.push(c);
+                let inner = rest.trim_start();
+                if let Some(end @ ('}' | ']')) = inner.chars().next() {
+                    out.push(end);
+                    rest = &inner[1..];
+                } else {
+                    depth += 1;
+                    break_line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                break_line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                break_line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            '"' => {
+                // White space inside a string counts.
+                let end = end_of_string(rest);
+                out.push('"');
+                out.push_str(&rest[..end]);
+                rest = &rest[end..];
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('\n');
+    Some(out)
+}
+
+/// Past the closing quote.
+fn end_of_string(rest: &str) -> usize {
+    let mut escaped = false;
+    for (index, byte) in rest.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return index + 1,
+            _ => {}
+        }
+    }
+    rest.len()
+}
+
+/// A text with numbered lines, and a caret under each marked place (line and column, from 1). Of a long text only what is
+/// near a mark, of a long line only what is near one.
+pub fn marked(text: &str, marks: &[(usize, usize)], paint: Paint) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let digits = lines.len().max(1).to_string().len();
+    let near = |number: usize| {
+        marks
+            .iter()
+            .any(|(line, _)| line.abs_diff(number) <= CONTEXT)
+    };
+    let mut out = String::new();
+    let mut left_out = false;
+    for (number, line) in (1..).zip(&lines) {
+        let shown =
+            lines.len() <= MANY_LINES || near(number) || (marks.is_empty() && number <= MANY_LINES);
+        if !shown {
+            left_out = true;
+            continue;
+        }
+        if left_out {
+            out.push_str(&format!("{:digits$} ┆\n", ""));
+            left_out = false;
+        }
+        let mut columns: Vec<usize> = marks
+            .iter()
+            .filter(|(at, _)| *at == number)
+            .map(|(_, column)| *column)
+            .collect();
+        columns.sort_unstable();
+        columns.dedup();
+        for (part, carets) in windows(line, &columns) {
+            let row = format!("{number:digits$} │ {part}");
+            match carets.is_empty() {
+                true => out.push_str(&format!("{row}\n")),
+                false => {
+                    let carets = paint.red(&carets);
+                    out.push_str(&format!("{row}\n{:digits$} │ {carets}\n", ""));
+                }
+            }
+        }
+    }
+    if left_out {
+        out.push_str(&format!("{:digits$} ┆\n", ""));
+    }
+    out
+}
+
+/// A line in pieces that fit, each with its line of carets.
+fn windows(line: &str, columns: &[usize]) -> Vec<(String, String)> {
+    let chars: Vec<char> = line.chars().collect();
+    if chars.len() <= WIDTH {
+        return vec![piece(&chars, 0, chars.len(), columns)];
+    }
+    if columns.is_empty() {
+        return vec![piece(&chars, 0, WIDTH, columns)];
+    }
+    let mut pieces = Vec::new();
+    let mut left = columns;
+    while let Some(first) = left.first() {
+        let start = first
+            .saturating_sub(WIDTH / 3)
+            .min(chars.len().saturating_sub(WIDTH / 2));
+        let end = (start + WIDTH).min(chars.len());
+        // Past its end stands what is missing there.
+        let fits = left
+            .iter()
+            .take_while(|column| **column <= end + 1)
+            .count()
+            .max(1);
+        pieces.push(piece(&chars, start, end, &left[..fits]));
+        left = &left[fits..];
+    }
+    pieces
+}
+
+fn piece(chars: &[char], start: usize, end: usize, columns: &[usize]) -> (String, String) {
+    let mut text: String = chars[start..end].iter().collect();
+    text = screen::plain(&text).into_owned();
+    let cut = start > 0;
+    if cut {
+        text.insert(0, '…');
+    }
+    if end < chars.len() {
+        text.push('…');
+    }
+    let mut carets = String::new();
+    for column in columns {
+        let at = column
+            .saturating_sub(1)
+            .saturating_sub(start)
+            .min(end - start)
+            + usize::from(cut);
+        let written = carets.chars().count();
+        carets.extend(std::iter::repeat_n(' ', at.saturating_sub(written)));
+        if at >= written {
+            carets.push('^');
+        }
+    }
+    (text, carets)
+}
+
+/// Bytes by sixteen, around the first that is not UTF-8, which is marked.
+pub fn dump(bytes: &[u8], paint: Paint) -> String {
+    let bad = match std::str::from_utf8(bytes) {
+        Ok(_) => None,
+        Err(error) => Some(error.valid_up_to()),
+    };
+    let first_row = bad.unwrap_or(0).saturating_sub(HEX_ROWS / 2 * 16) / 16;
+    let mut out = String::new();
+    if first_row > 0 {
+        out.push_str("  ┆\n");
+    }
+    for (index, row) in bytes.chunks(16).enumerate().skip(first_row).take(HEX_ROWS) {
+        let start = index * 16;
+        out.push_str(&format!("  {start:08x} "));
+        for (offset, byte) in row.iter().enumerate() {
+            let hex = format!("{byte:02x}");
+            let shown = match bad == Some(start + offset) {
+                true => format!("[{}]", paint.red(&hex)),
+                false => format!(" {hex} "),
+            };
+            out.push_str(&shown);
+        }
+        out.extend(std::iter::repeat_n("    ", 16 - row.len()));
+        out.push_str(" │");
+        out.extend(row.iter().map(|byte| match byte {
+            b' '..=b'~' => char::from(*byte),
+            _ => '·',
+        }));
+        out.push_str("│\n");
+    }
+    if bytes.len() > (first_row + HEX_ROWS) * 16 {
+        out.push_str("  ┆\n");
+    }
+    out
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_white_space_between_tokens_changes() {
+        let text = r#"{"a" :1e999, "a":"x \" {,}:  y","b":[ ],"c":[1,{ }],"d":{"e":null}}"#;
+        let wanted = "{\n  \"a\": 1e999,\n  \"a\": \"x \\\" {,}:  y\",\n  \"b\": [],\n  \"c\": [\n    1,\n    {}\n  ],\n  \"d\": {\n    \"e\": null\n  }\n}\n";
+        assert_eq!(indented(text).unwrap(), wanted);
+        assert_eq!(indented(wanted).unwrap(), wanted);
+        for no_json in ["{\"a\":", "", "{} {}", "<a/>"] {
+            assert_eq!(indented(no_json), None, "{no_json}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_marked_in_its_line() {
+        assert_eq!(
+            marked("{\n \"a\": x\n}", &[(2, 7)], Paint::none()),
+            "1 │ {\n2 │  \"a\": x\n  │       ^\n3 │ }\n"
+        );
+        assert_eq!(marked("", &[(1, 1)], Paint::none()), "");
+        // What is missing is missing behind the end.
+        assert_eq!(marked("{", &[(1, 2)], Paint::none()), "1 │ {\n  │  ^\n");
+    }
+
+    #[test]
+    fn of_a_long_line_only_what_is_near_is_shown() {
+        let line = format!("{}X{}Y", "a".repeat(500), "b".repeat(500));
+        let text = marked(&line, &[(1, 501), (1, 1_002)], Paint::none());
+        let rows: Vec<&str> = text.lines().collect();
+        assert_eq!(rows.len(), 4);
+        for (row, carets, wanted) in [(rows[0], rows[1], 'X'), (rows[2], rows[3], 'Y')] {
+            let at = carets.chars().position(|c| c == '^').unwrap();
+            assert_eq!(row.chars().nth(at), Some(wanted), "{text}");
+            assert!(row.chars().count() < 110);
+        }
+    }
+
+    #[test]
+    fn any_place_can_be_marked() {
+        for length in [0, 1, 99, 100, 101, 102, 350] {
+            let line = "é".repeat(length);
+            for column in [0, 1, 50, 100, 101, 102, 351, 9_999] {
+                marked(
+                    &line,
+                    &[(1, column), (1, column + 1), (9, 1)],
+                    Paint::none(),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_bad_byte_is_marked() {
+        let mut bytes = vec![b'a'; 300];
+        bytes[290] = 0xff;
+        let text = dump(&bytes, Paint::none());
+        assert!(text.contains("[ff]") && text.contains("00000120"), "{text}");
+        assert_eq!(dump(b"", Paint::none()), "");
+    }
+}

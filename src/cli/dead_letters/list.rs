@@ -1,0 +1,315 @@
+//! Lists of letters and of groups.
+
+use std::process::ExitCode;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::super::client::{Client, Connection, Error};
+use super::super::screen::{self, ListOutput, Output, Sheet};
+use super::Letter;
+
+const PAGE: u64 = 500;
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  waybill dead-letters list
+  waybill dead-letters list --state discarded --since 7d
+  waybill dead-letters list --reason schema --code missing_field --limit 500
+  waybill dead-letters list --fingerprint 2b39b95674f94688 --all --output ids
+
+Exit codes: 0 listed, however many there are; 1 the service is not there; 2 a wrong argument.")]
+pub struct Args {
+    /// open, replaced, discarded, or all
+    #[arg(long, default_value = "open")]
+    state: String,
+
+    /// not_utf8, not_json, schema, rule, unstorable, conflict
+    #[arg(long)]
+    reason: Option<String>,
+
+    /// The code of what is wrong, as missing_field
+    #[arg(long)]
+    code: Option<String>,
+
+    /// The group, as `waybill dead-letters groups` shows it
+    #[arg(long, value_name = "HEX")]
+    fingerprint: Option<String>,
+
+    #[arg(long, value_name = "UID")]
+    order_uid: Option<String>,
+
+    /// A source's name, or its kind: stan, http
+    #[arg(long)]
+    source: Option<String>,
+
+    /// Received at or after: 2026-01-31T12:00:00Z, or how long ago, as 15m, 2h, 7d
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+
+    /// Received before
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+
+    /// The lowest id
+    #[arg(long, value_name = "ID")]
+    from: Option<i64>,
+
+    /// The highest id
+    #[arg(long, value_name = "ID")]
+    to: Option<i64>,
+
+    /// Found in message or order_uid, in any case
+    #[arg(long)]
+    text: Option<String>,
+
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+
+    /// All of them
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+
+    #[arg(long, value_enum, default_value_t = ListOutput::Table)]
+    output: ListOutput,
+
+    #[command(flatten)]
+    service: Connection,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Box<RawValue>>,
+    next: Option<String>,
+}
+
+impl Args {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let number = |number: Option<i64>| number.map(|number| number.to_string());
+        let state = Some(self.state.clone()).filter(|state| state != "all");
+        [
+            ("state", state),
+            ("reason", self.reason.clone()),
+            ("code", self.code.clone()),
+            ("fingerprint", self.fingerprint.clone()),
+            ("order_uid", self.order_uid.clone()),
+            ("source", self.source.clone()),
+            ("since", self.since.clone()),
+            ("until", self.until.clone()),
+            ("from", number(self.from)),
+            ("to", number(self.to)),
+            ("text", self.text.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+    }
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let client = args.service.client()?;
+    let mut left = if args.all { u64::MAX } else { args.limit };
+    let mut shown = 0;
+    let mut after = None;
+    // Page by page, so that a million letters need no more memory than one page.
+    loop {
+        let page = page(&client, &args, left.min(PAGE), after.as_deref()).await?;
+        left -= page.items.len() as u64;
+        let last = page.next.is_none() || left == 0 || page.items.is_empty();
+        print_page(&args, &page, shown, last)?;
+        shown += page.items.len();
+        after = page.next;
+        if last {
+            break;
+        }
+    }
+    if args.output == ListOutput::Table {
+        let which = match args.state.as_str() {
+            "all" => String::new(),
+            state => format!("{} ", screen::plain(state)),
+        };
+        match (shown, &after) {
+            (0, _) => screen::print(format!("No {which}dead letters like that."))?,
+            (_, Some(_)) => screen::print("\nThere are more: --limit N, or --all.")?,
+            _ => {}
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn page(
+    client: &Client,
+    args: &Args,
+    limit: u64,
+    after: Option<&str>,
+) -> Result<Page, Error> {
+    let mut query = args.query();
+    query.push(("limit", limit.to_string()));
+    query.extend(after.map(|after| ("after", after.to_owned())));
+    client.get("/api/v1/dead-letters", &query).await?.read()
+}
+
+fn print_page(args: &Args, page: &Page, shown: usize, last: bool) -> anyhow::Result<()> {
+    match args.output {
+        // One object, as the service answers it, however many pages it took.
+        ListOutput::Json => {
+            let mut text = String::new();
+            if shown == 0 {
+                text.push_str("{\"items\":[");
+            }
+            for (index, item) in page.items.iter().enumerate() {
+                if shown + index > 0 {
+                    text.push_str(",\n");
+                }
+                text.push_str(item.get());
+            }
+            if last {
+                let next = serde_json::to_string(&page.next)?;
+                text.push_str(&format!("],\"next\":{next}}}"));
+            }
+            screen::print(text)?;
+        }
+        ListOutput::Ids => {
+            let mut text = String::new();
+            for item in &page.items {
+                let letter: Letter = serde_json::from_str(item.get())?;
+                text.push_str(&format!("{}\n", letter.id));
+            }
+            if !text.is_empty() {
+                screen::print(text)?;
+            }
+        }
+        ListOutput::Table if page.items.is_empty() => {}
+        ListOutput::Table => {
+            let mut sheet = match shown {
+                0 => Sheet::new(&HEADER),
+                _ => Sheet::plain(),
+            }
+            .one_line();
+            for item in &page.items {
+                let letter: Letter = serde_json::from_str(item.get())?;
+                sheet.row(row(&letter));
+            }
+            sheet.right(&[0]);
+            screen::print(sheet.text())?;
+        }
+    }
+    Ok(())
+}
+
+const HEADER: [&str; 6] = [
+    "id",
+    "state",
+    "received",
+    "code",
+    "order_uid",
+    "what is wrong",
+];
+
+fn row(letter: &Letter) -> [String; 6] {
+    let uid = letter.order_uid.clone().unwrap_or_default();
+    let short: String = match uid.chars().count() {
+        0..=24 => uid,
+        _ => uid.chars().take(23).chain(['…']).collect(),
+    };
+    [
+        letter.id.to_string(),
+        letter.state.clone(),
+        screen::age(&letter.received_at),
+        letter.code.clone(),
+        short,
+        letter.message.clone(),
+    ]
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Letters are of one group when reason, code and field are the same (an item's place in its list does not matter).
+
+Examples:
+  waybill dead-letters groups
+  waybill dead-letters groups --state all --reason schema")]
+pub struct GroupsArgs {
+    /// Groups that have letters of this state: open, replaced, discarded, or all
+    #[arg(long, default_value = "open")]
+    state: String,
+
+    /// not_utf8, not_json, schema, rule, unstorable, conflict
+    #[arg(long)]
+    reason: Option<String>,
+
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+
+    #[command(flatten)]
+    service: Connection,
+}
+
+#[derive(Deserialize)]
+struct Groups {
+    items: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    fingerprint: String,
+    code: String,
+    pointer: String,
+    message: String,
+    open: i64,
+    replaced: i64,
+    discarded: i64,
+    last_seen: String,
+    sample: i64,
+}
+
+pub async fn groups(args: GroupsArgs) -> anyhow::Result<ExitCode> {
+    let client = args.service.client()?;
+    let mut query = Vec::new();
+    query.extend(
+        Some(args.state.clone())
+            .filter(|state| state != "all")
+            .map(|state| ("state", state)),
+    );
+    query.extend(args.reason.clone().map(|reason| ("reason", reason)));
+    let answer = client.get("/api/v1/dead-letter-groups", &query).await?;
+    if args.output == Output::Json {
+        screen::print(answer.text())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let groups: Groups = answer.read()?;
+    if groups.items.is_empty() {
+        screen::print("No groups of dead letters like that.")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut sheet = Sheet::new(&[
+        "open",
+        "replaced",
+        "discarded",
+        "last",
+        "fingerprint",
+        "code",
+        "field",
+        "sample",
+        "as in",
+    ])
+    .one_line();
+    for group in &groups.items {
+        sheet.row([
+            screen::number(group.open),
+            screen::number(group.replaced),
+            screen::number(group.discarded),
+            screen::age(&group.last_seen),
+            group.fingerprint.clone(),
+            group.code.clone(),
+            group.pointer.clone(),
+            group.sample.to_string(),
+            group.message.clone(),
+        ]);
+    }
+    sheet.right(&[0, 1, 2, 7]);
+    screen::print(sheet.text())?;
+    Ok(ExitCode::SUCCESS)
+}
