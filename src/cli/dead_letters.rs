@@ -3,6 +3,7 @@
 
 mod decide;
 mod diff;
+pub mod filter;
 mod layout;
 mod list;
 mod resubmit;
@@ -115,6 +116,14 @@ fn own_user_name() -> Option<String> {
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
+/// One id, as clap wants it.
+fn id(word: &str) -> Result<i64, &'static str> {
+    match word.parse() {
+        Ok(id) if id > 0 => Ok(id),
+        _ => Err("ids are numbers, as `waybill dead-letters list` shows them"),
+    }
+}
+
 /// The ids named, each once and in their order; `-` stands for those on stdin.
 fn ids(named: &[String]) -> anyhow::Result<Vec<i64>> {
     let mut text = String::new();
@@ -138,12 +147,9 @@ fn parse_ids(named: &[String], stdin: &str) -> anyhow::Result<Vec<i64>> {
     let mut seen = std::collections::HashSet::new();
     let mut ids = Vec::new();
     for word in words {
-        let id = word.parse::<i64>().ok().filter(|id| *id > 0);
-        let id = id.ok_or_else(|| {
+        let id = id(word).map_err(|wrong| {
             let word: String = word.chars().take(40).collect();
-            usage(format!(
-                "{word:?} is no id of a dead letter: ids are numbers, as `waybill dead-letters list` shows them"
-            ))
+            usage(format!("{word:?} is no id of a dead letter: {wrong}"))
         })?;
         if seen.insert(id) {
             ids.push(id);

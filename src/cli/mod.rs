@@ -37,6 +37,8 @@ enum Command {
     Dev(dev::Args),
     /// Run the service
     Serve(Box<serve::Args>),
+    /// Send sample orders, files or junk
+    Publish(Box<publish::Arguments>),
     /// How a running service is, on one screen
     Status(status::Args),
     /// Judge messages, and store nothing
@@ -47,8 +49,6 @@ enum Command {
     DeadLetters(dead_letters::Args),
     /// Bring the database to this version, and exit
     Migrate(migrate::Args),
-    /// Send sample orders, files or junk
-    Publish(Box<publish::Arguments>),
     /// Print the OpenAPI specification
     Openapi,
 }
@@ -84,12 +84,10 @@ fn usage(problem: impl Into<String>) -> anyhow::Error {
 
 /// One sentence. Wrong settings end with 2, what failed in doing with 1.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    if error.chain().any(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    }) {
-        // Whoever read our output has seen enough.
+    if error
+        .downcast_ref::<screen::Unprinted>()
+        .is_some_and(screen::Unprinted::is_closed)
+    {
         return ExitCode::FAILURE;
     }
     eprintln!("waybill: {}", sentence(error));

@@ -7,7 +7,9 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Row, Table, presets};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, presets,
+};
 use jiff::Timestamp;
 
 /// What a command prints.
@@ -30,75 +32,76 @@ pub enum ListOutput {
     Ids,
 }
 
-/// To stdout. A reader that went away (`| head`) is an error of its own kind, not a panic.
-pub fn print(text: impl AsRef<str>) -> io::Result<()> {
-    let text = text.as_ref();
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    if !text.ends_with('\n') {
-        out.write_all(b"\n")?;
+/// stdout did not take it: most often because its reader went away (`| head`).
+#[derive(Debug, thiserror::Error)]
+#[error("stdout cannot be written to: {0}")]
+pub struct Unprinted(io::Error);
+
+impl Unprinted {
+    /// Whoever read it has seen enough.
+    pub fn is_closed(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
     }
-    out.flush()
+}
+
+/// To stdout, with a line break behind it.
+pub fn print(text: impl AsRef<str>) -> Result<(), Unprinted> {
+    let text = text.as_ref();
+    let line_break = if text.ends_with('\n') { "" } else { "\n" };
+    print_bytes(format!("{text}{line_break}").as_bytes())
+}
+
+/// To stdout, as they are.
+pub fn print_bytes(bytes: &[u8]) -> Result<(), Unprinted> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .map_err(Unprinted)
+}
+
+/// The terminal's; none where there is no terminal.
+pub fn width() -> Option<u16> {
+    Table::new().width()
 }
 
 /// A table without lines, as wide as the terminal at most; what is piped is never cut.
 pub struct Sheet {
     table: Table,
-    one_line: bool,
+    cut: Option<usize>,
 }
 
 impl Sheet {
     pub fn new(header: &[&str]) -> Self {
-        let mut table = Self::bare();
-        table.set_header(
+        let mut sheet = Self::plain();
+        sheet.table.set_header(
             header
                 .iter()
                 .map(|name| Cell::new(name).add_attribute(Attribute::Bold)),
         );
-        Self {
-            table,
-            one_line: false,
-        }
+        sheet
     }
 
     /// Names and values, without a header.
     pub fn plain() -> Self {
-        Self {
-            table: Self::bare(),
-            one_line: false,
-        }
-    }
-
-    /// Rows are cut where they don't fit, not wrapped.
-    #[must_use]
-    pub fn one_line(mut self) -> Self {
-        self.one_line = true;
-        self
-    }
-
-    fn bare() -> Table {
         let mut table = Table::new();
         table
             .load_style(presets::NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic);
         if std::env::var_os("NO_COLOR").is_some() {
             table.force_no_tty();
-            if let Some(width) = Table::new().width() {
+            if let Some(width) = width() {
                 table.set_width(width);
             }
         }
-        table
+        Self { table, cut: None }
     }
 
     pub fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) {
         let cells = cells
             .into_iter()
             .map(|cell| plain(cell.as_ref()).into_owned());
-        let mut row = Row::from(cells.collect::<Vec<String>>());
-        if self.one_line && io::stdout().is_terminal() {
-            row.max_height(1);
-        }
-        self.table.add_row(row);
+        self.table
+            .add_row(Row::from(cells.collect::<Vec<String>>()));
     }
 
     pub fn right(&mut self, columns: &[usize]) {
@@ -109,9 +112,22 @@ impl Sheet {
         }
     }
 
+    /// Each row is one line: this column is cut where it does not fit, and no other one.
+    pub fn cut(&mut self, column: usize) {
+        self.cut = Some(column);
+    }
+
     pub fn text(mut self) -> String {
-        for column in self.table.column_iter_mut() {
+        for (index, column) in self.table.column_iter_mut().enumerate() {
             column.set_padding((0, 2));
+            if self.cut.is_some_and(|cut| cut != index) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
+        if self.cut.is_some() && io::stdout().is_terminal() {
+            for row in self.table.row_iter_mut() {
+                row.max_height(1);
+            }
         }
         self.table.trim_fmt()
     }

@@ -12,50 +12,128 @@ const HEX_ROWS: usize = 12;
 /// JSON in one line a value, two spaces a level. Only white space between its tokens is changed: a field that is there twice
 /// stays there twice, and a number keeps its digits. None where it is no JSON: then nobody knows where a token ends.
 pub fn indented(text: &str) -> Option<String> {
+    lay_out(text).map(|laid| laid.text)
+}
+
+/// The same, and where places of the text are in it now.
+pub fn indented_with(
+    text: &str,
+    marks: &[(usize, usize)],
+) -> Option<(String, Vec<(usize, usize)>)> {
+    let laid = lay_out(text)?;
+    let marks = marks
+        .iter()
+        .filter_map(|(line, column)| laid.place(offset(text, *line, *column)?))
+        .collect();
+    Some((laid.text, marks))
+}
+
+#[derive(Default)]
+struct Laid {
+    text: String,
+    /// Where each token began, where it begins, and its length.
+    tokens: Vec<(usize, usize, usize)>,
+}
+
+impl Laid {
+    fn token(&mut self, source: &str, from: usize, length: usize) {
+        self.tokens.push((from, self.text.len(), length));
+        self.text.push_str(&source[from..from + length]);
+    }
+
+    fn break_line(&mut self, depth: usize) {
+        self.text.push('\n');
+        self.text.extend(std::iter::repeat_n("  ", depth));
+    }
+
+    /// Line and column of what was at this byte.
+    fn place(&self, byte: usize) -> Option<(usize, usize)> {
+        let next = self.tokens.partition_point(|(from, ..)| *from <= byte);
+        let (from, to, length) = self.tokens.get(next.checked_sub(1)?)?;
+        let before = self.text.get(..to + (byte - from).min(*length))?;
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next()?.chars().count() + 1;
+        Some((line, column))
+    }
+}
+
+fn lay_out(text: &str) -> Option<Laid> {
     serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
-    let mut out = String::with_capacity(text.len() * 2);
-    let mut depth = 0_usize;
-    let mut rest = text;
-    let break_line = |out: &mut String, depth: usize| {
-        out.push('\n');
-        out.extend(std::iter::repeat_n("  ", depth));
+    let mut laid = Laid {
+        text: String::with_capacity(text.len() * 2),
+        ..Laid::default()
     };
-    while let Some(c) = rest.trim_start().chars().next() {
-        rest = &rest.trim_start()[c.len_utf8()..];
-        match c {
-            '{' | '[' => {
-                out.push(c);
-                let inner = rest.trim_start();
-                if let Some(end @ ('}' | ']')) = inner.chars().next() {
-                    out.push(end);
-                    rest = &inner[1..];
+    let mut depth = 0_usize;
+    let mut at = 0;
+    let bytes = text.as_bytes();
+    let skip = |from: usize| {
+        from + bytes[from..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_whitespace())
+            .count()
+    };
+    loop {
+        at = skip(at);
+        let Some(byte) = bytes.get(at) else { break };
+        let mut length = 1;
+        match byte {
+            b'{' | b'[' => {
+                laid.token(text, at, 1);
+                let end = skip(at + 1);
+                if matches!(bytes.get(end), Some(b'}' | b']')) {
+                    laid.token(text, end, 1);
+                    length = end + 1 - at;
                 } else {
                     depth += 1;
-                    break_line(&mut out, depth);
+                    laid.break_line(depth);
                 }
             }
-            '}' | ']' => {
+            b'}' | b']' => {
                 depth = depth.saturating_sub(1);
-                break_line(&mut out, depth);
-                out.push(c);
+                laid.break_line(depth);
+                laid.token(text, at, 1);
             }
-            ',' => {
-                out.push(c);
-                break_line(&mut out, depth);
+            b',' => {
+                laid.token(text, at, 1);
+                laid.break_line(depth);
             }
-            ':' => out.push_str(": "),
-            '"' => {
+            b':' => {
+                laid.token(text, at, 1);
+                laid.text.push(' ');
+            }
+            b'"' => {
                 // White space inside a string counts.
-                let end = end_of_string(rest);
-                out.push('"');
-                out.push_str(&rest[..end]);
-                rest = &rest[end..];
+                length = 1 + end_of_string(&text[at + 1..]);
+                laid.token(text, at, length);
             }
-            c => out.push(c),
+            _ => {
+                let rest = &bytes[at..];
+                length = rest
+                    .iter()
+                    .take_while(|byte| !byte.is_ascii_whitespace() && !b",:]}".contains(byte))
+                    .count();
+                laid.token(text, at, length);
+            }
         }
+        at += length;
     }
-    out.push('\n');
-    Some(out)
+    laid.text.push('\n');
+    Some(laid)
+}
+
+/// The byte at a line and column, which count characters from 1.
+fn offset(text: &str, line: usize, column: usize) -> Option<usize> {
+    let start: usize = text
+        .split_inclusive('\n')
+        .take(line.checked_sub(1)?)
+        .map(str::len)
+        .sum();
+    let rest = text.get(start..)?;
+    let within = rest
+        .char_indices()
+        .nth(column.checked_sub(1)?)
+        .map_or(rest.len(), |(index, _)| index);
+    Some(start + within)
 }
 
 /// Past the closing quote.
@@ -222,6 +300,23 @@ mod tests {
         assert_eq!(indented(wanted).unwrap(), wanted);
         for no_json in ["{\"a\":", "", "{} {}", "<a/>"] {
             assert_eq!(indented(no_json), None, "{no_json}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_found_again_where_it_went() {
+        let text = "{ \"é\":12,\n\"b\" :[ true]}";
+        for (mark, wanted) in [
+            ((1, 1), (1, 1)),
+            ((1, 3), (2, 3)),
+            ((1, 7), (2, 8)),
+            ((1, 8), (2, 9)),
+            ((2, 8), (4, 5)),
+            ((2, 12), (5, 3)),
+            ((9, 9), (6, 2)),
+        ] {
+            let (laid, marks) = indented_with(text, &[mark]).unwrap();
+            assert_eq!(marks, [wanted], "{mark:?}\n{laid}");
         }
     }
 

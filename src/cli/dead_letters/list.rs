@@ -8,15 +8,18 @@ use serde_json::value::RawValue;
 use super::super::client::{Client, Connection, Error};
 use super::super::screen::{self, ListOutput, Output, Sheet};
 use super::Letter;
+use super::filter::Filter;
 
 const PAGE: u64 = 500;
+/// From so many columns on there is room for a group's sentence.
+const WIDE: u16 = 130;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   waybill dead-letters list
   waybill dead-letters list --state discarded --since 7d
-  waybill dead-letters list --reason schema --code missing_field --limit 500
+  waybill dead-letters list --failed-for schema --code missing_field --limit 500
   waybill dead-letters list --fingerprint 2b39b95674f94688 --all --output ids
 
 Exit codes: 0 listed, however many there are; 1 the service is not there; 2 a wrong argument.")]
@@ -25,44 +28,8 @@ pub struct Args {
     #[arg(long, default_value = "open")]
     state: String,
 
-    /// not_utf8, not_json, schema, rule, unstorable, conflict
-    #[arg(long)]
-    reason: Option<String>,
-
-    /// The code of what is wrong, as missing_field
-    #[arg(long)]
-    code: Option<String>,
-
-    /// The group, as `waybill dead-letters groups` shows it
-    #[arg(long, value_name = "HEX")]
-    fingerprint: Option<String>,
-
-    #[arg(long, value_name = "UID")]
-    order_uid: Option<String>,
-
-    /// A source's name, or its kind: stan, http
-    #[arg(long)]
-    source: Option<String>,
-
-    /// Received at or after: 2026-01-31T12:00:00Z, or how long ago, as 15m, 2h, 7d
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-
-    /// Received before
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
-
-    /// The lowest id
-    #[arg(long, value_name = "ID")]
-    from: Option<i64>,
-
-    /// The highest id
-    #[arg(long, value_name = "ID")]
-    to: Option<i64>,
-
-    /// Found in message or order_uid, in any case
-    #[arg(long)]
-    text: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
 
     /// How many at most
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
@@ -83,29 +50,6 @@ pub struct Args {
 struct Page {
     items: Vec<Box<RawValue>>,
     next: Option<String>,
-}
-
-impl Args {
-    fn query(&self) -> Vec<(&'static str, String)> {
-        let number = |number: Option<i64>| number.map(|number| number.to_string());
-        let state = Some(self.state.clone()).filter(|state| state != "all");
-        [
-            ("state", state),
-            ("reason", self.reason.clone()),
-            ("code", self.code.clone()),
-            ("fingerprint", self.fingerprint.clone()),
-            ("order_uid", self.order_uid.clone()),
-            ("source", self.source.clone()),
-            ("since", self.since.clone()),
-            ("until", self.until.clone()),
-            ("from", number(self.from)),
-            ("to", number(self.to)),
-            ("text", self.text.clone()),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect()
-    }
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -145,7 +89,8 @@ async fn page(
     limit: u64,
     after: Option<&str>,
 ) -> Result<Page, Error> {
-    let mut query = args.query();
+    let mut query = args.filter.query();
+    query.extend(Some(("state", args.state.clone())).filter(|(_, state)| state != "all"));
     query.push(("limit", limit.to_string()));
     query.extend(after.map(|after| ("after", after.to_owned())));
     client.get("/api/v1/dead-letters", &query).await?.read()
@@ -183,45 +128,44 @@ fn print_page(args: &Args, page: &Page, shown: usize, last: bool) -> anyhow::Res
         }
         ListOutput::Table if page.items.is_empty() => {}
         ListOutput::Table => {
-            let mut sheet = match shown {
-                0 => Sheet::new(&HEADER),
-                _ => Sheet::plain(),
+            let states = args.state == "all";
+            let mut header = vec!["id", "received", "code", "order_uid", "what is wrong"];
+            if states {
+                header.insert(1, "state");
             }
-            .one_line();
+            let mut sheet = match shown {
+                0 => Sheet::new(&header),
+                _ => Sheet::plain(),
+            };
             for item in &page.items {
                 let letter: Letter = serde_json::from_str(item.get())?;
-                sheet.row(row(&letter));
+                sheet.row(row(&letter, states));
             }
             sheet.right(&[0]);
+            sheet.cut(header.len() - 1);
             screen::print(sheet.text())?;
         }
     }
     Ok(())
 }
 
-const HEADER: [&str; 6] = [
-    "id",
-    "state",
-    "received",
-    "code",
-    "order_uid",
-    "what is wrong",
-];
-
-fn row(letter: &Letter) -> [String; 6] {
+fn row(letter: &Letter, states: bool) -> Vec<String> {
     let uid = letter.order_uid.clone().unwrap_or_default();
     let short: String = match uid.chars().count() {
         0..=24 => uid,
         _ => uid.chars().take(23).chain(['…']).collect(),
     };
-    [
+    let mut row = vec![
         letter.id.to_string(),
-        letter.state.clone(),
         screen::age(&letter.received_at),
         letter.code.clone(),
         short,
         letter.message.clone(),
-    ]
+    ];
+    if states {
+        row.insert(1, letter.state.clone());
+    }
+    row
 }
 
 #[derive(clap::Args)]
@@ -230,15 +174,15 @@ Letters are of one group when reason, code and field are the same (an item's pla
 
 Examples:
   waybill dead-letters groups
-  waybill dead-letters groups --state all --reason schema")]
+  waybill dead-letters groups --state all --failed-for schema")]
 pub struct GroupsArgs {
     /// Groups that have letters of this state: open, replaced, discarded, or all
     #[arg(long, default_value = "open")]
     state: String,
 
-    /// not_utf8, not_json, schema, rule, unstorable, conflict
-    #[arg(long)]
-    reason: Option<String>,
+    /// Why they failed: not_utf8, not_json, schema, rule, unstorable, conflict
+    #[arg(long, value_name = "REASON")]
+    failed_for: Option<String>,
 
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -273,7 +217,7 @@ pub async fn groups(args: GroupsArgs) -> anyhow::Result<ExitCode> {
             .filter(|state| state != "all")
             .map(|state| ("state", state)),
     );
-    query.extend(args.reason.clone().map(|reason| ("reason", reason)));
+    query.extend(args.failed_for.clone().map(|reason| ("reason", reason)));
     let answer = client.get("/api/v1/dead-letter-groups", &query).await?;
     if args.output == Output::Json {
         screen::print(answer.text())?;
@@ -284,32 +228,40 @@ pub async fn groups(args: GroupsArgs) -> anyhow::Result<ExitCode> {
         screen::print("No groups of dead letters like that.")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut sheet = Sheet::new(&[
+    // On a narrow screen code and field have to do.
+    let wide = screen::width().is_none_or(|width| width >= WIDE);
+    let mut header = vec![
         "open",
         "replaced",
         "discarded",
         "last",
         "fingerprint",
+        "sample",
         "code",
         "field",
-        "sample",
-        "as in",
-    ])
-    .one_line();
+    ];
+    if wide {
+        header.push("as in");
+    }
+    let mut sheet = Sheet::new(&header);
     for group in &groups.items {
-        sheet.row([
+        let mut row = vec![
             screen::number(group.open),
             screen::number(group.replaced),
             screen::number(group.discarded),
             screen::age(&group.last_seen),
             group.fingerprint.clone(),
+            group.sample.to_string(),
             group.code.clone(),
             group.pointer.clone(),
-            group.sample.to_string(),
-            group.message.clone(),
-        ]);
+        ];
+        if wide {
+            row.push(group.message.clone());
+        }
+        sheet.row(row);
     }
-    sheet.right(&[0, 1, 2, 7]);
+    sheet.right(&[0, 1, 2, 5]);
+    sheet.cut(header.len() - 1);
     screen::print(sheet.text())?;
     Ok(ExitCode::SUCCESS)
 }

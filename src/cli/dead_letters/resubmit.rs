@@ -33,7 +33,8 @@ Examples:
 Exit codes: 0 the new bytes are an order, or were one already; 1 they are not, or nothing was sent; 2 a wrong argument.")]
 #[command(group(clap::ArgGroup::new("how").required(true).args(["file", "edit"])))]
 pub struct Args {
-    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+    /// The letter's id
+    #[arg(value_name = "ID", value_parser = super::id, allow_negative_numbers = true)]
     id: i64,
 
     /// The new bytes, - for stdin

@@ -1,6 +1,5 @@
 //! One letter's story: what is wrong and where, what was decided, where to go from here.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use serde::Deserialize;
@@ -17,7 +16,8 @@ Examples:
 
 Exit codes: 0 shown; 1 there is no such letter, or the service is not there; 2 a wrong argument.")]
 pub struct Args {
-    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+    /// The letter's id
+    #[arg(value_name = "ID", value_parser = super::id, allow_negative_numbers = true)]
     id: i64,
 
     #[arg(long, value_enum, default_value_t = Output::Table)]
@@ -32,7 +32,8 @@ pub struct Args {
 Example:
   waybill dead-letters payload 4711 > letter.json")]
 pub struct PayloadArgs {
-    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+    /// The letter's id
+    #[arg(value_name = "ID", value_parser = super::id, allow_negative_numbers = true)]
     id: i64,
 
     #[command(flatten)]
@@ -95,9 +96,7 @@ pub async fn payload(args: PayloadArgs) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/dead-letters/{}/payload", args.id);
     let answer = client.get(&path, &[]).await?;
     // Its very bytes: no line break behind them.
-    let mut out = std::io::stdout().lock();
-    out.write_all(&answer.body)?;
-    out.flush()?;
+    screen::print_bytes(&answer.body)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -239,6 +238,16 @@ fn payload_of(story: &Story, paint: Paint) -> String {
             .iter()
             .filter_map(|violation| Some((violation.line?, violation.column?)))
             .collect();
+        // Most senders write an order in one line, in which nobody finds anything.
+        if text.lines().count() == 1
+            && let Some((text, marks)) = layout::indented_with(text, &marks)
+        {
+            return format!(
+                "{}\n{}",
+                paint.dim("(one line, laid out here)"),
+                layout::marked(&text, &marks, paint)
+            );
+        }
         return layout::marked(text, &marks, paint);
     }
     let bytes: Vec<u8> = story
@@ -273,7 +282,7 @@ mod tests {
         for part in [
             "Dead letter 7, open: No number.",
             "line 1, column 11, wrong_type at /sm_id",
-            "1 │ {\"sm_id\": \"x\"}\n  │           ^",
+            "1 │ {\n2 │   \"sm_id\": \"x\"\n  │            ^\n3 │ }",
             "http://h/api/v1/inbox/7",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
