@@ -22,3 +22,4 @@ pub mod serve;
 pub mod source;
 pub mod stan;
 pub mod telemetry;
+mod ui;

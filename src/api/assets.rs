@@ -1,15 +1,117 @@
-//! What is served as it is: the front page, Swagger UI, the specification.
+//! What is served as it is: the page and its modules out of `src/ui/`, Swagger UI, the specification.
+//!
+//! Every path of the page answers with the same index.html, and the page's own router reads the address: so each view can
+//! be shared. Files have no version in their names: a browser asks again each time and gets 304, which costs nothing here.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use poem::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use poem::{Endpoint, Request, Response, handler};
+use poem::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use poem::http::{HeaderMap, StatusCode};
+use poem::{Endpoint, Request, Response};
+use sha2::{Digest, Sha256};
 
-#[handler]
-pub fn index() -> Response {
-    Response::builder()
-        .header(CONTENT_TYPE, "text/html; charset=utf-8")
-        .header(CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'self'")
-        .body("<!doctype html><html lang=en><title>Waybill</title><h1>Waybill</h1><p><a href=/docs>The API, to try</a> · <a href=/openapi.json>Its specification</a> · <a href=/healthz/ready>Health</a> · <a href=/metrics>Metrics</a></html>")
+use super::problem::Problem;
+use crate::ui::{self, File};
+
+/// Nothing inline, nothing from elsewhere, nothing in a frame: what an order or junk says can never become code.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The paths of the page; `:uid` and `:id` are read by the page itself.
+pub const PAGES: [&str; 10] = [
+    "/",
+    "/orders/:uid",
+    "/live",
+    "/groups",
+    "/letters",
+    "/letters/:id",
+    "/rules",
+    "/operations",
+    "/operations/:id",
+    "/account",
+];
+
+struct Asset {
+    file: File,
+    etag: String,
+}
+
+impl Asset {
+    fn new(file: File) -> Self {
+        let digest = Sha256::digest(file.bytes);
+        let etag = digest[..8].iter().map(|byte| format!("{byte:02x}"));
+        let etag = format!("\"{}\"", etag.collect::<String>());
+        Self { file, etag }
+    }
+
+    fn answer(&self, headers: &HeaderMap) -> Response {
+        let response = Response::builder()
+            .header(ETAG, &self.etag)
+            .header(CACHE_CONTROL, "no-cache")
+            .header(CONTENT_SECURITY_POLICY, POLICY)
+            .header(X_CONTENT_TYPE_OPTIONS, "nosniff")
+            .header(REFERRER_POLICY, "no-referrer");
+        let known = headers
+            .get(IF_NONE_MATCH)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|tags| {
+                tags.split(',')
+                    .any(|tag| tag.trim().trim_start_matches("W/") == self.etag)
+            });
+        if known {
+            return response.status(StatusCode::NOT_MODIFIED).finish();
+        }
+        response
+            .header(CONTENT_TYPE, self.file.content_type())
+            .body(Bytes::from_static(self.file.bytes))
+    }
+}
+
+/// One file under every path that it is routed at.
+#[derive(Clone)]
+pub struct Page(Arc<Asset>);
+
+impl Page {
+    pub fn new() -> Self {
+        Self(Arc::new(Asset::new(ui::INDEX)))
+    }
+
+    pub fn icon() -> Self {
+        Self(Arc::new(Asset::new(ui::ICON)))
+    }
+}
+
+impl Endpoint for Page {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        Ok(self.0.answer(request.headers()))
+    }
+}
+
+/// `/ui/*path`
+pub struct Assets(Vec<Asset>);
+
+impl Assets {
+    pub fn new() -> Self {
+        Self(ui::FILES.iter().copied().map(Asset::new).collect())
+    }
+}
+
+impl Endpoint for Assets {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let path = request.raw_path_param("path").unwrap_or_default();
+        match self.0.iter().find(|asset| asset.file.path == path) {
+            Some(asset) => Ok(asset.answer(request.headers())),
+            None => Err(Problem::not_found("The page has no such file.").into()),
+        }
+    }
 }
 
 pub struct Docs(Bytes);

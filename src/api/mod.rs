@@ -13,7 +13,9 @@ mod problem;
 mod rendered;
 mod rules;
 mod server;
+mod stream;
 mod times;
+mod trend;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -68,6 +70,8 @@ type Nouns = (
     rules::RulesApi,
     operations::Operations,
     account::Account,
+    stream::Live,
+    trend::Trends,
 );
 
 fn service(nouns: Nouns) -> OpenApiService<Nouns, ()> {
@@ -89,6 +93,8 @@ pub fn specification() -> String {
         rules::RulesApi::documented(),
         operations::Operations::documented(),
         account::Account::documented(),
+        stream::Live::documented(),
+        trend::Trends::documented(),
     ))
     .spec();
     text.push('\n');
@@ -104,10 +110,17 @@ pub fn routes(config: &Config, deps: &Dependencies) -> BoxEndpoint<'static> {
         rules::RulesApi::new(deps),
         operations::Operations::new(deps),
         account::Account::new(deps),
+        stream::Live::new(deps),
+        trend::Trends::new(deps),
     ));
     let specification = service.spec();
-    Route::new()
-        .at("/", get(assets::index))
+    let page = assets::Page::new();
+    let pages = assets::PAGES.iter().fold(Route::new(), |routes, path| {
+        routes.at(path, get(page.clone()))
+    });
+    pages
+        .at("/favicon.ico", get(assets::Page::icon()))
+        .at("/ui/*path", get(assets::Assets::new()))
         .at("/docs", get(assets::Docs::new(&service.swagger_ui_html())))
         .at("/openapi.json", get(assets::Json::new(specification)))
         .at("/healthz/live", get(health::live))

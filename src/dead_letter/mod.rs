@@ -6,6 +6,7 @@ mod filter;
 mod letter;
 mod list;
 mod store;
+mod trend;
 
 pub use filter::{Filter, InvalidFilter, Sql, format_fingerprint};
 pub use letter::{Letter, State, Verdict, next_attempt};
@@ -14,3 +15,4 @@ pub use list::{
     of_order, results, story, summary,
 };
 pub use store::{GroupChange, GroupChanges, change, insert, load, write_groups, write_verdicts};
+pub use trend::trend;

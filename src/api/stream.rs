@@ -1,0 +1,393 @@
+//! `GET /stream`: what goes on, as server-sent events. The numbers are taken once for the whole process and handed to all who
+//! watch; a watcher that is slow misses some, and holds up nobody.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use jiff::Timestamp;
+use poem::web::sse::Event;
+use poem_openapi::payload::EventStream;
+use poem_openapi::types::ToJSON;
+use poem_openapi::{Object, OpenApi, Union};
+use tokio::sync::{Notify, watch};
+
+use super::problem::Problem;
+use super::{Broker, Dependencies, account};
+use crate::cache::Cache;
+use crate::inbox::Position;
+use crate::order::{self, store};
+use crate::postgres::{Database, Error};
+use crate::telemetry::Metrics;
+use crate::{account as books, dead_letter};
+
+/// While somebody watches.
+const SECOND: Duration = Duration::from_secs(1);
+/// While nobody does: so that the next one has charts at once.
+const IDLE: Duration = Duration::from_secs(5);
+/// Postgres that takes longer is away, as far as watchers are concerned.
+const PATIENCE: Duration = Duration::from_secs(2);
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Points remembered: five minutes of seconds.
+const REMEMBERED: usize = 300;
+/// The newest orders, at most so many an event's turn.
+const NEWEST: i64 = 20;
+
+/// The numbers of one moment. Counters only grow: rates are the differences of two moments.
+#[derive(Clone, Default, Object)]
+pub struct StreamStats {
+    /// Milliseconds since 1970.
+    at: i64,
+    version: String,
+    /// connected, away
+    database: String,
+    /// connected, away, none
+    broker: String,
+    /// Why the broker is away.
+    broker_problem: Option<String>,
+    channel: Option<String>,
+    /// Messages in the channel not yet acknowledged; null where it is not known.
+    broker_lag: Option<i64>,
+    /// Rows received that are no decisions. This and all below but the cache's is null while Postgres is away.
+    messages: Option<i64>,
+    orders: Option<i64>,
+    duplicates: Option<i64>,
+    /// Messages that were rejected, ever.
+    dead_letters: Option<i64>,
+    decisions: Option<i64>,
+    /// Rows received and not yet projected: the lag behind the inbox.
+    pending: Option<i64>,
+    /// Dead letters that are open.
+    open: Option<i64>,
+    cache_orders: i64,
+    cache_hits: i64,
+    cache_misses: i64,
+    cache_warm: bool,
+}
+
+/// The last minutes, oldest first, one row for each moment.
+#[derive(Clone, Object)]
+pub struct StreamHistory {
+    /// What the numbers of a row are: fields of the stats.
+    columns: Vec<String>,
+    rows: Vec<Vec<Option<i64>>>,
+}
+
+const COLUMNS: [&str; 9] = [
+    "at",
+    "messages",
+    "orders",
+    "dead_letters",
+    "open",
+    "pending",
+    "broker_lag",
+    "cache_hits",
+    "cache_misses",
+];
+
+impl StreamStats {
+    fn row(&self) -> Vec<Option<i64>> {
+        vec![
+            Some(self.at),
+            self.messages,
+            self.orders,
+            self.dead_letters,
+            self.open,
+            self.pending,
+            self.broker_lag,
+            Some(self.cache_hits),
+            Some(self.cache_misses),
+        ]
+    }
+}
+
+/// A new order.
+#[derive(Clone, Object)]
+pub struct StreamOrder {
+    position: i64,
+    order_uid: String,
+    track_number: String,
+    customer_id: String,
+    date_created: String,
+    amount: i64,
+    currency: String,
+    items: i64,
+}
+
+#[derive(Union)]
+pub enum StreamEvent {
+    History(StreamHistory),
+    Order(StreamOrder),
+    Stats(StreamStats),
+}
+
+impl StreamEvent {
+    fn into_event(self) -> Event {
+        match self {
+            Self::History(history) => {
+                Event::message(history.to_json_string()).event_type("history")
+            }
+            Self::Order(order) => Event::message(order.to_json_string())
+                .event_type("order")
+                .id(order.position.to_string()),
+            Self::Stats(stats) => Event::message(stats.to_json_string()).event_type("stats"),
+        }
+    }
+}
+
+/// One look.
+#[derive(Clone, Default)]
+struct Tick {
+    stats: StreamStats,
+    /// Newest first.
+    newest: Arc<Vec<StreamOrder>>,
+}
+
+type History = Arc<Mutex<VecDeque<Vec<Option<i64>>>>>;
+
+pub struct Live {
+    shared: Option<Shared>,
+}
+
+struct Shared {
+    ticks: watch::Sender<Option<Arc<Tick>>>,
+    history: History,
+    watched: Arc<Notify>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Live {
+    /// Begins to look, until the process stops.
+    pub fn new(deps: &Dependencies) -> Self {
+        let (ticks, _) = watch::channel(None);
+        let history = History::default();
+        let watched = Arc::new(Notify::new());
+        let looker = Looker {
+            database: deps.database.clone(),
+            broker: deps.broker.clone(),
+            cache: deps.cache.clone(),
+            metrics: deps.metrics.clone(),
+            http: reqwest::Client::new(),
+            ticks: ticks.clone(),
+            history: history.clone(),
+            watched: watched.clone(),
+            last: Tick::default(),
+        };
+        tokio::spawn(looker.run(deps.stopping.clone()));
+        Self {
+            shared: Some(Shared {
+                ticks,
+                history,
+                watched,
+                stopping: deps.stopping.clone(),
+            }),
+        }
+    }
+
+    pub fn documented() -> Self {
+        Self { shared: None }
+    }
+}
+
+#[OpenApi]
+impl Live {
+    /// Watch what goes on
+    ///
+    /// Server-sent events: once `history` (the last minutes), then every second the new `order`s, twenty at most, oldest
+    /// first, and `stats`. Ends when the service stops; an EventSource comes back by itself.
+    #[oai(path = "/stream", method = "get", operation_id = "getStream")]
+    async fn stream(&self) -> Result<EventStream<BoxStream<'static, StreamEvent>>, Problem> {
+        let shared = self
+            .shared
+            .as_ref()
+            .ok_or_else(|| Problem::unavailable("This is the specification alone."))?;
+        let history = StreamHistory {
+            columns: COLUMNS.map(str::to_owned).to_vec(),
+            rows: locked(&shared.history).iter().cloned().collect(),
+        };
+        let mut ticks = shared.ticks.subscribe();
+        ticks.mark_changed();
+        shared.watched.notify_one();
+        let watcher = Watcher {
+            ticks,
+            stopping: shared.stopping.clone(),
+            seen: Position(0),
+        };
+        let events = stream::unfold(watcher, |mut watcher| async {
+            let events = watcher.next().await?;
+            Some((stream::iter(events), watcher))
+        })
+        .flatten();
+        let events = stream::iter([StreamEvent::History(history)]).chain(events);
+        Ok(EventStream::new(events.boxed())
+            .to_event(StreamEvent::into_event)
+            .keep_alive(KEEP_ALIVE))
+    }
+}
+
+fn locked(history: &History) -> std::sync::MutexGuard<'_, VecDeque<Vec<Option<i64>>>> {
+    history.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One who watches.
+struct Watcher {
+    ticks: watch::Receiver<Option<Arc<Tick>>>,
+    stopping: watch::Receiver<bool>,
+    seen: Position,
+}
+
+impl Watcher {
+    /// What the next look has that this one has not seen; none when the process stops.
+    async fn next(&mut self) -> Option<Vec<StreamEvent>> {
+        loop {
+            tokio::select! {
+                changed = self.ticks.changed() => changed.ok()?,
+                _ = self.stopping.wait_for(|stopping| *stopping) => return None,
+            }
+            let Some(tick) = self.ticks.borrow_and_update().clone() else {
+                continue;
+            };
+            let unseen = tick.newest.iter().rev();
+            let mut events: Vec<StreamEvent> = unseen
+                .filter(|order| order.position > self.seen.0)
+                .cloned()
+                .map(StreamEvent::Order)
+                .collect();
+            if let Some(newest) = tick.newest.first() {
+                self.seen = self.seen.max(Position(newest.position));
+            }
+            events.push(StreamEvent::Stats(tick.stats.clone()));
+            return Some(events);
+        }
+    }
+}
+
+/// The one that looks for all of them.
+struct Looker {
+    database: Database,
+    broker: Option<Broker>,
+    cache: Arc<Cache>,
+    metrics: Arc<Metrics>,
+    http: reqwest::Client,
+    ticks: watch::Sender<Option<Arc<Tick>>>,
+    history: History,
+    watched: Arc<Notify>,
+    last: Tick,
+}
+
+impl Looker {
+    async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        let looking = async {
+            loop {
+                let next = tokio::time::Instant::now() + SECOND;
+                let tick = self.look().await;
+                {
+                    let mut history = locked(&self.history);
+                    history.push_back(tick.stats.row());
+                    let excess = history.len().saturating_sub(REMEMBERED);
+                    history.drain(..excess);
+                }
+                self.last = tick.clone();
+                self.ticks.send_replace(Some(Arc::new(tick)));
+                if self.ticks.receiver_count() == 0 {
+                    let _ = tokio::time::timeout(IDLE, self.watched.notified()).await;
+                }
+                tokio::time::sleep_until(next).await;
+            }
+        };
+        tokio::select! {
+            () = looking => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    }
+
+    async fn look(&self) -> Tick {
+        let metrics = &self.metrics;
+        let count = |counter: u64| i64::try_from(counter).unwrap_or(i64::MAX);
+        let (channel, known) = tokio::join!(
+            account::channel(&self.http, self.broker.as_ref()),
+            tokio::time::timeout(PATIENCE, self.read())
+        );
+        let status = self
+            .broker
+            .as_ref()
+            .map(|broker| broker.status.borrow().clone());
+        let mut tick = Tick {
+            stats: StreamStats {
+                at: Timestamp::now().as_millisecond(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                database: "away".to_owned(),
+                broker: match &status {
+                    None => "none",
+                    Some(status) if status.connected => "connected",
+                    Some(_) => "away",
+                }
+                .to_owned(),
+                broker_problem: status.and_then(|status| status.problem),
+                channel: self
+                    .broker
+                    .as_ref()
+                    .map(|broker| broker.config.subscription.channel.clone()),
+                broker_lag: channel
+                    .and_then(|channel| channel.lag)
+                    .and_then(|lag| i64::try_from(lag).ok()),
+                cache_orders: self.cache.entries() as i64,
+                cache_hits: count(metrics.cache_hits.get()),
+                cache_misses: count(metrics.cache_misses.get()),
+                cache_warm: self.cache.is_warm(),
+                ..StreamStats::default()
+            },
+            newest: self.last.newest.clone(),
+        };
+        if let Ok(Ok((fates, open, newest))) = known {
+            let stats = &mut tick.stats;
+            stats.database = "connected".to_owned();
+            stats.messages = Some(fates.received - fates.decisions);
+            stats.orders = Some(fates.orders);
+            stats.duplicates = Some(fates.duplicates);
+            stats.dead_letters = Some(fates.dead_letters);
+            stats.decisions = Some(fates.decisions);
+            stats.pending = Some(fates.pending);
+            stats.open = Some(open);
+            if let Some(newest) = newest {
+                tick.newest = Arc::new(newest);
+            }
+        }
+        tick
+    }
+
+    /// The newest orders only where there are others than before.
+    async fn read(&self) -> Result<(books::Reconciliation, i64, Option<Vec<StreamOrder>>), Error> {
+        let reader = self.database.reader().await?;
+        let fates = books::reconcile_fates(&reader).await?;
+        let open = dead_letter::summary(&reader).await?.open;
+        let newest = if self.last.stats.orders == Some(fates.orders) {
+            None
+        } else {
+            let found = store::list(&reader, None, None, Position(i64::MAX), NEWEST).await?;
+            Some(found.iter().filter_map(summary).collect())
+        };
+        Ok((fates, open, newest))
+    }
+}
+
+fn summary(stored: &store::Stored) -> Option<StreamOrder> {
+    let order = order::parse(&stored.payload).ok()?;
+    Some(StreamOrder {
+        position: stored.position.0,
+        order_uid: order.order_uid.to_string(),
+        track_number: cut(&order.track_number),
+        customer_id: cut(&order.customer_id),
+        date_created: order.date_created.to_string(),
+        amount: order.payment.amount,
+        currency: cut(&order.payment.currency),
+        items: order.items.len() as i64,
+    })
+}
+
+/// A text may be as long as a message; a watcher needs its beginning.
+fn cut(text: &str) -> String {
+    text.chars().take(200).collect()
+}
