@@ -1,0 +1,90 @@
+// The frame around the views: state of the service, theme, who decides, search, keys.
+
+import {connect, watch} from './live.js';
+import {askWho, knownWho} from './dialog.js';
+import {go, start} from './router.js';
+import {keys} from './keys.js';
+
+const byId = (id) => document.getElementById(id);
+
+function state() {
+  let shown = null;
+  watch((live) => {
+    const {stats, connection} = live;
+    let kind = 'good';
+    let text = 'Live';
+    let notice = '';
+    if (connection !== 'open') {
+      kind = live.lost ? 'bad' : 'wait';
+      text = live.lost ? 'No connection' : 'Connecting';
+      if (live.lost) notice = 'The service does not answer. This page tries again every few seconds; what you see is from before.';
+    } else if (stats?.database === 'away') {
+      kind = 'bad';
+      text = 'Database away';
+      notice = 'Postgres is away. Orders in the cache still answer; messages wait at the broker and none is lost.';
+    } else if (stats?.broker === 'away') {
+      kind = 'wait';
+      text = 'Broker away';
+      notice = `The broker is away${stats.broker_problem ? `: ${stats.broker_problem}` : ''}. No new messages come in from it until it is back; the service keeps trying.`;
+    } else if (!stats) {
+      kind = 'wait';
+      text = 'Connecting';
+    } else if (!stats.cache_warm) {
+      kind = 'wait';
+      text = 'Warming up';
+    }
+    const key = kind + text + notice;
+    if (key === shown) return;
+    shown = key;
+    byId('state').dataset.state = kind;
+    byId('state-text').textContent = text;
+    byId('notice').hidden = !notice;
+    byId('notice').textContent = notice;
+    if (stats) byId('version').textContent = stats.version;
+  });
+}
+
+function theme() {
+  const root = document.documentElement;
+  const system = matchMedia('(prefers-color-scheme: dark)');
+  const dark = () => (root.dataset.theme ? root.dataset.theme === 'dark' : system.matches);
+  const label = () => byId('theme').setAttribute('aria-label', dark() ? 'Change to light' : 'Change to dark');
+  byId('theme').addEventListener('click', () => {
+    root.dataset.theme = dark() ? 'light' : 'dark';
+    try {
+      localStorage.setItem('waybill.theme', root.dataset.theme);
+    } catch {
+      // It holds for this page, then.
+    }
+    label();
+  });
+  system.addEventListener('change', label);
+  label();
+}
+
+function who() {
+  const show = () => { byId('who').textContent = knownWho() ? `You decide as ${knownWho()}` : 'Say who you are'; };
+  byId('who').addEventListener('click', async () => {
+    await askWho(true);
+    show();
+  });
+  addEventListener('waybill:who', show);
+  show();
+}
+
+function search() {
+  byId('quick').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const text = byId('quick-field').value.trim();
+    if (text) go(`/?q=${encodeURIComponent(text)}`);
+    byId('quick-field').value = '';
+  });
+}
+
+state();
+theme();
+who();
+search();
+keys();
+start();
+connect();

@@ -1,0 +1,60 @@
+// One decision about a whole set: tried first, then done, watched, paused, cancelled.
+
+import {button, field, h, replace, select} from './dom.js';
+import {post} from './api.js';
+import {askWho} from './dialog.js';
+import {card} from './operation.js';
+
+const ACTIONS = [['retry', 'Retry: judge the same bytes again'], ['discard', 'Discard: let them go'], ['reopen', 'Reopen what was discarded'], ['note', 'Write a note on each']];
+
+// set(): {filter, all, words}, asked at the moment of the click.
+export function bulk(set, signal) {
+  const action = select(ACTIONS, 'retry');
+  const why = h('input', {type: 'text', maxlength: 2000, autocomplete: 'off'});
+  const rate = h('input', {type: 'number', min: 1, max: 100000, inputmode: 'numeric', placeholder: 'as fast as it goes'});
+  const stop = h('input', {type: 'number', min: 0, max: 100, inputmode: 'numeric', placeholder: 'never'});
+  const wrong = h('p', {class: 'wrong', role: 'alert', hidden: true});
+  const words = h('p', {class: 'lead'});
+  const below = h('div', {});
+
+  async function start(dryRun) {
+    wrong.hidden = true;
+    const {filter, all} = set();
+    if (!dryRun && ['discard', 'note'].includes(action.value) && !why.value.trim()) {
+      why.focus();
+      return fail('A discard and a note need a reason.');
+    }
+    const who = await askWho();
+    if (!who) return undefined;
+    try {
+      const request = {action: action.value, filter, all, dry_run: dryRun, as: who, reason: why.value.trim()};
+      if (rate.value) request.rate = Number(rate.value);
+      if (stop.value) request.stop_share = Number(stop.value) / 100;
+      const operation = await post('/dead-letters/batch', request);
+      const shown = card(operation, signal, (ended) => (dryRun && ended.state === 'done'
+        ? h('p', {class: 'actions left'}, button('Now do it', () => start(false), {class: 'main'}), h('span', {class: 'soft'}, 'The set is taken anew at that moment.'))
+        : h('p', {class: 'soft'}, h('a', {href: location.pathname + location.search}, 'Show the list anew'))));
+      replace(below, shown);
+      shown.tabIndex = -1;
+      shown.focus();
+    } catch (error) {
+      fail(error.message);
+    }
+    return undefined;
+  }
+
+  function fail(text) {
+    wrong.hidden = false;
+    wrong.textContent = text;
+  }
+
+  const box = h('section', {class: 'card bulk', 'aria-labelledby': 'bulk-title'},
+    h('h2', {id: 'bulk-title'}, 'Decide about all of them'), words,
+    h('div', {class: 'filters'}, field('What', action), field('Reason', why, 'Stands beside every decision.'), field('Letters a second, at most', rate), field('Stop when so many % fail again', stop)),
+    wrong,
+    h('p', {class: 'actions'}, button('Dry run', () => start(true), {class: 'main'}), button('Do it', () => start(false))),
+    below);
+  box.refresh = () => replace(words, set().words);
+  box.refresh();
+  return box;
+}

@@ -1,0 +1,115 @@
+// One stream for all views: the numbers of now, those of the last minutes, the newest orders.
+
+import {parse} from './json.js';
+
+const REMEMBERED = 300;
+const NEWEST = 20;
+
+export const live = {
+  connection: 'wait',
+  // True once it has failed, or was silent for some seconds.
+  lost: false,
+  stats: null,
+  columns: [],
+  rows: [],
+  orders: [],
+};
+
+const watchers = new Set();
+let source = null;
+let heard = 0;
+
+// Calls now, and at each change: {kind: 'stats' | 'order' | 'history' | 'state', order}.
+export function watch(listener, signal) {
+  watchers.add(listener);
+  signal?.addEventListener('abort', () => watchers.delete(listener));
+  listener(live, {kind: 'state'});
+}
+
+function tell(change) {
+  for (const listener of [...watchers]) listener(live, change);
+}
+
+function set(connection, lost) {
+  if (live.connection === connection && live.lost === lost) return;
+  live.connection = connection;
+  live.lost = lost;
+  tell({kind: 'state'});
+}
+
+function listen() {
+  if (source) return;
+  source = new EventSource('/api/v1/stream');
+  const on = (name, handle) => source.addEventListener(name, (event) => {
+    heard = Date.now();
+    handle(parse(event.data));
+  });
+  on('history', (history) => {
+    live.columns = history.columns;
+    live.rows = history.rows;
+    set('open', false);
+    tell({kind: 'history'});
+  });
+  on('order', (order) => {
+    if (live.orders.some((known) => known.position >= order.position)) return;
+    live.orders.unshift(order);
+    live.orders.length = Math.min(live.orders.length, NEWEST);
+    tell({kind: 'order', order});
+  });
+  on('stats', (stats) => {
+    live.stats = stats;
+    const row = live.columns.map((name) => stats[name] ?? null);
+    if (row[0] !== live.rows.at(-1)?.[0]) live.rows.push(row);
+    live.rows.splice(0, Math.max(0, live.rows.length - REMEMBERED));
+    set('open', false);
+    tell({kind: 'stats'});
+  });
+  source.addEventListener('error', () => {
+    set('wait', true);
+    // A refusal closes it for good; a lost connection comes back by itself.
+    if (source?.readyState === EventSource.CLOSED) {
+      leave();
+      setTimeout(connect, 2000);
+    }
+  });
+}
+
+function leave() {
+  source?.close();
+  source = null;
+}
+
+// A page that nobody sees holds no connection: a browser has six for all its tabs.
+export function connect() {
+  if (document.visibilityState === 'visible') listen();
+}
+
+document.addEventListener('visibilitychange', () => {
+  if (document.visibilityState === 'visible') connect();
+  else leave();
+});
+addEventListener('pagehide', leave);
+addEventListener('pageshow', connect);
+setInterval(() => {
+  if (source && live.connection === 'open' && Date.now() - heard > 8000) set('wait', true);
+}, 1000);
+
+// Of two rows, how much a counter grew each second.
+export function rates(name) {
+  const at = live.columns.indexOf('at');
+  const column = live.columns.indexOf(name);
+  const points = [];
+  for (let index = 1; index < live.rows.length; index += 1) {
+    const [before, now] = [live.rows[index - 1], live.rows[index]];
+    const seconds = (now[at] - before[at]) / 1000;
+    const known = before[column] !== null && now[column] !== null && seconds > 0;
+    points.push([now[at], known ? Math.max(0, now[column] - before[column]) / seconds : null]);
+  }
+  return points;
+}
+
+export function levels(name) {
+  const at = live.columns.indexOf('at');
+  const column = live.columns.indexOf(name);
+  return live.rows.map((row) => [row[at], row[column]]);
+}

@@ -1,0 +1,116 @@
+// Mending a letter: edit its bytes, see at once what the checks say, see the difference, send.
+
+import {button, field, h, replace, say} from './dom.js';
+import {getBytes, Problem, query, send} from './api.js';
+import {format, offsetOf} from './json.js';
+import {pointer} from './format.js';
+import {askWho} from './dialog.js';
+import {difference} from './diff.js';
+
+const PAUSE = 250;
+
+// Resolves nothing: `done(outcome)` after it was sent, `late(problem)` where somebody else decided first.
+export async function mender(letter, payload, {signal, done, late, leave}) {
+  let original = payload.text;
+  if (letter.payload_cut) original = new TextDecoder().decode(await getBytes(`/dead-letters/${letter.id}/payload`, signal));
+  const tidy = /^\s*[[{]/.test(original) && !original.trim().includes('\n');
+  const start = tidy ? format(original).text : original;
+
+  const area = h('textarea', {
+    class: 'code editor', id: 'editor', rows: 22, spellcheck: 'false', autocomplete: 'off', autocapitalize: 'none', wrap: 'off',
+    'aria-describedby': 'verdict', value: start,
+  });
+  const verdict = h('div', {class: 'verdict', id: 'verdict', role: 'status', 'aria-live': 'polite'});
+  const next = button('See the difference', review, {class: 'main'});
+  const box = h('section', {class: 'card mend'});
+  let judged = null;
+  let asking = null;
+
+  function caret(line, column) {
+    const at = offsetOf(area.value, line, column);
+    area.focus();
+    area.setSelectionRange(at, at + 1);
+    // The browser scrolls to a caret only when something is typed: by hand, then.
+    area.scrollTop = Math.max(0, (line - 6) * (area.scrollHeight / area.value.split('\n').length));
+  }
+
+  function tell(judgement) {
+    judged = judgement;
+    verdict.dataset.valid = String(judgement.valid);
+    if (judgement.valid) {
+      replace(verdict, h('strong', {}, '✓ This is an order. '), `It would become order ${judgement.order_uid}.`);
+      return;
+    }
+    replace(verdict, h('strong', {}, `✗ Not yet an order: ${judgement.violations.length} to mend. `),
+      h('ol', {class: 'findings'}, judgement.violations.slice(0, 12).map((one) => h('li', {}, one.message, ' ',
+        h('code', {}, pointer(one.pointer)), ' ', one.line ? button(`line ${one.line}, column ${one.column ?? 1}`, () => caret(one.line, one.column ?? 1), {class: 'link'}) : null))));
+  }
+
+  async function judge() {
+    asking?.abort();
+    asking = new AbortController();
+    signal.addEventListener('abort', () => asking.abort());
+    try {
+      tell(await send('POST', '/validate', area.value, {key: null, signal: asking.signal}));
+    } catch (error) {
+      if (error.name === 'AbortError') return;
+      judged = null;
+      delete verdict.dataset.valid;
+      replace(verdict, error.message);
+    }
+  }
+
+  let timer = 0;
+  area.addEventListener('input', () => {
+    clearTimeout(timer);
+    timer = setTimeout(judge, PAUSE);
+  });
+  area.addEventListener('keydown', (event) => {
+    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) review();
+  });
+
+  function edit() {
+    replace(box, h('h2', {}, 'Edit and resubmit'),
+      h('p', {class: 'soft'}, 'The original stays as it is. What you send stands in its place, whatever becomes of it.'),
+      field('The new message', area),
+      verdict,
+      h('p', {class: 'actions'},
+        button('Format', () => { area.value = format(area.value).text; judge(); }),
+        h('span', {class: 'gap'}), button('Leave it', leave), next));
+  }
+
+  async function review() {
+    clearTimeout(timer);
+    await judge();
+    const why = h('input', {type: 'text', id: 'why', maxlength: 2000, autocomplete: 'off', placeholder: 'Why, for those who read this later'});
+    const failed = h('p', {class: 'wrong', role: 'alert', hidden: true});
+    const sending = button('Send it', async () => {
+      const who = await askWho();
+      if (!who) return;
+      sending.disabled = true;
+      failed.hidden = true;
+      try {
+        const outcome = await send('POST', `/dead-letters/${letter.id}/resubmit${query({as: who, reason: why.value.trim()})}`, area.value);
+        done(outcome, judged?.order_uid);
+      } catch (error) {
+        if (error instanceof Problem && error.status === 409) return late(error);
+        sending.disabled = false;
+        failed.hidden = false;
+        failed.textContent = error.message;
+      }
+    }, {class: judged?.valid ? 'main' : 'main danger'});
+    replace(box, h('h2', {}, 'What you changed'),
+      difference(start, area.value),
+      judged?.valid
+        ? h('p', {class: 'verdict', 'data-valid': 'true'}, h('strong', {}, '✓ This is an order. '), `It would become order ${judged.order_uid}. The rules in force have the last word.`)
+        : h('p', {class: 'verdict', 'data-valid': 'false'}, h('strong', {}, '✗ Not yet an order. '), 'Sent as it is, it becomes a new dead letter in place of this one.'),
+      field('Reason', why), failed,
+      h('p', {class: 'actions'}, button('Back to the text', () => { edit(); area.focus(); }), sending));
+    say('The difference is shown');
+    why.focus();
+  }
+
+  edit();
+  judge();
+  return box;
+}

@@ -58,7 +58,6 @@ pub const FILES: &[File] = files![
     "chart.js",
     "dialog.js",
     "diff.js",
-    "list.js",
     "payload.js",
     "mend.js",
     "bulk.js",

@@ -1,0 +1,140 @@
+// Long work as the page shows it: a bar, what it does, pause, resume, cancel, and how it ended.
+
+import {button, h, replace, table} from './dom.js';
+import {get, post} from './api.js';
+import {badge, number, plural, pointer, reason, since, time} from './format.js';
+
+export const over = (operation) => ['done', 'failed', 'cancelled', 'stopped'].includes(operation.state);
+
+const VERBS = {retry: 'Retry', discard: 'Discard', reopen: 'Reopen', note: 'Write a note on'};
+
+// In a sentence: "Retry the letters with reason schema".
+export function sentence({kind, request}) {
+  if (kind === 'replay') return 'Fold the log again';
+  if (kind === 'rules_check') return 'Check rules against history';
+  if (kind !== 'bulk') return kind;
+  const parts = Object.entries(request.filter ?? {}).filter(([, value]) => value !== null && value !== undefined)
+    .map(([name, value]) => (name === 'ids' ? plural(value.length, 'chosen letter') : `${name.replaceAll('_', ' ')} ${name === 'reason' ? reason(value) : value}`));
+  const what = `${VERBS[request.action] ?? request.action} ${parts.length ? `letters: ${parts.join(', ')}` : 'all letters'}`;
+  return request.dry_run ? `Dry run: ${what.toLowerCase()}` : request.only_changed ? `By itself: ${what.toLowerCase()}` : what;
+}
+
+export function progress(operation) {
+  const {done, total, progress: told, kind} = operation;
+  let [value, top] = [done, total];
+  if (kind === 'rules_check') [value, top] = [told?.position ?? 0, told?.target ?? 0];
+  if (kind === 'replay' && !top) [value, top] = [told?.position ?? told?.done ?? 0, told?.target ?? told?.total ?? 0];
+  if (over(operation) && operation.state === 'done') [value, top] = [1, 1];
+  return h('progress', {max: top || 1, value: over(operation) && !top ? 1 : value, 'aria-label': `Progress of operation ${operation.id}`});
+}
+
+function counted({kind, done, total, failed, progress: told}) {
+  if (kind === 'rules_check') return `${number(told?.orders_checked ?? 0)} orders and ${number(told?.letters_checked ?? 0)} letters looked at`;
+  if (kind === 'replay') return told?.position ? `position ${number(told.position)}${told.target ? ` of ${number(told.target)}` : ''}` : '';
+  return `${number(done)} of ${number(total)}${failed ? `, ${number(failed)} failed again` : ''}`;
+}
+
+export function controls(operation, changed) {
+  const act = (what) => async (event) => {
+    event.target.disabled = true;
+    try {
+      changed(await post(`/operations/${operation.id}/${what}`));
+    } catch (error) {
+      changed(await get(`/operations/${operation.id}`), error);
+    }
+  };
+  if (over(operation)) return [];
+  return [
+    operation.state === 'paused' ? button('Resume', act('resume')) : button('Pause', act('pause')),
+    button('Cancel', act('cancel')),
+  ];
+}
+
+// Asks until it is over; the interval grows with patience.
+export async function follow(id, signal, tell) {
+  for (;;) {
+    let operation = null;
+    try {
+      operation = await get(`/operations/${id}`, signal);
+      tell(operation);
+    } catch (error) {
+      if (signal.aborted) return null;
+    }
+    if (operation && over(operation)) return operation;
+    await new Promise((done) => setTimeout(done, 500));
+    if (signal.aborted) return null;
+  }
+}
+
+// A card that follows one operation until its end. `ended(operation)` may add to it.
+export function card(first, signal, ended = () => null) {
+  const box = h('section', {class: 'card operation', 'aria-label': `Operation ${first.id}`});
+  const draw = (operation, error) => {
+    const more = over(operation) ? ended(operation) : null;
+    replace(box,
+      h('div', {class: 'toolbar'}, badge(operation.state), h('strong', {}, sentence(operation)), h('span', {class: 'gap'}), controls(operation, draw), h('a', {class: 'button', href: `/operations/${operation.id}`}, `Operation ${operation.id}`)),
+      progress(operation),
+      h('p', {class: 'soft', role: 'status'}, counted(operation)),
+      error ? h('p', {class: 'wrong', role: 'alert'}, error.message) : null,
+      over(operation) ? outcome(operation) : null,
+      more);
+  };
+  draw(first);
+  follow(first.id, signal, draw);
+  return box;
+}
+
+const RESULTS = {
+  done: 'done', still_failing: 'still failing', already_so: 'already so', too_late: 'decided by somebody else meanwhile',
+  would_pass: 'would pass', would_be_duplicate: 'would be a duplicate', would_fail: 'would fail again', would_do: 'would be done', would_be_too_late: 'no longer open',
+  unchanged: 'as before',
+};
+
+export function outcome(operation) {
+  const ended = operation.outcome;
+  if (!ended) return h('p', {class: 'soft'}, operation.state === 'cancelled' ? 'Cancelled. What was decided until then stays decided.' : '');
+  if (operation.kind === 'bulk') return bulk(ended, operation);
+  if (operation.kind === 'rules_check') return checked(ended);
+  const fields = Object.entries(ended).filter(([, value]) => typeof value !== 'object');
+  return h('dl', {class: 'facts'}, fields.map(([name, value]) => h('div', {}, h('dt', {}, name.replaceAll('_', ' ')), h('dd', {}, typeof value === 'number' ? number(value) : String(value)))));
+}
+
+function bulk({results = {}, failing = [], error}, operation) {
+  return [
+    h('ul', {class: 'results'}, Object.entries(results).map(([name, count]) => h('li', {}, h('strong', {}, number(count)), ` ${RESULTS[name] ?? name}`))),
+    operation.state === 'stopped' ? h('p', {class: 'remark'}, 'It stopped by itself: too many failed again.') : null,
+    error ? h('p', {class: 'wrong'}, String(error)) : null,
+    failing.length ? table('What still fails', [
+      {label: 'What is wrong', wide: true, cell: (one) => [h('span', {class: 'sentence'}, one.message), h('span', {class: 'under'}, h('code', {}, pointer(one.pointer ?? '')))]},
+      {label: 'Letters', num: true, cell: (one) => number(one.count)},
+      {label: 'One of them', cell: (one) => h('a', {href: `/letters/${one.sample}`}, `Letter ${one.sample}`)},
+    ], failing) : null,
+  ];
+}
+
+function checked(found) {
+  const groups = Object.entries(found.passing_by ?? {});
+  const rules = Object.entries(found.rejected_by ?? {});
+  return [
+    h('ul', {class: 'results'},
+      h('li', {}, h('strong', {}, number(found.orders_rejected)), ` of ${plural(found.orders_checked, 'order')} would have been rejected`),
+      h('li', {}, h('strong', {}, number(found.letters_passing)), ` of ${plural(found.letters_checked, 'open letter')} would pass`)),
+    rules.length ? table('Orders that the rules would have rejected', [
+      {label: 'Rule', cell: ([name]) => h('code', {}, name)},
+      {label: 'What it says', wide: true, cell: ([, one]) => one.message},
+      {label: 'Orders', num: true, cell: ([, one]) => number(one.count)},
+      {label: 'Some of them', cell: ([, one]) => one.samples.slice(0, 3).map((uid) => h('div', {}, h('a', {class: 'uid', href: `/orders/${encodeURIComponent(uid)}`}, uid.slice(0, 40))))},
+    ], rules) : null,
+    groups.length ? table('Open letters that would pass', [
+      {label: 'What was wrong', wide: true, cell: ([, one]) => one.message},
+      {label: 'Letters', num: true, cell: ([, one]) => number(one.count)},
+      {label: 'Some of them', cell: ([, one]) => one.samples.slice(0, 3).map((id) => h('div', {}, h('a', {href: `/letters/${id}`}, `Letter ${id}`)))},
+    ], groups) : null,
+  ];
+}
+
+export function facts(operation) {
+  const pairs = [['Asked by', operation.asked_by], ['Why', operation.reason], ['Asked', time(operation.created_at)], ['Begun', operation.started_at && time(operation.started_at)],
+    ['Ended', operation.finished_at && since(operation.finished_at)], ['Rate', operation.request?.rate && `${number(operation.request.rate)} a second`]];
+  return h('dl', {class: 'facts'}, pairs.filter(([, value]) => value).map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
+}

@@ -1,0 +1,76 @@
+// The account: every row that was received, and what became of it; what a broker gave, and what it did not.
+
+import {button, h, replace, table} from '../dom.js';
+import {get} from '../api.js';
+import {badge, number, plural} from '../format.js';
+
+const FATES = [['orders', 'Orders', 'valid, stored and served'], ['duplicates', 'Duplicates', 'orders that came again'], ['dead_letters', 'Dead letters', 'rejected, and kept'],
+  ['decisions', 'Decisions', 'what operators and rules decided'], ['pending', 'Pending', 'received, not yet projected']];
+
+export async function view(place) {
+  const account = await get('/reconciliation', place.signal);
+  const checked = h('div', {role: 'status', 'aria-live': 'polite'});
+  const book = h('div', {});
+  const draw = (now) => replace(book, fates(now), sources(now));
+  draw(account);
+  const count = button('Count every row again', async () => {
+    count.disabled = true;
+    replace(checked, h('p', {class: 'soft'}, 'Counting …'));
+    try {
+      const now = await get('/reconciliation?verify=true', place.signal);
+      draw(now);
+      const {rows, findings} = now.verified;
+      replace(checked, findings.length
+        ? h('div', {class: 'told bad'}, h('strong', {}, `${plural(rows, 'row')} counted, and not all fits:`), h('ul', {}, findings.map((text) => h('li', {}, text))))
+        : h('div', {class: 'told good'}, h('strong', {}, `${plural(rows, 'row')} counted. `), 'Each has exactly one fate, and all counters agree.'));
+    } catch (error) {
+      if (!place.signal.aborted) replace(checked, h('div', {class: 'told bad'}, error.message));
+    }
+    count.disabled = false;
+  });
+  place.show('Account', h('h1', {}, 'Account'),
+    h('p', {class: 'lead'}, 'Every row that was received has exactly one fate. Each number is counted on its own; none is the remainder.'),
+    book,
+    h('p', {class: 'actions left'}, count),
+    checked,
+    h('h2', {}, 'For programs'),
+    h('ul', {class: 'links'},
+      h('li', {}, h('a', {href: '/docs'}, 'Swagger UI'), ': the API, to try'),
+      h('li', {}, h('a', {href: '/metrics'}, 'Metrics'), ' for Prometheus'),
+      h('li', {}, h('a', {href: '/openapi.json'}, 'OpenAPI specification')),
+      h('li', {}, h('a', {href: '/healthz/ready'}, 'Health'))));
+}
+
+function fates(account) {
+  return h('section', {}, h('h2', {}, 'Fates'),
+    h('p', {class: `told ${account.balanced ? 'good' : 'bad'}`}, h('strong', {}, account.balanced ? '✓ It balances. ' : '✗ It does not balance. '),
+      `${number(account.received)} received = ${FATES.map(([name]) => number(account[name])).join(' + ')}`),
+    table('Fates', [
+      {label: 'Fate', cell: ([, label]) => label},
+      {label: 'Rows', num: true, cell: ([name]) => number(account[name])},
+      {label: 'Share', num: true, cell: ([name]) => (account.received ? `${((100 * account[name]) / account.received).toFixed(1)} %` : '–')},
+      {label: 'What they are', wide: true, cell: ([, , words]) => h('span', {class: 'soft'}, words)},
+    ], FATES));
+}
+
+function sources(account) {
+  return h('section', {}, h('h2', {}, 'Sources'),
+    h('p', {class: 'soft'}, 'An epoch is one life of a broker’s store: it ends where the broker begins to count anew.'),
+    table('Sources and epochs', [
+      {label: 'Source', cell: (source) => source.source},
+      {label: 'Epoch', num: true, cell: (source) => number(source.epoch)},
+      {label: 'Rows', num: true, cell: (source) => number(source.rows)},
+      {label: 'First', num: true, cell: (source) => number(source.first_sequence)},
+      {label: 'Last', num: true, cell: (source) => number(source.last_sequence)},
+      {label: 'Broker’s last', num: true, cell: (source) => number(source.broker_last_sequence)},
+      {label: 'Missing', num: true, cell: (source) => number(source.missing)},
+      {label: 'Holes', wide: true, cell: holes},
+    ], account.sources, {empty: 'No broker has brought anything; HTTP and operators have no sequences of their own.'}));
+}
+
+function holes(source) {
+  if (!source.hole_count) return h('span', {class: 'soft'}, 'none');
+  const list = h('ul', {class: 'holes'}, source.holes.slice(0, 20).map((hole) => h('li', {}, badge(hole.state), ' ', hole.first === hole.last ? number(hole.first) : `${number(hole.first)} – ${number(hole.last)}`)));
+  const more = source.hole_count - Math.min(20, source.holes.length);
+  return [list, more > 0 ? h('span', {class: 'soft'}, `and ${number(more)} more`) : null];
+}
