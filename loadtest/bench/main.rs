@@ -10,6 +10,8 @@ use anyhow::bail;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    // reqwest is built without a provider of its own.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let asked: Vec<String> = std::env::args().skip(1).collect();
     let all = ["publish", "get", "replay"];
     let asked: Vec<&str> = match asked.first().map(String::as_str) {
