@@ -27,9 +27,11 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 well; 1 it failed, or not all of it worked; 2 a wrong argument or setting.
+Begin with `waybill dev`: it brings its own Postgres and NATS Streaming, and sample orders. The commands run beside it \
+find it by themselves; elsewhere --url or WAYBILL_URL says where the service is.
 
-A newcomer's first command is `waybill dev`: it brings its own Postgres and NATS Streaming.";
+Exit codes: 0 well; 1 it failed, or what was asked about is not well; 2 a wrong argument or setting; 3 some of several \
+were done, some not. `waybill help COMMAND` says what they mean there.";
 
 #[derive(Subcommand)]
 enum Command {

@@ -17,15 +17,15 @@ const SHOWN_HOLES: usize = 20;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-received = orders + duplicates + dead letters + decisions + pending: each is counted on its own, none as the remainder.
-A hole is a range of a broker's sequences that did not arrive: awaited while the broker may still send it, lost when it
+received = orders + duplicates + dead letters + decisions + pending: each is counted on its own, none as the remainder. \
+A hole is a range of a broker's sequences that did not arrive: awaited while the broker may still send it, lost when it \
 no longer has it, or should long have sent it.
 
 Examples:
   waybill reconcile
   waybill reconcile --verify            count every row again; slower, and proof against a lost or doubled row
 
-Exit codes: 0 it balances and nothing is lost; 1 it does not balance, something is lost, or the service is not there;
+Exit codes: 0 it balances and nothing is lost; 1 it does not balance, something is lost, or the service is not there; \
 2 a wrong argument.")]
 pub struct Args {
     /// Count every row again

@@ -6,6 +6,16 @@ use crate::config::ServeArgs;
 use crate::{api, serve, telemetry};
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Each flag has a variable of the same name: --cache-bytes is WAYBILL_CACHE_BYTES; .env.example lists them all. It waits for \
+a Postgres or a broker that is not there yet, migrates the database, and drains on SIGTERM or Ctrl-C; a second one ends \
+it at once. Several processes on one database share the work: give each a --client-id of its own.
+
+Examples:
+  waybill serve --database-url postgresql://waybill@localhost/waybill
+  waybill serve --database-url-file /run/secrets/database_url --stan-url nats://broker:4222 --cluster-id orders
+
+Exit codes: 0 stopped in order; 1 something broke; 2 a wrong or missing setting, or one that Postgres refuses.")]
 pub struct Args {
     #[command(flatten)]
     serve: ServeArgs,

@@ -20,7 +20,7 @@ Examples:
   waybill status --url http://orders:8080
   waybill status --ready                for a health check: quiet, and of readiness alone
 
-Exit codes: 0 it serves (also while Postgres or the broker is away: cached orders still answer); 1 it is not there, is
+Exit codes: 0 it serves (also while Postgres or the broker is away: cached orders still answer); 1 it is not there, is \
 warming up or stopping, or its account does not balance; 2 a wrong argument.")]
 pub struct Args {
     /// Ask for readiness alone

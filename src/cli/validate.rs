@@ -16,7 +16,7 @@ use crate::order;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Each file is one message, unless --lines is given. Nothing is stored. What is wrong is told as FILE:LINE:COLUMN, all of it
+Each file is one message, unless --lines is given. Nothing is stored. What is wrong is told as FILE:LINE:COLUMN, all of it \
 that one layer of the checks finds: encoding, then JSON and fields.
 
 Examples:

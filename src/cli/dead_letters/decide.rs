@@ -18,7 +18,7 @@ Examples:
   waybill dead-letters retry 4711
   waybill dead-letters list --code refused_by_postgres --all --output ids | waybill dead-letters retry -
 
-Exit codes: 0 all done; 1 none was done, or the service is not there; 2 a wrong argument; 3 some were done, some not
+Exit codes: 0 all done; 1 none was done, or the service is not there; 2 a wrong argument; 3 some were done, some not \
 (a letter that fails again counts as not done).")]
 pub struct Args {
     /// Ids of letters, - for those on stdin

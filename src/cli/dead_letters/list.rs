@@ -232,8 +232,7 @@ pub async fn groups(args: GroupsArgs) -> anyhow::Result<ExitCode> {
     let wide = screen::width().is_none_or(|width| width >= WIDE);
     let mut header = vec![
         "open",
-        "replaced",
-        "discarded",
+        "closed",
         "last",
         "fingerprint",
         "sample",
@@ -241,14 +240,14 @@ pub async fn groups(args: GroupsArgs) -> anyhow::Result<ExitCode> {
         "field",
     ];
     if wide {
+        header.splice(1..2, ["replaced", "discarded"]);
         header.push("as in");
     }
     let mut sheet = Sheet::new(&header);
     for group in &groups.items {
         let mut row = vec![
             screen::number(group.open),
-            screen::number(group.replaced),
-            screen::number(group.discarded),
+            screen::number(group.replaced + group.discarded),
             screen::age(&group.last_seen),
             group.fingerprint.clone(),
             group.sample.to_string(),
@@ -256,11 +255,18 @@ pub async fn groups(args: GroupsArgs) -> anyhow::Result<ExitCode> {
             group.pointer.clone(),
         ];
         if wide {
+            let closed = [group.replaced, group.discarded].map(screen::number);
+            row.splice(1..2, closed);
             row.push(group.message.clone());
         }
         sheet.row(row);
     }
-    sheet.right(&[0, 1, 2, 5]);
+    let sample = header.iter().position(|name| *name == "sample");
+    sheet.right(&[0, 1]);
+    sheet.right(sample.as_slice());
+    if wide {
+        sheet.right(&[2]);
+    }
     sheet.cut(header.len() - 1);
     screen::print(sheet.text())?;
     Ok(ExitCode::SUCCESS)

@@ -22,7 +22,7 @@ use super::{decider, diff, layout};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-The letter's own bytes stay as they are; the new ones become an order, a duplicate, or a dead letter of their own, and
+The letter's own bytes stay as they are; the new ones become an order, a duplicate, or a dead letter of their own, and \
 either way the old letter is replaced by them, both linked.
 
 Examples:
