@@ -20,10 +20,16 @@ pub use settings::Settings;
 
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Timeouts};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Metrics, Pool, RecyclingMethod, Timeouts,
+};
 
 /// No statement of ours may wait longer than this for an answer before its connection is given up.
 pub const HARD_DEADLINE: Duration = Duration::from_secs(15);
+
+/// A reader's connection that was not used for this long is asked for a sign of life, and has as long to give it: on a line
+/// that is dead without saying so, it would hold up one request after another.
+const RESTED: Duration = Duration::from_millis(500);
 
 /// A connection with its prepared statements; what the stores' functions take, inside a transaction or not.
 pub type Client = deadpool_postgres::ClientWrapper;
@@ -54,6 +60,9 @@ impl Database {
                 recycle: Some(Duration::from_secs(3)),
             })
             .runtime(deadpool_postgres::Runtime::Tokio1)
+            .pre_recycle(Hook::async_fn(|client, metrics| {
+                Box::pin(sign_of_life(client, metrics))
+            }))
             .build()
             .map_err(|e| Error::Settings(e.to_string()))?;
         Ok(Self { settings, pool })
@@ -75,5 +84,16 @@ impl Database {
 
     pub fn close(&self) {
         self.pool.close();
+    }
+}
+
+async fn sign_of_life(client: &Client, metrics: &Metrics) -> Result<(), HookError> {
+    if metrics.last_used() < RESTED {
+        return Ok(());
+    }
+    match tokio::time::timeout(RESTED, client.simple_query("")).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(HookError::Backend(error)),
+        Err(_) => Err(HookError::message("it gives no sign of life")),
     }
 }
