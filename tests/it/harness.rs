@@ -5,6 +5,7 @@
 
 mod cluster;
 mod oracle;
+mod proxy;
 mod service;
 mod traffic;
 
@@ -23,6 +24,7 @@ use waybill::sandbox::postgres::{self, Postgres};
 
 pub use cluster::directory;
 pub use oracle::check;
+pub use proxy::{Line, Proxy};
 pub use service::{Answer, OCTETS, Service};
 pub use traffic::{Ledger, Sender, mixed, order, order_with, orders};
 
@@ -73,6 +75,7 @@ impl Bench {
             settings: settings
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
+            tcp: true,
             ..Default::default()
         };
         let postgres = Postgres::start(options).await.unwrap();

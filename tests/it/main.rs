@@ -4,14 +4,18 @@
 
 mod account;
 mod broker;
+mod clients;
 mod containers;
 mod harness;
 mod http;
 mod junk;
 mod kill;
+mod network;
 mod postgres;
 mod publish;
+mod refusal;
 mod replicas;
+mod restore;
 mod sandbox;
 mod settings;
 mod stan;

@@ -1,8 +1,6 @@
-//! What Postgres may go through: stopped, killed, frozen, locked, refusing, doubtful, restored. No outage loses a message or
+//! What Postgres may go through: stopped, killed, frozen, locked. No outage loses a message or
 //! makes a dead letter of it, and what is in the cache is served all the while.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,11 +8,10 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use waybill::sandbox::broker::Store;
-use waybill::sandbox::find_program;
 use waybill::sandbox::process::{Signal, signal};
 
 use crate::harness::{
-    Bench, Sender, Service, Weight, check, mixed, order, order_with, orders, until, until_equal,
+    Bench, Sender, Service, Weight, check, mixed, order_with, orders, until, until_equal,
 };
 
 /// Reads cached orders without a pause, and wants each answered at once.
@@ -244,157 +241,4 @@ async fn a_replica_frozen_inside_an_append_does_not_hold_up_the_others() {
     other.rests(60, ledger.rows()).await;
     let count = check(&bench, &other, &ledger).await;
     assert_eq!((count.orders, count.rows), (8_000, 8_000));
-}
-
-const REFUSE: &str = "
-    create function refuse() returns trigger language plpgsql as $$ begin
-        if new.data ->> 'customer_id' = 'poison' then raise exception using errcode = '22P05'; end if;
-        return new;
-    end $$;
-    create trigger refuse before insert on live.orders for each row execute function refuse()";
-
-#[tokio::test]
-async fn a_row_that_postgres_refuses_alone_is_a_letter_and_comes_home_by_itself() {
-    let bench = Bench::new(Weight::Light).await;
-    let broker = bench.broker(Store::File).await;
-    let sql = bench.sql().await;
-    sql.run(REFUSE).await;
-    let poison = ("\"customer_id\": \"test\"", "\"customer_id\": \"poison\"");
-    let mut payloads = orders("neighbour", 500);
-    payloads[100] = order_with("heals", &[poison]);
-    payloads[200] = order_with("too-late", &[poison]);
-    payloads[300] = order("too-late");
-    let ledger = Sender::new(&broker).publish(payloads).await;
-    let service = bench.serve(Some(&broker), &[]).await;
-    service.rests(30, 500).await;
-    let count = check(&bench, &service, &ledger).await;
-    assert_eq!((count.orders, count.letters), (498, 2));
-
-    let letters = service.json("/api/v1/dead-letters?reason=unstorable").await;
-    let letters = letters["items"].as_array().unwrap().clone();
-    assert_eq!(letters.len(), 2);
-    for letter in &letters {
-        assert_eq!(letter["code"], "refused_by_postgres");
-        assert!(letter["message"].as_str().unwrap().contains("22P05"));
-    }
-    // Asked again by the clock, and still refused.
-    let tried = "select min(attempts)::int8 from dead_letters";
-    until_equal(20, "all were tried again", true, async || {
-        sql.count(tried).await >= 2
-    })
-    .await;
-    sql.run("drop trigger refuse on live.orders").await;
-    until_equal(30, "it comes home", 200, async || {
-        service.order("heals").await.status
-    })
-    .await;
-    until_equal(30, "the other finds its place taken", 1, async || {
-        sql.count("select count(*) from dead_letters where reason = 'conflict' and state = 'open'")
-            .await
-    })
-    .await;
-    let id = &letters[1]["id"];
-    let story = service.json(&format!("/api/v1/dead-letters/{id}")).await;
-    assert_eq!(
-        (&story["order_uid"], &story["state"]),
-        (&json!("heals"), &json!("replaced"))
-    );
-    let last = story["decisions"]
-        .as_array()
-        .unwrap()
-        .last()
-        .unwrap()
-        .clone();
-    assert_eq!(
-        (&last["action"], &last["result"]),
-        (&json!("retry"), &json!("done"))
-    );
-    service.rests(10, 500).await;
-    let count = check(&bench, &service, &ledger).await;
-    assert_eq!((count.orders, count.letters), (499, 2));
-}
-
-/// A COMMIT that waits for a standby and is told not to: it holds here, and says so by a WARNING.
-const DOUBT: &str = "
-    select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'";
-
-#[tokio::test]
-async fn a_commit_of_unknown_outcome_is_done_again_harmlessly() {
-    let bench = Bench::with_own_postgres(Weight::Light, &[]).await;
-    let broker = bench.broker(Store::File).await;
-    let service = bench.serve(Some(&broker), &[]).await;
-    let mut ledger = Sender::new(&broker).publish(orders("sure", 100)).await;
-    service.rests(30, 100).await;
-    let sql = bench.sql().await;
-    sql.run("alter system set synchronous_standby_names = 'nobody'")
-        .await;
-    sql.run("select pg_reload_conf()").await;
-    ledger.merge(Sender::new(&broker).publish(orders("doubt", 300)).await);
-    let mut doubts = 0;
-    until(60, "ten commits were in doubt", async || {
-        doubts += sql.count(DOUBT).await;
-        (doubts >= 10).then_some(())
-    })
-    .await;
-    // Stored already, and yet not acknowledged.
-    assert!(sql.head().await > 100);
-    let stats = service.json("/api/v1/stats").await;
-    assert_ne!(stats["broker"]["lag"], 0, "{stats}");
-    sql.run("alter system reset synchronous_standby_names")
-        .await;
-    sql.run("select pg_reload_conf()").await;
-    service.rests(60, 400).await;
-    let count = check(&bench, &service, &ledger).await;
-    assert_eq!((count.rows, count.orders), (400, 400));
-}
-
-fn run(program: &str, args: &[&str]) {
-    let path = find_program(program, &[]).next();
-    let path = path.unwrap_or_else(|| panic!("{program} is missing: install PostgreSQL"));
-    let output = Command::new(path).args(args).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-#[tokio::test]
-async fn a_restored_dump_goes_on_and_a_new_durable_fills_its_hole() {
-    let bench = Bench::new(Weight::Light).await;
-    let broker = bench.broker(Store::File).await;
-    let mut service = bench.serve(Some(&broker), &[]).await;
-    let mut ledger = Sender::new(&broker).publish(orders("before", 200)).await;
-    service.rests(30, 200).await;
-    let dump = bench.dir.join("dump");
-    run("pg_dump", &["-Fc", "-f", text(&dump), &bench.superuser_url]);
-    ledger.merge(Sender::new(&broker).publish(orders("lost", 100)).await);
-    service.rests(30, 300).await;
-    assert!(service.stop().await.success());
-
-    let restored = bench.beside().await;
-    run("pg_restore", &["-d", &restored.superuser_url, text(&dump)]);
-    let mut service = restored.serve(Some(&broker), &[]).await;
-    ledger.merge(Sender::new(&broker).publish(orders("after", 50)).await);
-    service.rests(30, 250).await;
-    let account = service.json("/api/v1/reconciliation").await;
-    let hole = &account["sources"][0]["holes"][0];
-    assert_eq!((&hole["first"], &hole["last"]), (&json!(201), &json!(300)));
-    assert!(service.stop().await.success());
-
-    let service = restored.serve(Some(&broker), &["--durable", "again"]).await;
-    service.rests(30, 350).await;
-    let count = check(&restored, &service, &ledger).await;
-    assert_eq!((count.rows, count.orders), (350, 350));
-    let account = service.json("/api/v1/reconciliation").await;
-    assert_eq!(
-        account["sources"].as_array().unwrap().len(),
-        1,
-        "{account:#}"
-    );
-    assert_eq!(account["sources"][0]["holes"], json!([]));
 }

@@ -1,13 +1,65 @@
 //! The STAN client against a real nats-streaming-server.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::time::{Duration, Instant};
 
-use crate::stan_broker::{Broker, free_port, until, within};
+use waybill::sandbox::broker::{Broker, Store};
+use waybill::sandbox::process::free_port;
 use waybill::stan::{
-    Auth, Client, ConnectError, LossReason, Lost, Message, PublishError, Publisher, SubscribeError,
-    SubscribeOptions, Subscription, channel_status, connect_with_backoff,
+    Auth, Client, ConnectError, LossReason, Lost, Message, Options, PublishError, Publisher,
+    SubscribeError, SubscribeOptions, Subscription, channel_status, connect_with_backoff,
 };
+
+use crate::harness::{brief_broker, directory};
+
+// --- the broker ---
+
+async fn memory_broker() -> Broker {
+    brief_broker(directory(), Store::Memory, &[]).await
+}
+
+async fn file_broker() -> Broker {
+    brief_broker(directory(), Store::File, &[]).await
+}
+
+async fn restart(broker: &mut Broker) {
+    broker.kill();
+    broker.start_again().await.unwrap();
+}
+
+fn as_client(broker: &Broker, client_id: &str) -> Options {
+    let mut options = Options::new(broker.url(), broker.cluster_id(), client_id);
+    options.ping_interval = Duration::from_secs(1);
+    options
+}
+
+async fn connect(broker: &Broker, client_id: &str) -> Client {
+    let options = as_client(broker, client_id);
+    within(15, connect_with_backoff(&options, |_, _| ())).await
+}
+
+fn monitoring(broker: &Broker) -> String {
+    broker.monitoring_url().unwrap()
+}
+
+// --- waiting and doing ---
+
+async fn within<T>(seconds: u64, work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(seconds), work)
+        .await
+        .expect("it should have happened by now")
+}
+
+/// For what gives no signal.
+async fn until<F: Future<Output = bool>>(seconds: u64, mut holds: impl FnMut() -> F) {
+    within(seconds, async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+}
 
 fn orders() -> SubscribeOptions {
     let mut options = SubscribeOptions::new("orders", "waybill");
@@ -62,10 +114,10 @@ fn http() -> reqwest::Client {
 
 #[tokio::test]
 async fn connects_and_says_what_is_wrong_where_it_cannot() {
-    let mut broker = Broker::with_memory_store();
-    let client = broker.client("one").await;
+    let mut broker = memory_broker().await;
+    let client = connect(&broker, "one").await;
 
-    let mut wrong_cluster = broker.options("two");
+    let mut wrong_cluster = as_client(&broker, "two");
     wrong_cluster.cluster_id = "another".into();
     let error = Client::connect(&wrong_cluster).await.unwrap_err();
     assert!(
@@ -73,33 +125,41 @@ async fn connects_and_says_what_is_wrong_where_it_cannot() {
         "{error}"
     );
 
-    let error = Client::connect(&broker.options("one")).await.unwrap_err();
+    let error = Client::connect(&as_client(&broker, "one"))
+        .await
+        .unwrap_err();
     assert!(
         matches!(error, ConnectError::ClientIdInUse { .. }),
         "{error}"
     );
 
-    let error = Client::connect(&broker.options("no spaces"))
+    let error = Client::connect(&as_client(&broker, "no spaces"))
         .await
         .unwrap_err();
     assert!(matches!(error, ConnectError::Options(_)), "{error}");
 
     // The second of two servers is taken where the first is down.
-    let mut several = broker.options("three");
-    several.servers = format!("nats://127.0.0.1:{}, {}", free_port(), broker.url());
+    let mut several = as_client(&broker, "three");
+    several.servers = format!(
+        "nats://127.0.0.1:{}, {}",
+        free_port().unwrap(),
+        broker.url()
+    );
     within(5, Client::connect(&several)).await.unwrap();
 
     assert_eq!(client.loss(), None);
     broker.kill();
-    let error = Client::connect(&broker.options("four")).await.unwrap_err();
+    let error = Client::connect(&as_client(&broker, "four"))
+        .await
+        .unwrap_err();
     assert!(matches!(error, ConnectError::Unreachable { .. }), "{error}");
 }
 
 #[tokio::test]
 async fn user_and_password_are_needed_and_taken_from_options_or_url() {
-    let mut broker = Broker::new();
-    broker.start_with(&["-store", "memory", "--user", "ann", "--pass", "p@ss"]);
-    let mut options = broker.options("one");
+    let secured = ["--user", "ann", "--pass", "p@ss"];
+    let broker = brief_broker(directory(), Store::Memory, &secured).await;
+    let mut options = as_client(&broker, "one");
     until(10, || async {
         let refused = Client::connect(&options).await.unwrap_err();
         assert!(!refused.to_string().contains("p@ss"));
@@ -113,22 +173,22 @@ async fn user_and_password_are_needed_and_taken_from_options_or_url() {
     let client = within(10, connect_with_backoff(&options, |_, _| ())).await;
     within(5, client.close()).await.unwrap();
     options.auth = Auth::None;
-    options.servers = format!("nats://ann:p%40ss@127.0.0.1:{}", broker.port);
+    options.servers = format!("nats://ann:p%40ss@127.0.0.1:{}", broker.port());
     let client = within(10, Client::connect(&options)).await.unwrap();
     within(5, client.close()).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_dropped_client_is_gone_and_its_id_free_at_once() {
-    let broker = Broker::with_memory_store();
-    let client = broker.client("me").await;
+    let broker = memory_broker().await;
+    let client = connect(&broker, "me").await;
     let mut subscription = client.subscribe(&orders()).await.unwrap();
     let lost = client.lost();
     drop(client);
     assert_eq!(within(1, lost).await, LossReason::Closed);
     assert!(within(1, subscription.next()).await.is_none());
     // Where the broker still holds the dead one, it finds no pulse.
-    let client = broker.client("me").await;
+    let client = connect(&broker, "me").await;
     within(5, client.subscribe(&orders())).await.unwrap();
 }
 
@@ -136,8 +196,8 @@ async fn a_dropped_client_is_gone_and_its_id_free_at_once() {
 
 #[tokio::test]
 async fn five_thousand_messages_arrive_in_order_and_are_acked() {
-    let broker = Broker::with_file_store();
-    let client = broker.client("one").await;
+    let broker = file_broker().await;
+    let client = connect(&broker, "one").await;
     let mut options = orders();
     options.ack_wait = Duration::from_secs(30);
     options.max_in_flight = 700;
@@ -158,14 +218,14 @@ async fn five_thousand_messages_arrive_in_order_and_are_acked() {
 
     let http = http();
     until(10, || async {
-        let status = channel_status(&http, &broker.monitoring_url(), &options)
+        let status = channel_status(&http, &monitoring(&broker), &options)
             .await
             .unwrap();
         status.is_some_and(|s| (s.first, s.last, s.lag) == (1, 5_000, Some(0)))
     })
     .await;
     let unknown = SubscribeOptions::new("no.such.channel", "waybill");
-    let status = channel_status(&http, &broker.monitoring_url(), &unknown)
+    let status = channel_status(&http, &monitoring(&broker), &unknown)
         .await
         .unwrap();
     assert_eq!(status, None);
@@ -173,8 +233,8 @@ async fn five_thousand_messages_arrive_in_order_and_are_acked() {
 
 #[tokio::test]
 async fn durable_keeps_its_place_over_close_and_reconnect() {
-    let broker = Broker::with_file_store();
-    let client = broker.client("one").await;
+    let broker = file_broker().await;
+    let client = connect(&broker, "one").await;
     publish_numbers(&client, 0..30).await;
     let mut subscription = client.subscribe(&orders()).await.unwrap();
     ack_all(take(&mut subscription, 10).await).await;
@@ -187,15 +247,15 @@ async fn durable_keeps_its_place_over_close_and_reconnect() {
     within(5, client.close()).await.unwrap();
     assert!(within(1, subscription.next()).await.is_none());
 
-    let client = broker.client("one").await;
+    let client = connect(&broker, "one").await;
     let mut subscription = client.subscribe(&orders()).await.unwrap();
     assert_eq!(number(&take(&mut subscription, 1).await[0]), 20);
 }
 
 #[tokio::test]
 async fn what_was_not_acked_comes_again() {
-    let broker = Broker::with_memory_store();
-    let client = broker.client("one").await;
+    let broker = memory_broker().await;
+    let client = connect(&broker, "one").await;
     publish_numbers(&client, 0..4).await;
     let mut subscription = client.subscribe(&orders()).await.unwrap();
     let mut first = take(&mut subscription, 4).await;
@@ -212,8 +272,8 @@ async fn what_was_not_acked_comes_again() {
 
 #[tokio::test]
 async fn a_subscription_that_nobody_reads_holds_no_more_than_its_budget() {
-    let broker = Broker::with_memory_store();
-    let client = broker.client("one").await;
+    let broker = memory_broker().await;
+    let client = connect(&broker, "one").await;
     let publisher = client.publisher("orders", 256).await.unwrap();
     let filler = "x".repeat(10_000);
     publish(&publisher, (0..100).map(|_| filler.clone())).await;
@@ -244,8 +304,8 @@ async fn a_subscription_that_nobody_reads_holds_no_more_than_its_budget() {
 
 #[tokio::test]
 async fn two_members_of_a_group_share_the_messages() {
-    let broker = Broker::with_file_store();
-    let (one, two) = (broker.client("one").await, broker.client("two").await);
+    let broker = file_broker().await;
+    let (one, two) = (connect(&broker, "one").await, connect(&broker, "two").await);
     let mut options = orders();
     options.queue_group = Some("replicas".into());
     options.ack_wait = Duration::from_secs(30);
@@ -267,7 +327,7 @@ async fn two_members_of_a_group_share_the_messages() {
     assert_eq!(all.len(), 1_000);
     let http = http();
     until(10, || async {
-        let status = channel_status(&http, &broker.monitoring_url(), &options)
+        let status = channel_status(&http, &monitoring(&broker), &options)
             .await
             .unwrap();
         status.is_some_and(|status| status.lag == Some(0))
@@ -277,8 +337,8 @@ async fn two_members_of_a_group_share_the_messages() {
 
 #[tokio::test]
 async fn a_durable_has_one_subscription_until_it_is_dropped() {
-    let broker = Broker::with_memory_store();
-    let client = broker.client("one").await;
+    let broker = memory_broker().await;
+    let client = connect(&broker, "one").await;
     let subscription = client.subscribe(&orders()).await.unwrap();
     let error = client.subscribe(&orders()).await.unwrap_err();
     assert!(
@@ -296,12 +356,12 @@ async fn a_durable_has_one_subscription_until_it_is_dropped() {
 
 #[tokio::test]
 async fn a_frame_that_is_no_stan_message_is_counted_and_passed_over() {
-    let broker = Broker::with_memory_store();
-    let client = broker.client("one").await;
+    let broker = memory_broker().await;
+    let client = connect(&broker, "one").await;
     let mut subscription = client.subscribe(&orders()).await.unwrap();
     let url = format!(
         "{}/streaming/channelsz?channel=orders&subs=1",
-        broker.monitoring_url()
+        monitoring(&broker)
     );
     let channel: serde_json::Value = http().get(url).send().await.unwrap().json().await.unwrap();
     let inbox = channel["subscriptions"][0]["inbox"]
@@ -324,8 +384,8 @@ async fn a_frame_that_is_no_stan_message_is_counted_and_passed_over() {
 
 #[tokio::test]
 async fn the_largest_message_is_taken_and_a_larger_one_refused_here() {
-    let broker = Broker::with_memory_store();
-    let client = broker.client("one").await;
+    let broker = memory_broker().await;
+    let client = connect(&broker, "one").await;
     let publisher = client.publisher("orders", 4).await.unwrap();
     let limit = publisher.max_payload();
     assert!(limit > (1 << 20) - 200);
@@ -345,15 +405,14 @@ async fn the_largest_message_is_taken_and_a_larger_one_refused_here() {
 
 #[tokio::test]
 async fn memory_store_restart_is_noticed_and_an_old_ack_does_nothing() {
-    let mut broker = Broker::with_memory_store();
-    let client = broker.client("one").await;
+    let mut broker = memory_broker().await;
+    let client = connect(&broker, "one").await;
     let publisher = client.publisher("orders", 16).await.unwrap();
     publish(&publisher, ["old".to_owned()]).await;
     let mut subscription = client.subscribe(&orders()).await.unwrap();
     let old = take(&mut subscription, 1).await.remove(0);
 
-    broker.kill();
-    broker.start();
+    restart(&mut broker).await;
     let reason = within(10, client.lost()).await;
     assert_eq!(client.loss(), Some(reason.clone()));
     assert!(within(1, subscription.next()).await.is_none());
@@ -361,7 +420,7 @@ async fn memory_store_restart_is_noticed_and_an_old_ack_does_nothing() {
     assert!(matches!(error, PublishError::Lost(_)), "{error}");
 
     // The id is that of a client which is still in memory here: it has no pulse any more.
-    let renewed = broker.client("one").await;
+    let renewed = connect(&broker, "one").await;
     let mut subscription = renewed.subscribe(&orders()).await.unwrap();
     publish_numbers(&renewed, 0..1).await;
     let new = take(&mut subscription, 1).await.remove(0);
@@ -375,7 +434,7 @@ async fn memory_store_restart_is_noticed_and_an_old_ack_does_nothing() {
     );
 
     // The old connection has not come back: the broker sees one of this name.
-    let url = format!("{}/connz", broker.monitoring_url());
+    let url = format!("{}/connz", monitoring(&broker));
     let connections: serde_json::Value =
         http().get(url).send().await.unwrap().json().await.unwrap();
     let ours = connections["connections"].as_array().unwrap().iter();
@@ -388,12 +447,12 @@ async fn memory_store_restart_is_noticed_and_an_old_ack_does_nothing() {
 
 #[tokio::test]
 async fn nothing_queued_for_a_lost_broker_is_sent_to_the_next() {
-    let mut broker = Broker::with_file_store();
-    let client = broker.client("one").await;
+    let mut broker = file_broker().await;
+    let client = connect(&broker, "one").await;
     let publisher = client.publisher("orders", 4_000).await.unwrap();
     publish(&publisher, ["first".to_owned()]).await;
     // Frozen, it takes what the socket's buffers hold; the rest waits here.
-    broker.signal("-STOP");
+    broker.pause();
     let payload = vec![b'x'; 100_000];
     let mut acks = Vec::new();
     let error = loop {
@@ -407,9 +466,8 @@ async fn nothing_queued_for_a_lost_broker_is_sent_to_the_next() {
         let error = within(1, ack).await.unwrap_err();
         assert!(matches!(error, PublishError::Lost(_)), "{error}");
     }
-    broker.kill();
-    broker.start();
-    let renewed = broker.client("two").await;
+    restart(&mut broker).await;
+    let renewed = connect(&broker, "two").await;
     publish_numbers(&renewed, 1..2).await;
     let mut subscription = renewed.subscribe(&orders()).await.unwrap();
     let messages = take(&mut subscription, 2).await;
@@ -419,21 +477,20 @@ async fn nothing_queued_for_a_lost_broker_is_sent_to_the_next() {
 
 #[tokio::test]
 async fn killed_file_store_loses_nothing_and_the_durable_goes_on() {
-    let mut broker = Broker::with_file_store();
+    let mut broker = file_broker().await;
     let mut seen = BTreeSet::new();
-    let client = broker.client("one").await;
+    let client = connect(&broker, "one").await;
     publish_numbers(&client, 0..2_000).await;
     let mut subscription = client.subscribe(&orders()).await.unwrap();
     let messages = take(&mut subscription, 1_000).await;
     seen.extend(messages.iter().map(number));
     ack_all(messages).await;
 
-    broker.kill();
-    broker.start();
+    restart(&mut broker).await;
     let lost = within(10, client.lost()).await;
     assert_eq!(lost, LossReason::Disconnected);
     let mut failures = 0;
-    let options = broker.options("one");
+    let options = as_client(&broker, "one");
     let client = within(15, connect_with_backoff(&options, |_, _| failures += 1)).await;
     let mut subscription = client.subscribe(&orders()).await.unwrap();
     while seen.len() < 2_000 {
@@ -445,13 +502,13 @@ async fn killed_file_store_loses_nothing_and_the_durable_goes_on() {
 
 #[tokio::test]
 async fn a_frozen_broker_is_noticed_within_seconds() {
-    let broker = Broker::with_memory_store();
-    let client = broker.client("one").await;
-    broker.signal("-STOP");
+    let mut broker = memory_broker().await;
+    let client = connect(&broker, "one").await;
+    broker.pause();
     let frozen = Instant::now();
     within(6, client.lost()).await;
     assert!(frozen.elapsed() < Duration::from_secs(6));
-    let options = broker.options("one");
+    let options = as_client(&broker, "one");
     let mut failures = 0;
     let mut thawed = false;
     let renewed = connect_with_backoff(&options, |error, _| {
@@ -461,7 +518,7 @@ async fn a_frozen_broker_is_noticed_within_seconds() {
         ));
         failures += 1;
         if !thawed {
-            broker.signal("-CONT");
+            broker.resume();
             thawed = true;
         }
     });
@@ -471,24 +528,23 @@ async fn a_frozen_broker_is_noticed_within_seconds() {
 
 #[tokio::test]
 async fn a_streaming_server_lost_behind_a_living_nats_is_noticed_by_the_pings() {
-    let mut nats = Broker::new();
-    nats.start_with(&["-store", "memory", "-cid", "outer"]);
+    let outer = ["-cid", "outer"];
+    let nats = brief_broker(directory(), Store::Memory, &outer).await;
     let _up = {
-        let mut options = nats.options("probe");
+        let mut options = as_client(&nats, "probe");
         options.cluster_id = "outer".into();
         within(10, connect_with_backoff(&options, |_, _| ())).await
     };
-    let mut streaming = Broker::new();
     let nats_url = nats.url();
-    streaming.start_with(&["-store", "memory", "-cid", "inner", "-ns", &nats_url]);
-    let mut options = nats.options("one");
+    let inner = ["-cid", "inner", "-ns", &nats_url];
+    let mut streaming = brief_broker(directory(), Store::Memory, &inner).await;
+    let mut options = as_client(&nats, "one");
     options.cluster_id = "inner".into();
     options.ack_timeout = Duration::from_secs(1);
 
     // Restarted with a new store, it answers that it does not know us.
     let client = within(10, connect_with_backoff(&options, |_, _| ())).await;
-    streaming.kill();
-    streaming.start();
+    restart(&mut streaming).await;
     let reason = within(10, client.lost()).await;
     assert!(matches!(reason, LossReason::Forgotten(_)), "{reason}");
 

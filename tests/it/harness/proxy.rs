@@ -1,0 +1,147 @@
+//! A line that can be cut, silenced and torn to shreds, between the service and a server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    Open,
+    /// A few bytes at a time.
+    Shreds,
+    /// Ten bytes a second.
+    Trickle,
+    /// Everything vanishes, in both directions; the sockets stay open.
+    Hole,
+    /// Only what the server says vanishes.
+    Mute,
+    /// Every other COMMIT reaches Postgres, and the line is cut before its answer.
+    LoseCommits,
+}
+
+pub struct Proxy {
+    pub address: SocketAddr,
+    line: watch::Sender<Line>,
+    cut: watch::Sender<u32>,
+}
+
+impl Proxy {
+    pub async fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (line, lines) = watch::channel(Line::Open);
+        let (cut, cuts) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (lines, mut cuts) = (lines.clone(), cuts.clone());
+                cuts.borrow_and_update();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = carry(client, server, lines) => {}
+                        _ = cuts.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { address, line, cut }
+    }
+
+    pub fn set(&self, line: Line) {
+        self.line.send_replace(line);
+    }
+
+    /// All connections, at once; new ones are taken.
+    pub fn cut(&self) {
+        self.cut.send_modify(|cuts| *cuts += 1);
+    }
+}
+
+async fn carry(client: TcpStream, server: SocketAddr, lines: watch::Receiver<Line>) {
+    let Ok(server) = TcpStream::connect(server).await else {
+        return;
+    };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let pipe = |from, to, up| Pipe {
+        from,
+        to,
+        up,
+        line: lines.clone(),
+        doomed: Arc::default(),
+    };
+    let mut up = pipe(from_client, to_server, true);
+    let mut down = pipe(from_server, to_client, false);
+    down.doomed = up.doomed.clone();
+    tokio::select! {
+        () = up.run() => {}
+        () = down.run() => {}
+    }
+}
+
+struct Pipe {
+    from: OwnedReadHalf,
+    to: OwnedWriteHalf,
+    up: bool,
+    line: watch::Receiver<Line>,
+    /// A COMMIT is on its way whose answer is to be lost.
+    doomed: Arc<AtomicBool>,
+}
+
+impl Pipe {
+    async fn run(&mut self) {
+        let mut buffer = vec![0; 16 * 1024];
+        let mut leaking = false;
+        loop {
+            let Ok(length @ 1..) = self.from.read(&mut buffer).await else {
+                return;
+            };
+            let bytes = &buffer[..length];
+            let line = *self.line.borrow();
+            // Where bytes were lost, nothing that follows makes sense: such a connection stays a hole.
+            leaking |= line == Line::Hole || (line == Line::Mute && !self.up);
+            if leaking {
+                continue;
+            }
+            match line {
+                Line::Shreds => {
+                    for piece in bytes.chunks(7) {
+                        if self.to.write_all(piece).await.is_err() {
+                            return;
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                    continue;
+                }
+                Line::Trickle => {
+                    for piece in bytes.chunks(10) {
+                        if *self.line.borrow() == Line::Trickle {
+                            tokio::time::sleep(Duration::from_secs(1)).await;
+                        }
+                        if self.to.write_all(piece).await.is_err() {
+                            return;
+                        }
+                    }
+                    continue;
+                }
+                Line::LoseCommits if self.up => {
+                    let commit = bytes.windows(7).any(|part| part == b"commit\0");
+                    if commit && fastrand::bool() {
+                        self.doomed.store(true, Ordering::Relaxed);
+                    }
+                }
+                Line::LoseCommits if self.doomed.load(Ordering::Relaxed) => return,
+                _ => {}
+            }
+            if self.to.write_all(bytes).await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What Postgres itself says no to, or will not swear to: one row's fault stays that row's, and a commit in doubt is done
+//! again.
+
+use serde_json::json;
+use waybill::sandbox::broker::Store;
+
+use crate::harness::{Bench, Sender, Weight, check, order, order_with, orders, until, until_equal};
+
+const REFUSE: &str = "
+    create function refuse() returns trigger language plpgsql as $$ begin
+        if new.data ->> 'customer_id' = 'poison' then raise exception using errcode = '22P05'; end if;
+        return new;
+    end $$;
+    create trigger refuse before insert on live.orders for each row execute function refuse()";
+
+#[tokio::test]
+async fn a_row_that_postgres_refuses_alone_is_a_letter_and_comes_home_by_itself() {
+    let bench = Bench::new(Weight::Light).await;
+    let broker = bench.broker(Store::File).await;
+    let sql = bench.sql().await;
+    sql.run(REFUSE).await;
+    let poison = ("\"customer_id\": \"test\"", "\"customer_id\": \"poison\"");
+    let mut payloads = orders("neighbour", 500);
+    payloads[100] = order_with("heals", &[poison]);
+    payloads[200] = order_with("too-late", &[poison]);
+    payloads[300] = order("too-late");
+    let ledger = Sender::new(&broker).publish(payloads).await;
+    let service = bench.serve(Some(&broker), &[]).await;
+    service.rests(30, 500).await;
+    let count = check(&bench, &service, &ledger).await;
+    assert_eq!((count.orders, count.letters), (498, 2));
+
+    let letters = service.json("/api/v1/dead-letters?reason=unstorable").await;
+    let letters = letters["items"].as_array().unwrap().clone();
+    assert_eq!(letters.len(), 2);
+    for letter in &letters {
+        assert_eq!(letter["code"], "refused_by_postgres");
+        assert!(letter["message"].as_str().unwrap().contains("22P05"));
+    }
+    // Asked again by the clock, and still refused.
+    let tried = "select min(attempts)::int8 from dead_letters";
+    until_equal(20, "all were tried again", true, async || {
+        sql.count(tried).await >= 2
+    })
+    .await;
+    sql.run("drop trigger refuse on live.orders").await;
+    until_equal(30, "it comes home", 200, async || {
+        service.order("heals").await.status
+    })
+    .await;
+    until_equal(30, "the other finds its place taken", 1, async || {
+        sql.count("select count(*) from dead_letters where reason = 'conflict' and state = 'open'")
+            .await
+    })
+    .await;
+    let id = &letters[1]["id"];
+    let story = service.json(&format!("/api/v1/dead-letters/{id}")).await;
+    assert_eq!(
+        (&story["order_uid"], &story["state"]),
+        (&json!("heals"), &json!("replaced"))
+    );
+    let last = story["decisions"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap()
+        .clone();
+    assert_eq!(
+        (&last["action"], &last["result"]),
+        (&json!("retry"), &json!("done"))
+    );
+    service.rests(10, 500).await;
+    let count = check(&bench, &service, &ledger).await;
+    assert_eq!((count.orders, count.letters), (499, 2));
+}
+
+/// A COMMIT that waits for a standby and is told not to: it holds here, and says so by a WARNING.
+const DOUBT: &str = "
+    select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'";
+
+#[tokio::test]
+async fn a_commit_of_unknown_outcome_is_done_again_harmlessly() {
+    let bench = Bench::with_own_postgres(Weight::Light, &[]).await;
+    let broker = bench.broker(Store::File).await;
+    let service = bench.serve(Some(&broker), &[]).await;
+    let mut ledger = Sender::new(&broker).publish(orders("sure", 100)).await;
+    service.rests(30, 100).await;
+    let sql = bench.sql().await;
+    sql.run("alter system set synchronous_standby_names = 'nobody'")
+        .await;
+    sql.run("select pg_reload_conf()").await;
+    ledger.merge(Sender::new(&broker).publish(orders("doubt", 300)).await);
+    let mut doubts = 0;
+    until(60, "ten commits were in doubt", async || {
+        doubts += sql.count(DOUBT).await;
+        (doubts >= 10).then_some(())
+    })
+    .await;
+    // Stored already, and yet not acknowledged.
+    assert!(sql.head().await > 100);
+    let stats = service.json("/api/v1/stats").await;
+    assert_ne!(stats["broker"]["lag"], 0, "{stats}");
+    sql.run("alter system reset synchronous_standby_names")
+        .await;
+    sql.run("select pg_reload_conf()").await;
+    service.rests(60, 400).await;
+    let count = check(&bench, &service, &ledger).await;
+    assert_eq!((count.rows, count.orders), (400, 400));
+}
