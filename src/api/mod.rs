@@ -3,8 +3,10 @@
 
 mod account;
 mod assets;
+mod csv;
 mod dead_letters;
 mod decide;
+mod export;
 mod health;
 mod inbox;
 mod operations;
@@ -21,7 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use poem::endpoint::BoxEndpoint;
-use poem::{EndpointExt, Route, get};
+use poem::{EndpointExt, IntoEndpoint, Route, get};
 use poem_openapi::OpenApiService;
 use tokio::sync::watch;
 
@@ -66,6 +68,7 @@ pub struct Broker {
 type Nouns = (
     orders::Orders,
     dead_letters::DeadLetters,
+    export::Exports,
     inbox::InboxApi,
     rules::RulesApi,
     operations::Operations,
@@ -89,6 +92,7 @@ pub fn specification() -> String {
     let mut text = service((
         orders::Orders::documented(),
         dead_letters::DeadLetters::documented(),
+        export::Exports::documented(),
         inbox::InboxApi::documented(),
         rules::RulesApi::documented(),
         operations::Operations::documented(),
@@ -106,6 +110,7 @@ pub fn routes(config: &Config, deps: &Dependencies) -> BoxEndpoint<'static> {
     let service = service((
         orders::Orders::new(deps),
         dead_letters::DeadLetters::new(deps, config.max_body_bytes),
+        export::Exports::new(deps),
         inbox::InboxApi::new(deps, config.max_body_bytes),
         rules::RulesApi::new(deps),
         operations::Operations::new(deps),
@@ -114,6 +119,12 @@ pub fn routes(config: &Config, deps: &Dependencies) -> BoxEndpoint<'static> {
         trend::Trends::new(deps),
     ));
     let specification = service.spec();
+    let docs = assets::Docs::new(&service.swagger_ui_html());
+    let service: Arc<BoxEndpoint<'static>> = Arc::new(service.into_endpoint().boxed());
+    let exports = export::Under {
+        prefix: "/api/v1",
+        service: service.clone(),
+    };
     let page = assets::Page::new();
     let pages = assets::PAGES.iter().fold(Route::new(), |routes, path| {
         routes.at(path, get(page.clone()))
@@ -121,11 +132,12 @@ pub fn routes(config: &Config, deps: &Dependencies) -> BoxEndpoint<'static> {
     pages
         .at("/favicon.ico", get(assets::Page::icon()))
         .at("/ui/*path", get(assets::Assets::new()))
-        .at("/docs", get(assets::Docs::new(&service.swagger_ui_html())))
+        .at("/docs", get(docs))
         .at("/openapi.json", get(assets::Json::new(specification)))
         .at("/healthz/live", get(health::live))
         .at("/healthz/ready", get(health::Ready::new(deps)))
         .at("/metrics", get(health::MetricsPage::new(deps)))
+        .at("/api/v1/orders/export", exports)
         .at("/api/v1/orders/:order_uid", get(orders::HotRead::new(deps)))
         .nest("/api/v1", service)
         .catch_all_error(problem::answer)

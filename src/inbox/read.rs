@@ -99,6 +99,32 @@ pub async fn payloads(client: &Client, positions: &[i64]) -> Result<Vec<(Positio
         .collect())
 }
 
+/// The running sum bounds the answer in bytes, as in `READ_BATCH`.
+const PAYLOADS_WITHIN: &str = "
+    select position, payload from (
+        select position, payload, sum(coalesce(octet_length(payload), 0)) over (order by position desc)
+            - coalesce(octet_length(payload), 0) as before
+        from inbox where position = any($1)
+    ) batch where before < $2 order by position desc";
+
+/// Of these, the highest positions first, until they come to so many bytes (but at least one).
+pub async fn payloads_within(
+    client: &Client,
+    positions: &[i64],
+    bytes: i64,
+) -> Result<Vec<(Position, Bytes)>, Error> {
+    let found = query(client, PAYLOADS_WITHIN, &[&positions, &bytes]).await?;
+    Ok(found
+        .iter()
+        .map(|row| {
+            (
+                Position(row.get(0)),
+                bytes_of(row.get(1)).unwrap_or_default(),
+            )
+        })
+        .collect())
+}
+
 const HEAD: &str = "select next_position - 1 from inbox_head";
 
 /// The last position given.
