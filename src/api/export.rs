@@ -24,8 +24,8 @@ use super::problem::Problem;
 use super::{Dependencies, csv, times};
 use crate::dead_letter::{self, Filter};
 use crate::inbox::{self, Position};
-use crate::order::pages::{self, Whose};
-use crate::order::{flat, store};
+use crate::order::flat;
+use crate::order::store::{self, Whose};
 use crate::postgres::{Database, Error};
 use crate::{cache, projection};
 
@@ -98,7 +98,7 @@ impl Export {
                 until,
             } => {
                 let reader = database.reader().await?;
-                match pages::page(&reader, whose, *after, *until).await? {
+                match store::page(&reader, whose, *after, *until).await? {
                     None => false,
                     Some(page) => {
                         for (order_uid, payload) in &page.orders {

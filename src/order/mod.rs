@@ -11,7 +11,6 @@ mod encoding;
 pub mod flat;
 mod layer;
 mod model;
-pub mod pages;
 mod read;
 mod rejection;
 mod rules;
