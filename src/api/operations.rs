@@ -21,6 +21,9 @@ pub struct Operations {
     database: Option<Database>,
 }
 
+/// How many of a set's named ids an operation shows.
+const SHOWN_IDS: usize = 20;
+
 /// Long-running work.
 #[derive(Object)]
 #[oai(rename = "Operation")]
@@ -52,7 +55,7 @@ impl From<operation::Operation> for OperationView {
             state: operation.state,
             asked_by: operation.asked_by,
             reason: operation.reason,
-            request: Any(operation.request),
+            request: Any(shortened(operation.request)),
             progress: Any(operation.progress),
             outcome: Any(operation.outcome.unwrap_or_default()),
             total: operation.total,
@@ -63,6 +66,38 @@ impl From<operation::Operation> for OperationView {
             finished_at: operation.finished_at.map(|at| at.to_string()),
         }
     }
+}
+
+/// A set may name 40,000 letters; whoever asks how far it is need not read them each time.
+fn shortened(mut request: serde_json::Value) -> serde_json::Value {
+    if let Some(filter) = request.get_mut("filter")
+        && let Some(ids) = filter.get_mut("ids").and_then(|ids| ids.as_array_mut())
+        && ids.len() > SHOWN_IDS
+    {
+        let named = ids.len();
+        ids.truncate(SHOWN_IDS);
+        filter["ids_named"] = named.into();
+    }
+    request
+}
+
+/// One letter of the set.
+#[derive(Object)]
+pub struct OperationLetter {
+    letter: i64,
+    /// The decision's place in the log; null where there is none.
+    position: Option<i64>,
+    /// done, already_so, still_failing, too_late, no_such_letter; of a dry run would_pass, would_be_duplicate, would_fail,
+    /// would_do, would_be_too_late; unchanged where the service's own healing left it; null while it is not its turn.
+    result: Option<String>,
+    /// Why it fails: fingerprint, reason, code, pointer, message.
+    failing: Any<serde_json::Value>,
+}
+
+#[derive(Object)]
+pub struct OperationLetters {
+    items: Vec<OperationLetter>,
+    next: Option<String>,
 }
 
 #[derive(Object)]
@@ -414,6 +449,61 @@ impl Operations {
             Some(operation) => Ok(Json(operation.into())),
             None => Err(Error::NotFound.into()),
         }
+    }
+
+    /// The letters of a bulk operation, and what became of each
+    ///
+    /// By id, upwards; `result` narrows them, several separated by commas. GET /operations/{id} counts them.
+    #[oai(
+        path = "/operations/:id/letters",
+        method = "get",
+        operation_id = "listOperationLetters"
+    )]
+    async fn letters(
+        &self,
+        id: Path<i64>,
+        /// As in still_failing, or done,already_so.
+        result: Query<Option<String>>,
+        /// What `next` was on the page before.
+        after: Query<Option<String>>,
+        /// 1 to 500; 50 where not given.
+        limit: Query<Option<i64>>,
+    ) -> Result<Json<OperationLetters>, Problem> {
+        let limit = times::limit(limit.0)?;
+        let above = after.0.map(|after| times::below(Some(after))).transpose()?;
+        let results: Option<Vec<&str>> = result.0.as_deref().map(|list| list.split(',').collect());
+        if result.0.as_ref().is_some_and(|list| list.contains('\0')) {
+            return Err(Problem::bad_request("result holds a NUL."));
+        }
+        let reader = self.database()?.reader().await?;
+        let mut items = operation::items(
+            &reader,
+            id.0,
+            results.as_deref(),
+            above.unwrap_or(0),
+            limit + 1,
+        )
+        .await?;
+        if items.is_empty() && operation::by_id(&reader, id.0).await?.is_none() {
+            return Err(Error::NotFound.into());
+        }
+        let more = items.len() as i64 > limit;
+        items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(Json(OperationLetters {
+            next: items
+                .last()
+                .filter(|_| more)
+                .map(|last| last.letter.to_string()),
+            items: items
+                .into_iter()
+                .map(|item| OperationLetter {
+                    letter: item.letter,
+                    position: item.position,
+                    result: item.result,
+                    failing: Any(item.detail.unwrap_or_default()),
+                })
+                .collect(),
+        }))
     }
 
     /// Pause it

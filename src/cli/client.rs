@@ -21,6 +21,9 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// How long a decision is asked for again, under its key, until the service has said what it came to.
 const DECISION_TIME: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// For a download as a whole; how long it may stand still is its reader's to say.
+const DOWNLOAD_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Which service.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -239,19 +242,76 @@ impl Client {
         }
     }
 
+    /// Asks for something that is made once, under one key, again and again until there is an answer: an outage and a lost
+    /// answer are waited out for a while.
+    pub async fn ask(&self, request: RequestBuilder) -> Result<Answer, Error> {
+        let key = new_key();
+        let request = request.header("Idempotency-Key", &key);
+        let mut pauses = pauses();
+        let started = std::time::Instant::now();
+        loop {
+            // What cannot be sent twice is sent once.
+            let Some(copy) = request.try_clone() else {
+                return self.send(request).await;
+            };
+            let outcome = self.send(copy).await;
+            let again = outcome
+                .as_ref()
+                .is_err_and(|error| is_worth_another_try(error, started.elapsed()));
+            if !again || started.elapsed() > DECISION_TIME {
+                return outcome;
+            }
+            tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+        }
+    }
+
+    /// Sends it, and hands over the answer as it comes: for what may be larger than the memory.
+    pub async fn open(&self, request: RequestBuilder) -> Result<reqwest::Response, Error> {
+        let request = request
+            .timeout(DOWNLOAD_TIME)
+            .build()
+            .map_err(Error::Start)?;
+        let url = without_password(request.url().as_str());
+        let head = tokio::time::timeout(ANSWER_TIME, self.http.execute(request)).await;
+        let response = match head {
+            Err(_) => {
+                return Err(Error::TimedOut {
+                    url,
+                    after: ANSWER_TIME,
+                });
+            }
+            Ok(Err(error)) => return Err(self.absent(url, ANSWER_TIME, &error)),
+            Ok(Ok(response)) => response,
+        };
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        match response.bytes().await {
+            Ok(body) => Err(self.refused(Answer { status, body, url })),
+            Err(error) => Err(self.absent(url, ANSWER_TIME, &error)),
+        }
+    }
+
     /// Asks for a decision, under one key, until the fold has said what it came to: a lost answer, an outage and a
     /// projector that is behind are waited out for a while.
     pub async fn decide(&self, path: &str, decision: Decision<'_>) -> Result<Answer, Error> {
-        let key = format!("cli-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-        let mut pauses = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(200))
-            .with_max_delay(Duration::from_secs(3))
-            .without_max_times()
-            .build();
+        self.decide_by(Method::POST, path, decision).await
+    }
+
+    /// As `decide`, by another method.
+    pub async fn decide_by(
+        &self,
+        method: Method,
+        path: &str,
+        decision: Decision<'_>,
+    ) -> Result<Answer, Error> {
+        let key = new_key();
+        let mut pauses = pauses();
         let started = std::time::Instant::now();
         loop {
             let request = self
-                .request(Method::POST, path)
+                .request(method.clone(), path)
                 .header("Idempotency-Key", &key);
             let request = match &decision {
                 Decision::Json(body) => request.json(body),
@@ -263,16 +323,12 @@ impl Client {
             let outcome = self.send(request).await;
             let again = match &outcome {
                 Ok(answer) => answer.status == StatusCode::ACCEPTED,
-                // Nobody there at the first try: most likely nobody at all.
-                Err(Error::Unreachable { .. }) => started.elapsed() > Duration::from_secs(1),
-                Err(Error::TimedOut { .. }) => true,
-                Err(Error::Refused(problem)) => problem.status == 503,
-                Err(_) => false,
+                Err(error) => is_worth_another_try(error, started.elapsed()),
             };
             if !again || started.elapsed() > DECISION_TIME {
                 return outcome;
             }
-            tokio::time::sleep(pauses.next().unwrap_or(Duration::from_secs(3))).await;
+            tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
         }
     }
 
@@ -311,6 +367,29 @@ impl Client {
             cause,
             hint: self.hint,
         }
+    }
+}
+
+/// One for each thing that is asked for, however often it is sent.
+fn new_key() -> String {
+    format!("cli-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
+}
+
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .build()
+}
+
+fn is_worth_another_try(error: &Error, tried_for: Duration) -> bool {
+    match error {
+        // Nobody there at the first try: most likely nobody at all.
+        Error::Unreachable { .. } => tried_for > Duration::from_secs(1),
+        Error::TimedOut { .. } => true,
+        Error::Refused(problem) => problem.status == 503,
+        _ => false,
     }
 }
 

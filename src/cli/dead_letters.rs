@@ -1,8 +1,10 @@
-//! `waybill dead-letters`: find them, read one's story, decide. By id; ids come from the command line or, with `-`, from
-//! stdin, so that one command's `--output ids` feeds the next.
+//! `waybill dead-letters`: find them, read one's story, decide: by id, or about a whole set by filters. Ids come from the
+//! command line or, with `-`, from stdin, so that one command's `--output ids` feeds the next.
 
+mod bulk;
 mod decide;
 mod diff;
+mod export;
 pub mod filter;
 mod layout;
 mod list;
@@ -27,8 +29,9 @@ An hour with dead letters:
   waybill dead-letters show 4711                          one, with its whole story
   waybill dead-letters retry 4711 4712                    the same bytes, judged again
   waybill dead-letters resubmit 4711 --edit               mended bytes in its place
-  waybill dead-letters list --code empty --all --output ids \\
-    | waybill dead-letters discard - --reason 'a test that went astray'
+  waybill dead-letters retry --all --dry-run              what a second look would bring
+  waybill dead-letters discard --code empty --reason 'a test that went astray'
+  waybill dead-letters export --output letters.csv        all of them, for a spreadsheet
 
 Exit codes: 0 done; 1 it failed, or the service is not there; 2 a wrong argument; 3 some of several were done, some not."
 )]
@@ -48,15 +51,17 @@ enum Command {
     /// One's exact bytes, to stdout
     Payload(story::PayloadArgs),
     /// Judge the same bytes again
-    Retry(decide::Args),
+    Retry(Box<decide::Args>),
     /// Let them go
-    Discard(decide::ReasonedArgs),
+    Discard(Box<decide::Args>),
     /// Undo a discard
-    Reopen(decide::Args),
+    Reopen(Box<decide::Args>),
     /// Write a note on them
-    Note(decide::ReasonedArgs),
+    Note(Box<decide::Args>),
     /// Send edited bytes in one's place
     Resubmit(resubmit::Args),
+    /// All that filters ask for, with their payloads, to stdout or into a file
+    Export(Box<export::Args>),
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -65,11 +70,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Groups(args) => list::groups(args).await,
         Command::Show(args) => story::run(args).await,
         Command::Payload(args) => story::payload(args).await,
-        Command::Retry(args) => decide::run("retry", args, String::new()).await,
-        Command::Reopen(args) => decide::run("reopen", args, String::new()).await,
-        Command::Discard(args) => decide::reasoned("discard", args).await,
-        Command::Note(args) => decide::reasoned("note", args).await,
+        Command::Retry(args) => decide::run("retry", *args).await,
+        Command::Reopen(args) => decide::run("reopen", *args).await,
+        Command::Discard(args) => decide::run("discard", *args).await,
+        Command::Note(args) => decide::run("note", *args).await,
         Command::Resubmit(args) => resubmit::run(args).await,
+        Command::Export(args) => export::run(*args).await,
     }
 }
 
@@ -93,7 +99,7 @@ struct Letter {
 }
 
 /// Who decides, where nobody says: the user's name at the system.
-fn decider(asked: Option<&str>) -> anyhow::Result<String> {
+pub(super) fn decider(asked: Option<&str>) -> anyhow::Result<String> {
     let named = |name: &str| {
         std::env::var(name)
             .ok()

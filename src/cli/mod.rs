@@ -4,10 +4,16 @@
 pub mod client;
 mod dead_letters;
 mod dev;
+mod export;
+mod follow;
 mod migrate;
 mod openapi;
+mod operations;
+mod orders;
 pub mod publish;
 mod reconcile;
+mod replay;
+mod rules;
 pub mod run_file;
 pub mod screen;
 mod serve;
@@ -49,6 +55,14 @@ enum Command {
     Reconcile(reconcile::Args),
     /// Find dead letters, read their stories, decide about them
     DeadLetters(dead_letters::Args),
+    /// Try rules on history, put them in force, see those in force
+    Rules(rules::Args),
+    /// Long-running work: its progress and outcome; pause it, go on, end it
+    Operations(operations::Args),
+    /// Fold the log again, while the service goes on
+    Replay(replay::Args),
+    /// Take orders out
+    Orders(orders::Args),
     /// Bring the database to this version, and exit
     Migrate(migrate::Args),
     /// Print the OpenAPI specification
@@ -126,6 +140,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Validate(args) => validate::run(args).await,
         Command::Reconcile(args) => reconcile::run(args).await,
         Command::DeadLetters(args) => dead_letters::run(args).await,
+        Command::Rules(args) => rules::run(args).await,
+        Command::Operations(args) => operations::run(args).await,
+        Command::Replay(args) => replay::run(args).await,
+        Command::Orders(args) => orders::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Publish(args) => publish::run(*args).await,
         Command::Openapi => openapi::run(),

@@ -13,8 +13,8 @@ mod worker;
 
 pub use check::CheckRequest;
 pub use store::{
-    Action, Asked, BulkRequest, Kind, Operation, State, ask, ask_bulk, by_id, cancel, list, pause,
-    resume,
+    Action, Asked, BulkRequest, Item, Kind, Operation, State, ask, ask_bulk, by_id, cancel, items,
+    list, pause, resume,
 };
 pub use worker::{Dependencies, run};
 

@@ -464,3 +464,41 @@ pub async fn summary(client: &Client, id: i64) -> Result<Value, postgres::Error>
         .collect();
     Ok(serde_json::json!({"results": results, "failing": failing}))
 }
+
+/// One letter of a frozen set, and what became of it.
+pub struct Item {
+    pub letter: i64,
+    /// The decision's place in the log; none where there was none.
+    pub position: Option<i64>,
+    /// None while it is not its turn.
+    pub result: Option<String>,
+    pub detail: Option<Value>,
+}
+
+/// By operation_item_pkey.
+const ITEMS: &str = "
+    select letter, position, result, detail from operation_item
+    where operation = $1 and letter > $2 and ($3::text[] is null or result = any($3))
+    order by letter limit $4";
+
+/// The set, by letter, narrowed to these results.
+pub async fn items(
+    client: &Client,
+    id: i64,
+    results: Option<&[&str]>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Item>, postgres::Error> {
+    let rows = query(client, ITEMS, &[&id, &after, &results, &limit]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Item {
+            letter: row.get(0),
+            position: row.get(1),
+            result: row.get(2),
+            detail: row
+                .get::<_, Option<Value>>(3)
+                .filter(|detail| !detail.is_null()),
+        })
+        .collect())
+}

@@ -8,51 +8,41 @@ use serde_json::json;
 use super::super::client::{Client, Connection, Decision, Error};
 use super::super::screen::{self, ListOutput, Paint};
 use super::super::usage;
+use super::bulk::{self, Set};
 use super::{decider, ids};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Each decision is a row in the log, with who, when and why. One that came too late is refused, and says what was decided.
+A set is frozen when it is asked for, and worked by the service as an operation: it survives a restart, and `waybill
+operations` shows, pauses and cancels it. A few ids are decided one by one, many of them as a set.
 
 Examples:
   waybill dead-letters retry 4711
-  waybill dead-letters list --code refused_by_postgres --all --output ids | waybill dead-letters retry -
-
-Exit codes: 0 all done; 1 none was done, or the service is not there; 2 a wrong argument; 3 some were done, some not \
-(a letter that fails again counts as not done).")]
-pub struct Args {
-    /// Ids of letters, - for those on stdin
-    #[arg(required = true, value_name = "ID", allow_negative_numbers = true)]
-    ids: Vec<String>,
-
-    #[command(flatten)]
-    by: By,
-
-    /// Why, for those who ask later
-    #[arg(long, default_value = "", hide_default_value = true)]
-    reason: String,
-}
-
-#[derive(clap::Args)]
-#[command(after_help = "\
-Each decision is a row in the log, with who, when and why. One that came too late is refused, and says what was decided.
-
-Examples:
+  waybill dead-letters retry --code missing_field --since 2h --dry-run
+  waybill dead-letters retry --all --rate 500 --stop-share 20%
   waybill dead-letters discard 4711 4712 --reason 'sent by a load test'
   waybill dead-letters note 4711 --reason 'asked the shop, ticket 82'
+  waybill dead-letters list --text 'load test' --all --output ids | waybill dead-letters discard - --reason 'a load test'
+  waybill dead-letters retry --failed-for rule --dry-run --output ids | waybill dead-letters retry -
 
-Exit codes: 0 all done; 1 none was done, or the service is not there; 2 a wrong argument; 3 some were done, some not.")]
-pub struct ReasonedArgs {
+Exit codes: 0 all done (of a dry run: all would be); 1 none was done, it failed, or the service is not there; 2 a wrong
+argument; 3 some were done, some not (a letter that fails again counts as not done); 130 this command was interrupted, and
+the operation goes on.")]
+pub struct Args {
     /// Ids of letters, - for those on stdin
-    #[arg(required = true, value_name = "ID", allow_negative_numbers = true)]
+    #[arg(value_name = "ID", allow_negative_numbers = true)]
     ids: Vec<String>,
-
-    /// Why, or what the note says
-    #[arg(long)]
-    reason: String,
 
     #[command(flatten)]
     by: By,
+
+    /// Why, for those who ask later; a discard and a note need it
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+
+    #[command(flatten)]
+    set: Set,
 }
 
 #[derive(clap::Args)]
@@ -61,6 +51,7 @@ pub struct By {
     #[arg(long = "as", value_name = "NAME")]
     who: Option<String>,
 
+    /// ids: of the letters for which it was done (or would be), one a line, for the next command
     #[arg(long, value_enum, default_value_t = ListOutput::Table)]
     output: ListOutput,
 
@@ -111,31 +102,54 @@ impl Outcome {
     }
 }
 
-pub async fn reasoned(action: &'static str, args: ReasonedArgs) -> anyhow::Result<ExitCode> {
-    if args.reason.trim().is_empty() {
-        return Err(usage(format!("--reason is empty: a {action} needs one")));
+/// More ids than these are a set: one request, one operation.
+const FEW: usize = 50;
+
+pub async fn run(action: &'static str, args: Args) -> anyhow::Result<ExitCode> {
+    let (set, reason) = (&args.set, args.reason.as_str());
+    if matches!(action, "discard" | "note") && reason.trim().is_empty() && !set.is_dry_run() {
+        return Err(usage(format!("a {action} needs a --reason")));
     }
-    let plain = Args {
-        ids: args.ids,
-        by: args.by,
-        reason: String::new(),
+    let who = decider(args.by.who.as_deref())?;
+    let ids = match args.ids.is_empty() {
+        false => Some(ids(&args.ids)?),
+        true if set.says_which() => None,
+        true => {
+            return Err(usage(format!(
+                "which letters? Name ids (- for those on stdin), or filters as --code, or --all: waybill dead-letters {action} --help"
+            )));
+        }
     };
-    run(action, plain, args.reason).await
+    let client = args.by.service.client()?;
+    match ids {
+        Some(ids) if ids.len() <= FEW && !set.is_asked() => {
+            one_by_one(&client, action, &ids, (&who, reason), args.by.output).await
+        }
+        ids => {
+            bulk::run(
+                &client,
+                action,
+                ids.as_deref(),
+                set,
+                (&who, reason),
+                args.by.output,
+            )
+            .await
+        }
+    }
 }
 
-pub async fn run(action: &'static str, args: Args, reason: String) -> anyhow::Result<ExitCode> {
-    let reason = if reason.is_empty() {
-        args.reason
-    } else {
-        reason
-    };
-    let who = decider(args.by.who.as_deref())?;
-    let ids = ids(&args.ids)?;
-    let client = args.by.service.client()?;
+async fn one_by_one(
+    client: &Client,
+    action: &str,
+    ids: &[i64],
+    (who, reason): (&str, &str),
+    output: ListOutput,
+) -> anyhow::Result<ExitCode> {
     let paint = Paint::stdout();
     let mut done = 0;
-    for id in &ids {
-        let outcome = decide(&client, action, *id, &who, &reason).await;
+    for id in ids {
+        let outcome = decide(client, action, *id, who, reason).await;
         let well = match &outcome {
             Ok((outcome, _)) => {
                 outcome.is_done() || (action == "reopen" && outcome.result == "still_failing")
@@ -151,7 +165,7 @@ pub async fn run(action: &'static str, args: Args, reason: String) -> anyhow::Re
             }
         };
         done += usize::from(well);
-        match (args.by.output, outcome) {
+        match (output, outcome) {
             (ListOutput::Table, Ok((outcome, _))) => {
                 let told = outcome.told(action);
                 let told = if well {
@@ -173,7 +187,7 @@ pub async fn run(action: &'static str, args: Args, reason: String) -> anyhow::Re
             (ListOutput::Ids, Ok((outcome, _))) => eprintln!("{id}: {}", outcome.told(action)),
         }
     }
-    if args.by.output == ListOutput::Table && ids.len() > 1 {
+    if output == ListOutput::Table && ids.len() > 1 {
         screen::print(format!("{done} of {} done", ids.len()))?;
     }
     Ok(ExitCode::from(match done {

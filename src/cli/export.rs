@@ -1,0 +1,261 @@
+//! What `dead-letters export` and `orders export` share: the service's stream to stdout or into a file.
+//!
+//! Its invariant: a file that is there is whole. It is written beside its name, and gets it at the end; an export that was
+//! cut off fails, and says so.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::Method;
+
+use super::client::{Client, Connection};
+use super::{screen, usage};
+
+/// A service that sends nothing for so long is gone.
+const STANDSTILL: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One JSON object a line.
+    Ndjson,
+    /// RFC 4180, with a first line of names.
+    Csv,
+}
+
+/// Where it goes.
+#[derive(clap::Args)]
+pub struct Target {
+    /// Into this file, once all of it is there [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// [default: csv for a file that is called so, else ndjson]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+
+    #[command(flatten)]
+    service: Connection,
+}
+
+impl Target {
+    fn format(&self) -> Format {
+        let ending = self.output.as_ref().and_then(|file| file.extension());
+        self.format.unwrap_or(
+            match ending.is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) {
+                true => Format::Csv,
+                false => Format::Ndjson,
+            },
+        )
+    }
+}
+
+pub async fn run(
+    path: &str,
+    mut query: Vec<(&'static str, String)>,
+    target: Target,
+    what: &str,
+) -> anyhow::Result<ExitCode> {
+    let client = target.service.client()?;
+    let format = target.format();
+    // A line of that table is an item.
+    let what = match (format, what) {
+        (Format::Csv, "orders") => "items",
+        _ => what,
+    };
+    let name = match format {
+        Format::Ndjson => "ndjson",
+        Format::Csv => "csv",
+    };
+    query.push(("format", name.to_owned()));
+    let mut out = Out::open(target.output.as_deref())?;
+    let mut lines = Lines::new(format);
+    let copied = tokio::select! {
+        copied = copy(&client, path, &query, &mut out, &mut lines, what) => copied,
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+    };
+    match copied.and_then(|()| out.keep()) {
+        Ok(()) => {
+            let told = format!(
+                "{} {what}, {}",
+                screen::number(lines.count),
+                screen::bytes(lines.bytes)
+            );
+            match &target.output {
+                Some(file) => eprintln!("{told}, in {}", file.display()),
+                None => eprintln!("{told}"),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            out.discard();
+            Err(error)
+        }
+    }
+}
+
+async fn copy(
+    client: &Client,
+    path: &str,
+    query: &[(&'static str, String)],
+    out: &mut Out,
+    lines: &mut Lines,
+    what: &str,
+) -> anyhow::Result<()> {
+    let request = client.request(Method::GET, path).query(query);
+    let mut response = client.open(request).await?;
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {binary_bytes_per_sec}") {
+        bar.set_style(style);
+    }
+    let outcome = loop {
+        match tokio::time::timeout(STANDSTILL, response.chunk()).await {
+            Err(_) => break Err(anyhow!("nothing came for {} s", STANDSTILL.as_secs())),
+            Ok(Err(error)) => break Err(anyhow!(innermost(&error))),
+            Ok(Ok(None)) => break Ok(()),
+            Ok(Ok(Some(chunk))) => {
+                lines.see(&chunk);
+                bar.set_position(lines.bytes.unsigned_abs());
+                bar.set_message(format!(
+                    "{} {what}, {}",
+                    screen::number(lines.count),
+                    screen::bytes(lines.bytes)
+                ));
+                out.write(&chunk)?;
+            }
+        }
+    };
+    bar.finish_and_clear();
+    outcome.with_context(|| {
+        format!(
+            "the export was cut off after {} {what}: it is not whole. Ask again; if it happens again, `waybill status` says how the service is",
+            screen::number(lines.count)
+        )
+    })
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// Counts records: a line break within quotes ends none.
+struct Lines {
+    format: Format,
+    quoted: bool,
+    count: i64,
+    bytes: i64,
+}
+
+impl Lines {
+    fn new(format: Format) -> Self {
+        Self {
+            format,
+            quoted: false,
+            // The line of names is none.
+            count: if format == Format::Csv { -1 } else { 0 },
+            bytes: 0,
+        }
+    }
+
+    fn see(&mut self, chunk: &[u8]) {
+        self.bytes += chunk.len() as i64;
+        match self.format {
+            Format::Ndjson => self.count += memchr::memchr_iter(b'\n', chunk).count() as i64,
+            Format::Csv => {
+                for at in memchr::memchr2_iter(b'\n', b'"', chunk) {
+                    match chunk[at] {
+                        b'"' => self.quoted = !self.quoted,
+                        _ => self.count += i64::from(!self.quoted),
+                    }
+                }
+            }
+        }
+    }
+}
+
+enum Out {
+    Stdout,
+    /// A device or a pipe, which cannot be put in place at the end.
+    Direct(File),
+    File {
+        beside: PathBuf,
+        name: PathBuf,
+        file: BufWriter<File>,
+    },
+}
+
+impl Out {
+    fn open(name: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(name) = name else {
+            return Ok(Self::Stdout);
+        };
+        let wrong = |error: std::io::Error| usage(format!("--output {}: {error}", name.display()));
+        if let Ok(there) = std::fs::metadata(name)
+            && !there.is_file()
+        {
+            let file = File::options().write(true).open(name).map_err(wrong)?;
+            return Ok(Self::Direct(file));
+        }
+        let mut beside = name.as_os_str().to_owned();
+        beside.push(format!(".{}.part", std::process::id()));
+        let beside = PathBuf::from(beside);
+        let file = BufWriter::new(File::create(&beside).map_err(wrong)?);
+        Ok(Self::File {
+            beside,
+            name: name.to_owned(),
+            file,
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        match self {
+            Self::Stdout => screen::print_bytes(bytes)?,
+            Self::Direct(file) => file
+                .write_all(bytes)
+                .context("the export cannot be written")?,
+            Self::File { beside, file, .. } => file
+                .write_all(bytes)
+                .with_context(|| format!("{} cannot be written", beside.display()))?,
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self) -> anyhow::Result<()> {
+        let Self::File { beside, name, file } = self else {
+            return Ok(());
+        };
+        file.flush()
+            .and_then(|()| file.get_ref().sync_all())
+            .and_then(|()| std::fs::rename(&*beside, &*name))
+            .with_context(|| format!("{} cannot be written", name.display()))
+    }
+
+    fn discard(&self) {
+        if let Self::File { beside, .. } = self {
+            // It may never have been made.
+            let _ = std::fs::remove_file(beside);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_with_line_breaks_is_one() {
+        let mut lines = Lines::new(Format::Csv);
+        for chunk in ["id,message\r\n1,\"a\n", "b \"\"c\"\"\n\"\r\n2,", "d\r\n"] {
+            lines.see(chunk.as_bytes());
+        }
+        assert_eq!(lines.count, 2);
+    }
+}
