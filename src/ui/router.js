@@ -79,7 +79,7 @@ async function show(moved) {
     return;
   }
   try {
-    const {view} = await found.load();
+    const {view} = await found.load().catch(() => { throw new Problem(0, {detail: 'The service does not answer. It may be stopping or starting; this page tries again.'}); });
     if (!signal.aborted) await view(place);
   } catch (error) {
     if (signal.aborted || error.name === 'AbortError') return;

@@ -11,6 +11,7 @@ mod http;
 mod junk;
 mod kill;
 mod network;
+mod page;
 mod postgres;
 mod publish;
 mod refusal;

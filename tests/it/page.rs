@@ -1,0 +1,110 @@
+//! The page in a real browser: Chromium drives it (tests/ui/), and here the servers are done to what a story needs.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::Command;
+use waybill::sandbox::broker::{Broker, Store};
+
+use super::harness::{Bench, Sql, Weight, within};
+
+/// Letters that come all at once, as if a sender had lost its mind. They go into the log itself, and the projector does the
+/// rest.
+const FLOOD: &str = "
+    insert into public.source (kind, name) values ('stan', 'flood');
+    insert into public.inbox (position, sequence, broker_time_ns, hash, received_at, source_id, payload)
+    select h.next_position + n - 1, n, n, n, now() - (100000 - n) * interval '30 milliseconds',
+           (select id from public.source where name = 'flood'),
+           convert_to(case n % 4 when 0 then 'flood ' || n
+                                 when 1 then '{\"order_uid\": \"flood-' || n || '\"'
+                                 when 2 then '{\"order_uid\": \"flood-' || n || '\", \"items\": []}'
+                                 else '[' || n || ']' end, 'UTF8')
+    from public.inbox_head h, generate_series(1, 100000) n;
+    update public.inbox_head
+    set next_position = next_position + 100000,
+        highest[(select id from public.source where name = 'flood')] = 100000;";
+
+struct Stage {
+    bench: Bench,
+    broker: Broker,
+    /// Holds the projector up, where one is held.
+    holding: Option<Sql>,
+}
+
+impl Stage {
+    async fn act(&mut self, what: &str) {
+        match what {
+            "kill-broker" => self.broker.kill(),
+            "start-broker" => self.broker.start_again().await.unwrap(),
+            "kill-postgres" => self.bench.postgres().kill(),
+            "start-postgres" => self.bench.postgres().start_again().await.unwrap(),
+            "hold-projector" => {
+                let session = self.bench.sql().await;
+                let hold = "begin; select from public.checkpoint for update";
+                session.run(hold).await;
+                self.holding = Some(session);
+            }
+            "release-projector" => {
+                let session = self.holding.take().unwrap();
+                session.run("rollback").await;
+            }
+            "flood" => self.bench.sql().await.run(FLOOD).await,
+            other => panic!("tests/ui asks for {other:?}"),
+        }
+    }
+}
+
+fn program(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("{name} was not found on the PATH: run `make tools`"))
+}
+
+#[tokio::test]
+async fn the_page_is_usable_in_a_real_browser() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui");
+    assert!(
+        dir.join("node_modules/playwright-core").is_dir(),
+        "the browser's driver is missing: run `make tools`"
+    );
+    let bench = Bench::with_own_postgres(Weight::Heavy, &[]).await;
+    let broker = bench.broker(Store::File).await;
+    let service = bench.serve(Some(&broker), &["--lease", "2"]).await;
+    service.is_ready().await;
+    let mut stage = Stage {
+        bench,
+        broker,
+        holding: None,
+    };
+    let mut node = Command::new(program("node"))
+        .arg("run.mjs")
+        .current_dir(&dir)
+        .env("WAYBILL_URL", &service.url)
+        .env("WAYBILL_CHROMIUM", program("chromium"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut answers = node.stdin.take().unwrap();
+    let mut lines = BufReader::new(node.stdout.take().unwrap()).lines();
+    let stories = async {
+        let mut said = String::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if let Some(what) = line.strip_prefix("need ") {
+                stage.act(what).await;
+                answers.write_all(b"done\n").await.unwrap();
+            } else {
+                println!("{line}");
+                said.push_str(&line);
+                said.push('\n');
+            }
+        }
+        (node.wait().await.unwrap(), said)
+    };
+    let (status, said) = within(300, "the browser's stories", stories).await;
+    assert!(status.success(), "{said}");
+}

@@ -1,0 +1,26 @@
+// Runs the stories in order; tests/it/page.rs starts this, and does to the servers what a story needs.
+
+import {browser} from './browser.mjs';
+import {finding, firstView, headers, notFound, outages} from './find.mjs';
+import {many, mending, somebodyElse} from './mend.mjs';
+import {everyView, hostile, keyboard, live, operations, rules} from './views.mjs';
+import {flood} from './flood.mjs';
+
+const stories = {headers, firstView, finding, notFound, live, mending, somebodyElse, many, rules, operations, keyboard, everyView, hostile, outages, flood};
+const wanted = process.argv.slice(2);
+
+const chrome = await browser();
+let failed = 0;
+for (const [name, story] of Object.entries(stories)) {
+  if (wanted.length && !wanted.includes(name)) continue;
+  const started = Date.now();
+  try {
+    await story(chrome);
+    console.log(`well ${name} ${Date.now() - started} ms`);
+  } catch (error) {
+    failed += 1;
+    console.log(`failed ${name}: ${error.stack}`);
+  }
+}
+await chrome.close();
+process.exit(failed ? 1 : 0);
