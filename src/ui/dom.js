@@ -52,7 +52,7 @@ export function table(caption, columns, rows, {list = false, empty = 'Nothing he
     }, column.cell(item));
   }));
   const body = h('tbody', {role: 'rowgroup'}, rows.map(row));
-  const element = h('table', {role: 'table', 'data-list': list},
+  const element = h('table', {role: 'table', 'data-list': list, hidden: !rows.length},
     h('caption', {class: 'hidden'}, caption),
     h('thead', {role: 'rowgroup'}, h('tr', {role: 'row'}, columns.map((column) =>
       h('th', {role: 'columnheader', scope: 'col', class: classes(column)}, column.label)))),
@@ -62,9 +62,11 @@ export function table(caption, columns, rows, {list = false, empty = 'Nothing he
   wrapped.update = (items) => {
     body.replaceChildren(...items.map(row));
     nothing.hidden = items.length > 0;
+    element.hidden = !items.length;
   };
   wrapped.prepend1 = (item, limit) => {
     nothing.hidden = true;
+    element.hidden = false;
     const line = row(item);
     line.classList.add('fresh');
     body.prepend(line);

@@ -99,6 +99,7 @@ export async function many(chrome) {
   await page.locator('tbody tr').nth(9).waitFor();
   assert.equal(await page.locator('tbody tr').count(), 10);
   await page.getByRole('link', {name: 'The newest'}).click();
+  await page.locator('tbody tr').nth(49).waitFor();
   await button(page, 'Decide about all of them').click();
   await button(page, 'Dry run').click();
   await see(page, 'would fail again');

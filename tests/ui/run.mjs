@@ -7,7 +7,8 @@ import {everyView, hostile, keyboard, live, operations, rules} from './views.mjs
 import {flood} from './flood.mjs';
 
 const stories = {headers, firstView, finding, notFound, live, mending, somebodyElse, many, rules, operations, keyboard, everyView, hostile, outages, flood};
-const wanted = process.argv.slice(2);
+// Some alone: WAYBILL_STORIES="finding many" cargo test --test it page
+const wanted = (process.env.WAYBILL_STORIES ?? '').split(' ').filter(Boolean);
 
 const chrome = await browser();
 let failed = 0;

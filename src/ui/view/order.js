@@ -142,26 +142,26 @@ export function missing(place, uid, problem, {searched = false} = {}) {
     const elsewhere = h('p', {}, searched ? null : [h('a', {href: `/?q=${encodeURIComponent(uid)}`}, 'Look for it as a track number or a customer'), ' · '],
       h('a', {href: `/letters?text=${encodeURIComponent(uid)}`}, 'Look for it in the dead letters'));
     if (now.kind === 'order-rejected') {
-      replace(box, h('h1', {}, 'Received, and rejected'),
+      replace(box, h(searched ? 'h2' : 'h1', {class: 'verdictline'}, 'Received, and rejected'),
         h('p', {class: 'lead'}, 'A message with the order id ', name, ' came in, but it is no order yet.'),
         h('p', {class: 'quote'}, now.message),
         h('p', {class: 'actions left'}, letters.map((id, index) => h('a', {class: index ? 'button' : 'button main', href: `/letters/${id}`}, `Dead letter ${id}`))));
     } else if (now.kind === 'order-pending') {
-      replace(box, h('h1', {}, 'On its way'),
+      replace(box, h(searched ? 'h2' : 'h1', {class: 'verdictline'}, 'On its way'),
         h('p', {class: 'lead'}, 'The order ', name, ' was received, and is about to be projected. This page shows it as soon as it is there.'),
         h('p', {class: 'quote'}, now.message));
       again(700);
     } else if (now.kind === 'order-never-received') {
-      replace(box, h('h1', {}, 'Never received'),
+      replace(box, h(searched ? 'h2' : 'h1', {class: 'verdictline'}, 'Never received'),
         h('p', {class: 'lead'}, searched ? ['There is no order, track number or customer ', name, '.'] : ['There is no order ', name, '.']),
         h('p', {}, 'No message with this order id has come in. Perhaps it was never sent; or its message was too broken to read the id out of it. If it comes, it appears here by itself.'),
         elsewhere);
       again(2500);
     } else if (now.away) {
-      replace(box, h('h1', {}, 'Not known at the moment'), h('p', {class: 'lead'}, now.message), h('p', {}, 'This page asks again by itself.'));
+      replace(box, h(searched ? 'h2' : 'h1', {class: 'verdictline'}, 'Not known at the moment'), h('p', {class: 'lead'}, now.message), h('p', {}, 'This page asks again by itself.'));
       again(2000);
     } else {
-      replace(box, h('h1', {}, 'No such order'), h('p', {class: 'lead'}, now.message), elsewhere);
+      replace(box, h(searched ? 'h2' : 'h1', {class: 'verdictline'}, 'No such order'), h('p', {class: 'lead'}, now.message), elsewhere);
     }
   };
   tell(problem);
