@@ -55,12 +55,22 @@ impl Stage {
     }
 }
 
-fn program(name: &str) -> PathBuf {
+/// The same names as in .ci/tools.
+const BROWSERS: [&str; 4] = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+];
+
+fn program(names: &[&str]) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
+    let dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    names
+        .iter()
+        .flat_map(|name| dirs.iter().map(move |dir| dir.join(name)))
         .find(|path| path.is_file())
-        .unwrap_or_else(|| panic!("{name} was not found on the PATH: run `make tools`"))
+        .unwrap_or_else(|| panic!("{} was not found on the PATH: run `make tools`", names[0]))
 }
 
 #[tokio::test]
@@ -79,11 +89,11 @@ async fn the_page_is_usable_in_a_real_browser() {
         broker,
         holding: None,
     };
-    let mut node = Command::new(program("node"))
+    let mut node = Command::new(program(&["node"]))
         .arg("run.mjs")
         .current_dir(&dir)
         .env("WAYBILL_URL", &service.url)
-        .env("WAYBILL_CHROMIUM", program("chromium"))
+        .env("WAYBILL_CHROMIUM", program(&BROWSERS))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
