@@ -5,7 +5,7 @@ import {post} from './api.js';
 import {askWho} from './dialog.js';
 import {card} from './operation.js';
 
-const ACTIONS = [['retry', 'Retry: judge the same bytes again'], ['discard', 'Discard: let them go'], ['reopen', 'Reopen what was discarded'], ['note', 'Write a note on each']];
+const ACTIONS = [['retry', 'Retry'], ['discard', 'Discard'], ['reopen', 'Reopen'], ['note', 'Write a note']];
 
 // set(): {filter, all, words}, asked at the moment of the click.
 export function bulk(set, signal) {

@@ -2,7 +2,7 @@
 
 import {button, field, h, replace, say} from './dom.js';
 import {getBytes, Problem, query, send} from './api.js';
-import {format, offsetOf} from './json.js';
+import {format, offsetOf, spanAt} from './json.js';
 import {pointer} from './format.js';
 import {askWho} from './dialog.js';
 import {difference} from './diff.js';
@@ -29,7 +29,7 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
   function caret(line, column) {
     const at = offsetOf(area.value, line, column);
     area.focus();
-    area.setSelectionRange(at, at + 1);
+    area.setSelectionRange(...spanAt(area.value, at));
     // The browser scrolls to a caret only when something is typed: by hand, then.
     area.scrollTop = Math.max(0, (line - 6) * (area.scrollHeight / area.value.split('\n').length));
   }
@@ -49,7 +49,6 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
   async function judge() {
     asking?.abort();
     asking = new AbortController();
-    signal.addEventListener('abort', () => asking.abort());
     try {
       tell(await send('POST', '/validate', area.value, {key: null, signal: asking.signal}));
     } catch (error) {
@@ -110,7 +109,12 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
     why.focus();
   }
 
+  signal.addEventListener('abort', () => asking?.abort());
   edit();
-  judge();
+  // The caret begins at the first mistake, unless somebody was quicker.
+  judge().then(() => {
+    const first = judged?.violations?.find((one) => one.line);
+    if (first && document.activeElement === area && area.value === start) caret(first.line, first.column ?? 1);
+  });
   return box;
 }

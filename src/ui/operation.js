@@ -13,10 +13,11 @@ export function sentence({kind, request}) {
   if (kind === 'replay') return 'Fold the log again';
   if (kind === 'rules_check') return 'Check rules against history';
   if (kind !== 'bulk') return kind;
+  if (request.only_changed) return 'By itself: retry letters that older checks or rules judged';
   const parts = Object.entries(request.filter ?? {}).filter(([, value]) => value !== null && value !== undefined)
     .map(([name, value]) => (name === 'ids' ? plural(value.length, 'chosen letter') : `${name.replaceAll('_', ' ')} ${name === 'reason' ? reason(value) : value}`));
   const what = `${VERBS[request.action] ?? request.action} ${parts.length ? `letters: ${parts.join(', ')}` : 'all letters'}`;
-  return request.dry_run ? `Dry run: ${what.toLowerCase()}` : request.only_changed ? `By itself: ${what.toLowerCase()}` : what;
+  return request.dry_run ? `Dry run: ${what.toLowerCase()}` : what;
 }
 
 export function progress(operation) {
@@ -28,10 +29,10 @@ export function progress(operation) {
   return h('progress', {max: top || 1, value: over(operation) && !top ? 1 : value, 'aria-label': `Progress of operation ${operation.id}`});
 }
 
-function counted({kind, done, total, failed, progress: told}) {
+function counted({kind, done, total, failed, progress: told, request}) {
   if (kind === 'rules_check') return `${number(told?.orders_checked ?? 0)} orders and ${number(told?.letters_checked ?? 0)} letters looked at`;
   if (kind === 'replay') return told?.position ? `position ${number(told.position)}${told.target ? ` of ${number(told.target)}` : ''}` : '';
-  return `${number(done)} of ${number(total)}${failed ? `, ${number(failed)} failed again` : ''}`;
+  return `${number(done)} of ${number(total)}${failed && !request.dry_run ? `, ${number(failed)} failed again` : ''}`;
 }
 
 export function controls(operation, changed) {

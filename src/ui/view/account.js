@@ -44,7 +44,7 @@ export async function view(place) {
 function fates(account) {
   return h('section', {}, h('h2', {}, 'Fates'),
     h('p', {class: `told ${account.balanced ? 'good' : 'bad'}`}, h('strong', {}, account.balanced ? '✓ It balances. ' : '✗ It does not balance. '),
-      `${number(account.received)} received = ${FATES.map(([name]) => number(account[name])).join(' + ')}`),
+      `${number(account.received)} received = ${FATES.map(([name, label]) => `${number(account[name])} ${label.toLowerCase()}`).join(' + ')}`),
     table('Fates', [
       {label: 'Fate', cell: ([, label]) => label},
       {label: 'Rows', num: true, cell: ([name]) => number(account[name])},

@@ -24,11 +24,12 @@ export async function view(place) {
   const none = !now.text || now.text.trim() === '[]';
   place.show('Rules', h('h1', {}, 'Rules'),
     h('p', {class: 'lead'}, 'Stricter checks of your own. They judge what comes from now on; an order stays an order.'),
-    h('section', {}, h('h2', {}, 'In force'),
+    h('div', {class: 'two'}, h('section', {}, h('h2', {}, 'In force'),
       none ? h('p', {class: 'empty'}, 'No rules: the built-in checks alone decide.') : [
         h('p', {class: 'soft'}, `From position ${now.position} on · ${now.hash.slice(0, 12)}`),
         h('pre', {class: 'code', tabindex: 0, role: 'region', 'aria-label': 'The rules in force'}, now.text)]),
-    editor(place, now, desk),
+    editor(place, now, desk)),
+    desk,
     h('section', {}, h('h2', {}, 'History'), past.items.length ? h('ol', {class: 'history wide'}, past.items.map(entry)) : h('p', {class: 'empty'}, 'None were ever applied.')));
 }
 
@@ -39,7 +40,7 @@ function entry(one) {
 }
 
 function editor(place, now, desk) {
-  const area = h('textarea', {class: 'code editor', rows: 14, spellcheck: 'false', autocomplete: 'off', autocapitalize: 'none', wrap: 'off', value: now.text || EXAMPLE});
+  const area = h('textarea', {class: 'code editor', rows: 20, spellcheck: 'false', autocomplete: 'off', autocapitalize: 'none', wrap: 'off', value: now.text || EXAMPLE});
   const recent = select(RECENT, '10000');
   const told = h('div', {role: 'status', 'aria-live': 'polite'});
   let base = now;
@@ -104,6 +105,5 @@ function editor(place, now, desk) {
   return h('section', {}, h('h2', {}, 'Edit'),
     field('The new rules, in YAML', area, 'A list of rules, each with id, message, field and rule; [] for none.'),
     told,
-    h('div', {class: 'filters'}, field('Check against', recent), button('Check', check), button('Apply …', apply, {class: 'main'})),
-    desk);
+    h('div', {class: 'filters'}, field('Check against', recent), button('Check', check), button('Apply …', apply, {class: 'main'})));
 }
