@@ -12,7 +12,7 @@ function state() {
   watch((live) => {
     const {stats, connection} = live;
     let kind = 'good';
-    let text = 'Live';
+    let text = 'All well';
     let notice = '';
     if (connection !== 'open') {
       kind = live.lost ? 'bad' : 'wait';

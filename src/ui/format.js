@@ -95,7 +95,7 @@ export function pointer(text) {
 }
 
 export function orderLink(uid, props = {}) {
-  return h('a', {href: orderPath(uid), class: 'uid', ...props}, shown(uid));
+  return h('a', {href: orderPath(uid), class: 'uid', title: uid, ...props}, shown(uid));
 }
 
 export function orderPath(uid) {

@@ -94,13 +94,19 @@ setInterval(() => {
   if (source && live.connection === 'open' && Date.now() - heard > 8000) set('wait', true);
 }, 1000);
 
-// Of two rows, how much a counter grew each second.
+// How much a counter grew each second, over a few seconds, so that a line is a line.
+const OVER = 4000;
+
 export function rates(name) {
   const at = live.columns.indexOf('at');
   const column = live.columns.indexOf(name);
   const points = [];
+  let first = 0;
   for (let index = 1; index < live.rows.length; index += 1) {
-    const [before, now] = [live.rows[index - 1], live.rows[index]];
+    const now = live.rows[index];
+    while (first < index - 1 && live.rows[first + 1][at] <= now[at] - OVER) first += 1;
+    if (live.rows[index - 1][column] === null) first = index - 1;
+    const before = live.rows[first];
     const seconds = (now[at] - before[at]) / 1000;
     const known = before[column] !== null && now[column] !== null && seconds > 0;
     points.push([now[at], known ? Math.max(0, now[column] - before[column]) / seconds : null]);

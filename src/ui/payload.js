@@ -115,6 +115,13 @@ export function payloadView(letter) {
     }, {'aria-pressed': String(index === shown)})));
   };
   draw();
+  // The first place is in sight from the beginning, without moving the page.
+  requestAnimationFrame(() => {
+    const first = pre.querySelector('mark');
+    if (!first) return;
+    pre.scrollTop = Math.max(0, first.offsetTop - pre.offsetTop - pre.clientHeight / 2);
+    pre.scrollLeft = Math.max(0, first.offsetLeft - pre.offsetLeft - pre.clientWidth * 0.7);
+  });
   const show = (index) => {
     if (!pre.querySelector(`#place-${index}`)) {
       shown = 0;

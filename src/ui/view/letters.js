@@ -83,7 +83,7 @@ export async function view(place) {
   decide.hidden = true;
 
   const list = table('Dead letters', [
-    {label: 'Letter', cell: (letter) => [tick(letter), h('a', {href: `/letters/${letter.id}`, 'data-row': ''}, String(letter.id))]},
+    {label: 'Letter', class: 'nowrap', cell: (letter) => h('span', {}, tick(letter), h('a', {href: `/letters/${letter.id}`, 'data-row': ''}, String(letter.id)))},
     {label: 'What is wrong', wide: true, cell: (letter) => [h('span', {class: 'sentence'}, shown(letter.message, 200)),
       h('span', {class: 'under'}, badge('calm', reason(letter.reason)), ' ', h('code', {}, pointer(letter.pointer)))]},
     {label: 'Order', cell: (letter) => (letter.order_uid ? orderLink(letter.order_uid) : h('span', {class: 'soft'}, 'not readable'))},
