@@ -57,7 +57,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// What is left to send.
 enum Source {
     Letters {
-        filter: Filter,
+        filter: Box<Filter>,
         before: i64,
     },
     Orders {
@@ -422,7 +422,13 @@ impl Exports {
             .to
             .map_or(head.0, |to| to.min(head.0))
             .saturating_add(1);
-        let export = self.export(format.0, Source::Letters { filter, before })?;
+        let export = self.export(
+            format.0,
+            Source::Letters {
+                filter: Box::new(filter),
+                before,
+            },
+        )?;
         export.into_download("dead-letters").await
     }
 
