@@ -4,7 +4,7 @@
 //!
 //! Its invariant: an export is whole, or its connection is cut; a short file never looks like a whole one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
@@ -50,8 +50,8 @@ const LETTERS: i64 = 500;
 const WINDOW: i64 = 100_000;
 /// What the payloads of a page come to, if there is more than one.
 const PAYLOAD_BYTES: i64 = 4 << 20;
-/// An outage is waited out this often, for so long each time; then the client is told by a cut.
-const TRIES: u32 = 20;
+/// An outage is waited out for so long; then the client is told by a cut.
+const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What is left to send.
@@ -116,11 +116,10 @@ impl Export {
     }
 
     async fn next_patiently(&mut self) -> Result<Option<Bytes>, Error> {
-        let mut tries = 0;
+        let begun = Instant::now();
         loop {
             match self.next().await {
-                Err(error) if tries < TRIES => {
-                    tries += 1;
+                Err(error) if begun.elapsed() < PATIENCE => {
                     tracing::debug!(%error, "an export waits: {error}");
                     tokio::time::sleep(PAUSE).await;
                 }

@@ -174,7 +174,9 @@ impl Connection {
         let served = http1::Builder::new()
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEADER_BYTES)
-            .pipeline_flush(true)
+            // One write for head and body. Not by pipeline_flush, which lets a stream run ahead of a slow client without
+            // any bound.
+            .writev(false)
             .serve_connection(TokioIo::new(stream), service);
         let mut served = std::pin::pin!(served);
         let mut tick = tokio::time::interval(HEADER_TIME);

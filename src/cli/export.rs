@@ -81,8 +81,8 @@ pub async fn run(
     match copied.and_then(|()| out.keep()) {
         Ok(()) => {
             let told = format!(
-                "{} {what}, {}",
-                screen::number(lines.count),
+                "{}, {}",
+                screen::count(lines.count, what.trim_end_matches('s'), what),
                 screen::bytes(lines.bytes)
             );
             match &target.output {

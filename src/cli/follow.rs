@@ -413,7 +413,7 @@ fn bulk_told(operation: &Operation) -> String {
 fn words(action: &Value) -> &'static [(&'static str, &'static str)] {
     match action.as_str() {
         Some("reopen") => &[
-            ("done", "came home"),
+            ("done", "reopened"),
             ("still_failing", "are open again"),
             ("already_so", "were open already"),
             ("too_late", "came too late"),
