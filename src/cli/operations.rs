@@ -21,7 +21,7 @@ Examples:
   waybill operations watch 7                                 its progress, then what it came to
   waybill operations letters 7 --result still_failing --output ids
 
-Exit codes: 0 well; 1 it failed, or the service is not there; 2 a wrong argument; of `show` and `watch` also 3: some of its
+Exit codes: 0 well; 1 it failed, or the service is not there; 2 a wrong argument; of `show` and `watch` also 3: some of its \
 letters failed or were left."
 )]
 pub struct Args {

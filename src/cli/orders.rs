@@ -21,14 +21,14 @@ enum Command {
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-NDJSON has each order as the service serves it. CSV has one line an item, the order's fields repeated; a text that a
+NDJSON has each order as the service serves it. CSV has one line an item, the order's fields repeated; a text that a \
 spreadsheet would take for a formula gets a leading apostrophe.
 
 Examples:
   waybill orders export | jq .payment.amount
   waybill orders export --customer-id test --output orders.csv
 
-Exit codes: 0 all of it is there; 1 it was cut off (a file is not written then), or the service is not there; 2 a wrong
+Exit codes: 0 all of it is there; 1 it was cut off (a file is not written then), or the service is not there; 2 a wrong \
 argument.")]
 pub struct ExportArgs {
     #[arg(long, value_name = "ID")]

@@ -23,7 +23,7 @@ use crate::order::Rules;
 #[command(
     arg_required_else_help = true,
     after_help = "\
-A rules file is a YAML list; each rule has an id, a message, the field it speaks of, and a CEL expression that is true of a
+A rules file is a YAML list; each rule has an id, a message, the field it speaks of, and a CEL expression that is true of a \
 good order. docs/rules.md describes the language, docs/strict-rules.yaml is an example.
 
 Examples:
@@ -31,7 +31,7 @@ Examples:
   waybill rules apply strict.yaml --reason 'the shops agreed'
   waybill rules show --output text > now.yaml    those in force
 
-Exit codes: 0 well; 1 refused (others were applied meanwhile), failed, or the service is not there; 2 a wrong argument, or
+Exit codes: 0 well; 1 refused (others were applied meanwhile), failed, or the service is not there; 2 a wrong argument, or \
 the file has mistakes."
 )]
 pub struct Args {

@@ -13,8 +13,8 @@ use super::{decider, ids};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Each decision is a row in the log, with who, when and why. One that came too late is refused, and says what was decided.
-A set is frozen when it is asked for, and worked by the service as an operation: it survives a restart, and `waybill
+Each decision is a row in the log, with who, when and why. One that came too late is refused, and says what was decided. \
+A set is frozen when it is asked for, and worked by the service as an operation: it survives a restart, and `waybill \
 operations` shows, pauses and cancels it. A few ids are decided one by one, many of them as a set.
 
 Examples:
@@ -26,8 +26,8 @@ Examples:
   waybill dead-letters list --text 'load test' --all --output ids | waybill dead-letters discard - --reason 'a load test'
   waybill dead-letters retry --failed-for rule --dry-run --output ids | waybill dead-letters retry -
 
-Exit codes: 0 all done (of a dry run: all would be); 1 none was done, it failed, or the service is not there; 2 a wrong
-argument; 3 some were done, some not (a letter that fails again counts as not done); 130 this command was interrupted, and
+Exit codes: 0 all done (of a dry run: all would be); 1 none was done, it failed, or the service is not there; 2 a wrong \
+argument; 3 some were done, some not (a letter that fails again counts as not done); 130 this command was interrupted, and \
 the operation goes on.")]
 pub struct Args {
     /// Ids of letters, - for those on stdin

@@ -7,14 +7,14 @@ use super::filter::Filter;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Newest first. NDJSON has the list's fields, and the whole payload as `text`, or as `hex` where it is no text; CSV has the
+Newest first. NDJSON has the list's fields, and the whole payload as `text`, or as `hex` where it is no text; CSV has the \
 list's fields, and a text that a spreadsheet would take for a formula gets a leading apostrophe.
 
 Examples:
   waybill dead-letters export | jq -r .text
   waybill dead-letters export --state all --since 7d --output letters.csv
 
-Exit codes: 0 all of it is there; 1 it was cut off (a file is not written then), or the service is not there; 2 a wrong
+Exit codes: 0 all of it is there; 1 it was cut off (a file is not written then), or the service is not there; 2 a wrong \
 argument.")]
 pub struct Args {
     /// open, replaced, discarded, or all

@@ -1,0 +1,530 @@
+//! The hour after an operator woke up to 40,000 dead letters: all of it through the command line, as a person has it.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use waybill::sandbox::broker::{Broker, Store};
+
+use crate::harness::{Bench, Service, Weight, order_with, until_equal, within};
+
+/// `waybill`, beside a service.
+struct Shell {
+    url: String,
+    dir: PathBuf,
+}
+
+/// How a command ended, and what it said.
+#[derive(Debug)]
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn ended(self, code: i32) -> String {
+        assert_eq!(self.code, code, "{self:#?}");
+        self.out
+    }
+
+    #[track_caller]
+    fn json(self, code: i32) -> Value {
+        let out = self.ended(code);
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
+    }
+}
+
+impl Shell {
+    fn new(bench: &Bench, service: &Service) -> Self {
+        Self {
+            url: service.url.clone(),
+            dir: bench.dir.clone(),
+        }
+    }
+
+    async fn run(&self, args: &[&str]) -> Said {
+        self.pipe(args, "").await
+    }
+
+    async fn pipe(&self, args: &[&str], stdin: &str) -> Said {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_waybill"))
+            .args(args)
+            .current_dir(&self.dir)
+            .env("WAYBILL_URL", &self.url)
+            .env("USER", "ada")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        let text = stdin.to_owned();
+        // A command that reads none of it may have gone.
+        tokio::spawn(async move { pipe.write_all(text.as_bytes()).await });
+        let output = within(120, &format!("{args:?} ends"), child.wait_with_output())
+            .await
+            .unwrap();
+        Said {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.join(name)).unwrap()
+    }
+
+    async fn publish(&self, broker: &Broker, args: &[&str]) {
+        let broker = [
+            "--stan-url",
+            &broker.url(),
+            "--cluster-id",
+            broker.cluster_id(),
+        ]
+        .map(str::to_owned);
+        let all: Vec<&str> = ["publish"]
+            .into_iter()
+            .chain(args.iter().copied())
+            .chain(broker.iter().map(String::as_str))
+            .collect();
+        self.run(&all).await.ended(0);
+    }
+
+    /// How many letters each code has in this state.
+    async fn count(&self, state: &str, code: &str) -> i64 {
+        let groups = [
+            "dead-letters",
+            "groups",
+            "--state",
+            state,
+            "--output",
+            "json",
+        ];
+        let groups = self.run(&groups).await.json(0);
+        let of_code = groups["items"].as_array().unwrap().iter();
+        of_code
+            .filter(|group| code.is_empty() || group["code"] == code)
+            .map(|group| group[state].as_i64().unwrap())
+            .sum()
+    }
+}
+
+const STRICT: &str = include_str!("../../docs/strict-rules.yaml");
+const KINDS: &str = "empty,truncated,xml,array,wrong-type,missing-field,negative-money,huge-number,bad-date,no-items,\
+                     empty-uid,nul-escape";
+const LETTERS: i64 = 40_000;
+const BAD_PHONES: i64 = 300;
+
+#[tokio::test]
+async fn forty_thousand_dead_letters_are_brought_home() {
+    let bench = Bench::new(Weight::Heavy).await;
+    let broker = bench.broker(Store::Memory).await;
+    let service = bench.serve(Some(&broker), &[]).await;
+    let shell = Shell::new(&bench, &service);
+
+    // Strict rules, a night's junk, and orders that violate one rule.
+    let strict = shell.file("strict.yaml", STRICT);
+    let applied = shell
+        .run(&["rules", "apply", &strict, "--reason", "as agreed"])
+        .await
+        .ended(0);
+    assert!(applied.contains("They replace no rules."), "{applied}");
+    let count = LETTERS.to_string();
+    shell
+        .publish(
+            &broker,
+            &[
+                "--count",
+                &count,
+                "--junk",
+                "100%",
+                "--junk-kinds",
+                KINDS,
+                "--seed",
+                "40",
+            ],
+        )
+        .await;
+    let bad_phones: String = (0..BAD_PHONES)
+        .map(|number| {
+            let order = order_with(
+                &format!("phone-{number}"),
+                &[("+9720000000", "call the shop")],
+            );
+            let order: Value = serde_json::from_slice(&order).unwrap();
+            format!("{order}\n")
+        })
+        .collect();
+    let bad_phones = shell.file("phones.ndjson", bad_phones);
+    shell.publish(&broker, &["--file", &bad_phones]).await;
+    service.rests(120, LETTERS + BAD_PHONES + 1).await;
+
+    groups_are_seen(&shell).await;
+    a_loosened_rule_brings_them_home(&shell, &service).await;
+    some_are_resubmitted(&shell).await;
+    some_are_discarded_and_brought_back(&shell).await;
+    some_are_retried(&shell).await;
+    exports_hold_all_of_them(&shell).await;
+
+    // And in the end it adds up, now and when the log is folded again.
+    let before = shell
+        .run(&["reconcile", "--verify", "--output", "json"])
+        .await
+        .json(0);
+    assert_eq!(before["balanced"], true);
+    let replayed = shell
+        .run(&["replay", "--reason", "to be sure"])
+        .await
+        .ended(0);
+    assert!(replayed.contains("the new tables are live"), "{replayed}");
+    let after = shell
+        .run(&["reconcile", "--verify", "--output", "json"])
+        .await
+        .json(0);
+    for fate in [
+        "received",
+        "orders",
+        "duplicates",
+        "dead_letters",
+        "decisions",
+        "pending",
+    ] {
+        assert_eq!(before[fate], after[fate], "{fate}");
+    }
+}
+
+async fn groups_are_seen(shell: &Shell) {
+    let groups = shell
+        .run(&["dead-letters", "groups", "--output", "json"])
+        .await
+        .json(0);
+    let mut codes: Vec<&str> = groups["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| group["code"].as_str().unwrap())
+        .collect();
+    codes.sort_unstable();
+    codes.dedup();
+    let expected = "bad_date empty empty_field missing_field negative_money no_items nul_character number_out_of_range \
+                    rule_violated syntax truncated wrong_type";
+    for code in expected.split_whitespace() {
+        assert!(codes.contains(&code), "no {code} in {codes:?}");
+    }
+    assert_eq!(shell.count("open", "").await, LETTERS + BAD_PHONES);
+    assert_eq!(shell.count("open", "rule_violated").await, BAD_PHONES);
+}
+
+async fn a_loosened_rule_brings_them_home(shell: &Shell, service: &Service) {
+    // Some of them were let go before anybody thought of the rule.
+    let ids = [
+        "dead-letters",
+        "list",
+        "--failed-for",
+        "rule",
+        "--limit",
+        "100",
+        "--output",
+        "ids",
+    ];
+    let ids = shell.run(&ids).await.ended(0);
+    let discard = [
+        "dead-letters",
+        "discard",
+        "-",
+        "--reason",
+        "no phone",
+        "--output",
+        "json",
+    ];
+    let discarded = shell.pipe(&discard, &ids).await.json(0);
+    assert_eq!(
+        discarded["outcome"]["results"]["done"], 100,
+        "{discarded:#}"
+    );
+
+    let rule = STRICT.find("- id: phone_is_e164").unwrap();
+    let next = rule + STRICT[rule..].find("- id: email_looks_right").unwrap();
+    let loose = format!("{}{}", &STRICT[..rule], &STRICT[next..]);
+    let loose = shell.file("loose.yaml", loose);
+    let checked = shell
+        .run(&["rules", "check", &loose, "--output", "json"])
+        .await
+        .json(0);
+    assert_eq!(
+        checked["outcome"]["letters_passing"],
+        BAD_PHONES - 100,
+        "{checked:#}"
+    );
+    assert_eq!(checked["outcome"]["orders_rejected"], 0, "{checked:#}");
+    let applied = shell.run(&["rules", "apply", &loose]).await.ended(0);
+    assert!(applied.contains("Gone: phone_is_e164."), "{applied}");
+    until_equal(
+        60,
+        "orders that came home by themselves",
+        BAD_PHONES - 100,
+        async || {
+            service.json("/api/v1/stats").await["orders"]
+                .as_i64()
+                .unwrap()
+        },
+    )
+    .await;
+    assert_eq!(shell.count("open", "rule_violated").await, 0);
+
+    // What was discarded is nobody's but the operator's.
+    let dry = [
+        "dead-letters",
+        "reopen",
+        "--failed-for",
+        "rule",
+        "--dry-run",
+    ];
+    let said = shell.run(&dry).await.ended(0);
+    assert!(
+        said.contains("100 would pass. Nothing was decided."),
+        "{said}"
+    );
+    let reopen = [
+        "dead-letters",
+        "reopen",
+        "--failed-for",
+        "rule",
+        "--reason",
+        "the rule was wrong",
+        "--output",
+        "ids",
+    ];
+    let reopened = shell.run(&reopen).await.ended(0);
+    assert_eq!(reopened.lines().count(), 100);
+    assert_eq!(shell.count("replaced", "rule_violated").await, BAD_PHONES);
+    // Once more: they are home, and that is said.
+    let again = shell.pipe(&["dead-letters", "retry", "-"], &reopened).await;
+    assert!(
+        again.code == 1 && again.out.contains("100 came too late"),
+        "{again:#?}"
+    );
+}
+
+async fn some_are_resubmitted(shell: &Shell) {
+    let ids = [
+        "dead-letters",
+        "list",
+        "--code",
+        "bad_date",
+        "--limit",
+        "5",
+        "--output",
+        "ids",
+    ];
+    let ids = shell.run(&ids).await.ended(0);
+    for id in ids.lines() {
+        let payload = shell.run(&["dead-letters", "payload", id]).await.ended(0);
+        let mut order: Value = serde_json::from_str(&payload).unwrap();
+        order["date_created"] = "2021-11-26T06:22:19Z".into();
+        let mended = shell.file("mended.json", order.to_string());
+        let resubmit = [
+            "dead-letters",
+            "resubmit",
+            id,
+            "--file",
+            &mended,
+            "--yes",
+            "--reason",
+            "the date",
+        ];
+        let said = shell.run(&resubmit).await.ended(0);
+        assert!(said.contains("it is an order now"), "{said}");
+    }
+    assert_eq!(shell.count("replaced", "bad_date").await, 5);
+}
+
+async fn some_are_discarded_and_brought_back(shell: &Shell) {
+    let empty = shell.count("open", "empty").await;
+    let refused = shell
+        .run(&["dead-letters", "discard", "--code", "empty"])
+        .await;
+    assert!(
+        refused.code == 2 && refused.err.contains("--reason"),
+        "{refused:#?}"
+    );
+    let said = shell
+        .run(&[
+            "dead-letters",
+            "discard",
+            "--code",
+            "empty",
+            "--reason",
+            "a test gone astray",
+        ])
+        .await
+        .ended(0);
+    let grouped = said.replace(',', "");
+    assert!(grouped.contains(&format!("{empty} discarded")), "{said}");
+    assert_eq!(shell.count("discarded", "empty").await, empty);
+    assert_eq!(shell.count("open", "empty").await, 0);
+    let none = shell.run(&["dead-letters", "retry"]).await;
+    assert!(none.code == 2 && none.err.contains("--all"), "{none:#?}");
+}
+
+async fn some_are_retried(shell: &Shell) {
+    let missing = shell.count("open", "missing_field").await;
+    let dry = [
+        "dead-letters",
+        "retry",
+        "--code",
+        "missing_field",
+        "--dry-run",
+        "--output",
+        "json",
+    ];
+    let dry = shell.run(&dry).await.json(1);
+    assert_eq!(dry["outcome"]["results"]["would_fail"], missing, "{dry:#}");
+    let all = [
+        "dead-letters",
+        "list",
+        "--code",
+        "missing_field",
+        "--all",
+        "--output",
+        "ids",
+    ];
+    let ids = shell.run(&all).await.ended(0);
+    assert_eq!(ids.lines().count() as i64, missing);
+    let real = shell
+        .pipe(&["dead-letters", "retry", "-", "--output", "json"], &ids)
+        .await
+        .json(1);
+    assert_eq!(
+        real["outcome"]["results"]["still_failing"], missing,
+        "{real:#}"
+    );
+    assert_eq!(real["outcome"]["failing"], dry["outcome"]["failing"]);
+
+    // All that is left, but not if it is of no use.
+    let stopped = [
+        "dead-letters",
+        "retry",
+        "--all",
+        "--stop-share",
+        "20%",
+        "--output",
+        "json",
+    ];
+    let stopped = shell.run(&stopped).await.json(1);
+    assert_eq!(stopped["state"], "stopped");
+    let id = stopped["id"].to_string();
+    shell.run(&["operations", "cancel", &id]).await.ended(0);
+    let shown = shell.run(&["operations", "show", &id]).await;
+    assert!(shown.out.contains("cancelled"), "{shown:#?}");
+
+    // Every one of them by its id, from stdin: one set.
+    let all = [
+        "dead-letters",
+        "list",
+        "--state",
+        "all",
+        "--all",
+        "--output",
+        "ids",
+    ];
+    let ids = shell.run(&all).await.ended(0);
+    assert_eq!(ids.lines().count() as i64, LETTERS + BAD_PHONES);
+    let note = [
+        "dead-letters",
+        "note",
+        "-",
+        "--reason",
+        "seen by ada",
+        "--dry-run",
+        "--output",
+        "json",
+    ];
+    let noted = shell.pipe(&note, &ids).await.json(0);
+    assert_eq!(
+        noted["outcome"]["results"]["would_do"],
+        LETTERS + BAD_PHONES
+    );
+}
+
+async fn exports_hold_all_of_them(shell: &Shell) {
+    shell
+        .run(&[
+            "dead-letters",
+            "export",
+            "--state",
+            "all",
+            "--output",
+            "letters.ndjson",
+        ])
+        .await
+        .ended(0);
+    let letters = shell.text("letters.ndjson");
+    assert_eq!(letters.lines().count() as i64, LETTERS + BAD_PHONES);
+    let orders = shell.run(&["orders", "export"]).await.ended(0);
+    assert_eq!(orders.lines().count() as i64, BAD_PHONES + 5);
+}
+
+#[tokio::test]
+async fn mistakes_in_a_rules_file_are_told_with_their_place() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    let shell = Shell::new(&bench, &service);
+    let rules = "- id: a\n  message: m\n  field: locale\n  rule: order.locale == 1\n- id: b\n  message: m\n  field: nope\n  rule: order.nope == 1\n";
+    shell.file("bad.yaml", rules);
+    for command in [&["check"][..], &["apply"], &["check", "--compile-only"]] {
+        let args: Vec<&str> = ["rules"]
+            .iter()
+            .chain(command)
+            .chain(&["bad.yaml"])
+            .copied()
+            .collect();
+        let said = shell.run(&args).await;
+        assert_eq!(said.code, 2, "{said:#?}");
+        for line in ["bad.yaml:4:", "bad.yaml:7:"] {
+            assert!(
+                said.err.lines().any(|told| told.starts_with(line)),
+                "{said:#?}"
+            );
+        }
+    }
+    let shown = shell.run(&["rules", "show"]).await.ended(0);
+    assert!(shown.starts_with("No rules"), "{shown}");
+
+    // Two who apply: the second one is told whose rules came between.
+    let strict = shell.file("strict.yaml", STRICT);
+    shell
+        .run(&["rules", "apply", &strict, "--as", "bob"])
+        .await
+        .ended(0);
+    let empty = shell.file("none.yaml", "[]\n");
+    let late = shell
+        .run(&["rules", "apply", &empty, "--replaces", "12ab"])
+        .await;
+    assert!(
+        late.code == 1 && late.err.contains("applied by bob"),
+        "{late:#?}"
+    );
+    let history = shell
+        .run(&["rules", "show", "--history", "--output", "json"])
+        .await
+        .json(0);
+    assert_eq!(history["items"][0]["result"], "too_late");
+    let text = shell
+        .run(&["rules", "show", "--output", "text"])
+        .await
+        .ended(0);
+    assert_eq!(text, STRICT);
+}
