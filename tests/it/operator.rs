@@ -311,11 +311,9 @@ async fn a_loosened_rule_brings_them_home(shell: &Shell, service: &Service) {
     assert_eq!(reopened.lines().count(), 100);
     assert_eq!(shell.count("replaced", "rule_violated").await, BAD_PHONES);
     // Once more: they are home, and that is said.
-    let again = shell.pipe(&["dead-letters", "retry", "-"], &reopened).await;
-    assert!(
-        again.code == 1 && again.out.contains("100 came too late"),
-        "{again:#?}"
-    );
+    let again = shell.pipe(&["dead-letters", "retry", "-"], &reopened);
+    let again = again.await.ended(0);
+    assert!(again.contains("100 were home already"), "{again}");
 }
 
 async fn some_are_resubmitted(shell: &Shell) {
