@@ -1,5 +1,6 @@
 //! The log by position, one message in by HTTP, and the judge alone.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,12 +15,15 @@ use super::Dependencies;
 use super::decide::{checked_key, key_taken};
 use super::problem::{Link, Problem};
 use crate::inbox::{self, Appended, Inbox, Position, SourceId};
-use crate::order;
+use crate::order::{self, Rules};
 use crate::postgres::Database;
+use crate::projection;
 
 pub struct InboxApi {
     parts: Option<(Database, Inbox, SourceId)>,
     max_body_bytes: usize,
+    /// The rules in force when a message was last judged alone: whoever types a letter asks several times a second.
+    rules: Mutex<Option<Rules>>,
 }
 
 /// A row of the log.
@@ -70,6 +74,8 @@ pub struct Judgement {
     order_uid: Option<String>,
     /// All that is wrong in the first layer that objects: code, message, pointer, line, column.
     violations: Any<serde_json::Value>,
+    /// False where the rules in force could not be asked, since Postgres is away.
+    ruled: bool,
 }
 
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -99,6 +105,7 @@ impl InboxApi {
         Self {
             parts: Some((deps.database.clone(), deps.inbox.clone(), deps.http)),
             max_body_bytes,
+            rules: Mutex::default(),
         }
     }
 
@@ -106,6 +113,7 @@ impl InboxApi {
         Self {
             parts: None,
             max_body_bytes: 0,
+            rules: Mutex::default(),
         }
     }
 
@@ -113,6 +121,27 @@ impl InboxApi {
         self.parts
             .as_ref()
             .ok_or_else(|| Problem::unavailable("This is the specification alone."))
+    }
+
+    /// None where they cannot be asked for now, or this version cannot compile them.
+    async fn rules_in_force(&self) -> Option<Rules> {
+        let reader = self.parts().ok()?.0.reader().await.ok()?;
+        let Some((_, hash, text)) = projection::latest_rules(&reader).await.ok()? else {
+            return Some(Rules::none());
+        };
+        drop(reader);
+        let known = self.known_rules().clone();
+        if let Some(rules) = known.filter(|rules| rules.hash() == hash) {
+            return Some(rules);
+        }
+        let compiled = tokio::task::spawn_blocking(move || Rules::compile(&text)).await;
+        let rules = compiled.ok()?.ok()?;
+        *self.known_rules() = Some(rules.clone());
+        Some(rules)
+    }
+
+    fn known_rules(&self) -> MutexGuard<'_, Option<Rules>> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -211,16 +240,27 @@ impl InboxApi {
     }
 
     /// Judge a message and store nothing
+    ///
+    /// By the built-in checks, and by the rules in force. Whether its order_uid is taken is not asked.
     #[oai(path = "/validate", method = "post", operation_id = "validate")]
     async fn validate(&self, body: Binary<Body>) -> Result<Json<Judgement>, Problem> {
         let payload = whole_body(body.0, self.max_body_bytes.max(1 << 20)).await?;
-        Ok(Json(match order::parse(&payload) {
+        let rules = self.rules_in_force().await;
+        let ruled = rules.is_some();
+        let judged = order::parse(&payload).and_then(|order| {
+            if let Some(rules) = rules {
+                rules.check(&order)?;
+            }
+            Ok(order)
+        });
+        Ok(Json(match judged {
             Ok(order) => Judgement {
                 valid: true,
                 order_uid: Some(order.order_uid.to_string()),
                 order: Any(serde_json::from_str(&order.to_json()).unwrap_or_default()),
                 reason: None,
                 violations: Any(serde_json::json!([])),
+                ruled,
             },
             Err(rejection) => Judgement {
                 valid: false,
@@ -228,6 +268,7 @@ impl InboxApi {
                 order: Any(serde_json::Value::Null),
                 reason: Some(rejection.reason().to_string()),
                 violations: Any(serde_json::to_value(rejection.violations()).unwrap_or_default()),
+                ruled,
             },
         }))
     }

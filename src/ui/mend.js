@@ -101,7 +101,7 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
     replace(box, h('h2', {}, 'What you changed'),
       difference(start, area.value),
       judged?.valid
-        ? h('p', {class: 'verdict', 'data-valid': 'true'}, h('strong', {}, '✓ This is an order. '), `It would become order ${judged.order_uid}. The rules in force have the last word.`)
+        ? h('p', {class: 'verdict', 'data-valid': 'true'}, h('strong', {}, '✓ This is an order. '), `It would become order ${judged.order_uid}.${judged.ruled ? '' : ' The rules in force could not be asked.'}`)
         : h('p', {class: 'verdict', 'data-valid': 'false'}, h('strong', {}, '✗ Not yet an order. '), 'Sent as it is, it becomes a new dead letter in place of this one.'),
       field('Reason', why), failed,
       h('p', {class: 'actions'}, button('Back to the text', () => { edit(); area.focus(); }), sending));

@@ -43,7 +43,14 @@ export async function rules(chrome) {
   await button(page, 'Go on with mine').click();
   await button(page, 'Apply').click();
   await page.locator('section').filter({hasText: 'In force'}).getByText('not_rub').first().waitFor();
-  await letter(order('rub-2', (one) => { one.payment.currency = 'RUB'; }));
+  // The rules judge what is typed, too.
+  await page.goto(`/letters/${await letter(order('rub-2', (one) => { one.payment.currency = 'RUB'; }))}`);
+  await see(page, 'against a rule');
+  await button(page, 'Edit and resubmit').click();
+  await see(page, 'Not yet an order: 1 to mend');
+  const mended = page.locator('#editor');
+  await mended.fill((await mended.inputValue()).replace('RUB', 'USD'));
+  await see(page, 'This is an order');
   await api('/rules?as=ada&reason=over', {method: 'PUT', headers: {'content-type': 'application/octet-stream'}, body: '[]'});
   await page.leave();
 }
