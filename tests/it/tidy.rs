@@ -20,12 +20,13 @@ const ROOMS: &[(&str, &str)] = &[
     ("account", "inbox postgres"),
     ("cache", "order postgres"),
     (
-        "operation",
-        "account dead_letter inbox order postgres telemetry",
-    ),
-    (
         "projection",
-        "account cache dead_letter inbox operation order postgres telemetry",
+        "account cache dead_letter inbox order postgres telemetry",
+    ),
+    // Works for the holder of the lease.
+    (
+        "operation",
+        "account dead_letter inbox order postgres projection telemetry",
     ),
     (
         "api",
