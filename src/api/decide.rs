@@ -158,6 +158,12 @@ impl Desk {
             "no_such_letter" => Err(Problem::not_found(format!(
                 "There is no dead letter {letter}."
             ))),
+            "too_late" if decision.letter.is_none() => Err(Problem::new(
+                StatusCode::CONFLICT,
+                "too-late",
+                "Other rules are in force than those to be replaced: somebody was first. Nothing was changed.",
+            )
+            .link("rules", "/api/v1/rules".to_owned())),
             "too_late" => {
                 let mut problem = Problem::new(
                     StatusCode::CONFLICT,

@@ -398,7 +398,7 @@ impl Exports {
         /// Found in message or order_uid, in any case.
         text: Query<Option<String>>,
     ) -> Result<Download, Problem> {
-        let filter = Filter {
+        let filter = Box::new(Filter {
             state: state.0,
             reason: reason.0,
             code: code.0,
@@ -411,7 +411,7 @@ impl Exports {
             to: to.0,
             text: text.0,
             ..Filter::default()
-        };
+        });
         filter
             .check()
             .map_err(|error| Problem::bad_request(format!("{error}.")))?;
