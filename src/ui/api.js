@@ -25,13 +25,14 @@ export class Problem extends Error {
 
 async function ask(path, options = {}) {
   let response;
+  let text;
   try {
     response = await fetch(BASE + path, options);
+    text = await response.text();
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new Problem(0, {type: 'unreachable', detail: 'The service does not answer. It may be stopping or starting; this page tries again.'});
   }
-  const text = await response.text();
   if (response.ok) return {text, response};
   let body = {};
   try {

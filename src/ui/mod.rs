@@ -46,7 +46,7 @@ pub const FILES: &[File] = files![
     "css/base.css",
     "css/parts.css",
     "css/views.css",
-    "theme.js",
+    "early.js",
     "app.js",
     "router.js",
     "keys.js",

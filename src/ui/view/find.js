@@ -109,7 +109,7 @@ function results(place, text, what, name, page) {
 export async function view(place) {
   const text = place.query.get('q')?.trim() ?? '';
   const field = h('input', {
-    id: 'find-field', type: 'search', name: 'q', value: text, autofocus: true, autocomplete: 'off',
+    id: 'find-field', type: 'search', name: 'q', value: text, 'data-focus': '', autocomplete: 'off',
     autocapitalize: 'none', spellcheck: 'false', maxlength: 1000, placeholder: 'Order id, track number or customer id',
   });
   const found = h('div', {class: 'found'});

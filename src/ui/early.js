@@ -1,0 +1,27 @@
+// Before anything is painted: the theme that was chosen, if one was (otherwise it is the system's); and the view that this
+// address wants is on its way before the frame has asked for it.
+(() => {
+  try {
+    const chosen = localStorage.getItem('waybill.theme');
+    if (chosen === 'light' || chosen === 'dark') document.documentElement.dataset.theme = chosen;
+  } catch {
+    // No storage here: the system's it is.
+  }
+  const [, first, second] = location.pathname.split('/');
+  const needs = {
+    '': ['view/find', 'view/order', 'chart'],
+    orders: ['view/order'],
+    live: ['view/stream', 'view/find', 'view/order', 'chart'],
+    groups: ['view/groups', 'chart'],
+    letters: second ? ['view/letter', 'payload', 'mend', 'diff'] : ['view/letters', 'bulk', 'operation'],
+    rules: ['view/rules', 'diff', 'operation'],
+    operations: ['view/operations', 'operation'],
+    account: ['view/account'],
+  };
+  for (const name of needs[first] ?? []) {
+    const link = document.createElement('link');
+    link.rel = 'modulepreload';
+    link.href = `/ui/${name}.js`;
+    document.head.append(link);
+  }
+})();
