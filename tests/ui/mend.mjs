@@ -92,14 +92,13 @@ export async function many(chrome) {
   await until('60 letters', async () => (await api('/dead-letters?text=bulk-&limit=100')).body.items.length === 60);
   const page = await open(chrome);
   await page.goto('/letters?text=bulk-&state=open');
-  await page.locator('tbody tr').nth(49).waitFor();
-  assert.equal(await page.locator('tbody tr').count(), 50);
+  const rows = (count) => until(`${count} rows`, async () => (await page.locator('tbody tr').count()) === count);
+  await rows(50);
   await page.getByRole('link', {name: 'Older ones'}).click();
   await page.waitForURL('**after=*');
-  await page.locator('tbody tr').nth(9).waitFor();
-  assert.equal(await page.locator('tbody tr').count(), 10);
+  await rows(10);
   await page.getByRole('link', {name: 'The newest'}).click();
-  await page.locator('tbody tr').nth(49).waitFor();
+  await rows(50);
   await button(page, 'Decide about all of them').click();
   await button(page, 'Dry run').click();
   await see(page, 'would fail again');
