@@ -332,7 +332,8 @@ impl Client {
         }
     }
 
-    fn refused(&self, answer: Answer) -> Error {
+    /// What an answer that is no success says.
+    pub fn refused(&self, answer: Answer) -> Error {
         match serde_json::from_slice::<Problem>(&answer.body) {
             Ok(mut problem) => {
                 problem.body = answer.body;

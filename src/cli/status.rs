@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -92,8 +92,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         })?;
         return Ok(ExitCode::from(u8::from(!serves)));
     }
-    let stats = whole(ask(&client, "/api/v1/stats").await)?;
-    let account = whole(ask(&client, "/api/v1/reconciliation").await)?;
+    let stats = whole(&client, ask(&client, "/api/v1/stats").await)?;
+    let account = whole(&client, ask(&client, "/api/v1/reconciliation").await)?;
     let balanced = match &account {
         None => true,
         Some(answer) => answer.read::<Account>()?.balanced,
@@ -129,9 +129,12 @@ async fn ask(client: &Client, path: &str) -> Result<Answer, Error> {
 }
 
 /// None while Postgres is away.
-fn whole(answer: Result<Answer, Error>) -> Result<Option<Answer>, Error> {
+fn whole(client: &Client, answer: Result<Answer, Error>) -> Result<Option<Answer>, Error> {
     match answer {
         Ok(answer) if answer.status.is_success() => Ok(Some(answer)),
+        Ok(answer) if answer.status != StatusCode::SERVICE_UNAVAILABLE => {
+            Err(client.refused(answer))
+        }
         Ok(_) | Err(Error::TimedOut { .. }) => Ok(None),
         Err(error) => Err(error),
     }

@@ -4,8 +4,10 @@
 
 mod account;
 mod broker;
+mod cli;
 mod clients;
 mod containers;
+mod dev;
 mod export;
 mod harness;
 mod http;
