@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use reqwest::header::CONTENT_TYPE;
 use tokio_util::sync::CancellationToken;
 
 use super::super::run_file::RunFile;
@@ -154,7 +155,11 @@ impl Sender {
                 drop(publisher.publish(message).await);
             }
             Sender::Service { http, url } => {
-                drop(http.post(url).body(message.to_vec()).send().await);
+                let request = http
+                    .post(url)
+                    .header(CONTENT_TYPE, "application/octet-stream")
+                    .body(message.to_vec());
+                drop(request.send().await);
             }
             Sender::Nobody => {}
         }
