@@ -15,8 +15,9 @@ use tokio::sync::watch;
 use super::Dependencies;
 use super::problem::Problem;
 use crate::dead_letter;
-use crate::inbox::{Appended, Decision, Inbox, Position, SourceId};
+use crate::inbox::{self, Action, Appended, Decision, Inbox, Position, SourceId};
 use crate::postgres::Database;
+use crate::projection;
 
 /// After this long without the fold's answer, 202 and the position.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -131,6 +132,13 @@ impl Desk {
         self.wait(position, &decision).await
     }
 
+    /// What was decided under this key before, by whoever sends it again.
+    pub async fn earlier(&self, key: &str) -> Result<Option<Decision>, Problem> {
+        let reader = self.database.reader().await?;
+        let key = format!("client:{key}");
+        Ok(inbox::decision_by_key(&reader, self.operator, &key).await?)
+    }
+
     async fn wait(&self, position: Position, decision: &Decision) -> Result<Decided, Problem> {
         let started = Instant::now();
         let mut projected = self.projected.clone();
@@ -158,12 +166,18 @@ impl Desk {
             "no_such_letter" => Err(Problem::not_found(format!(
                 "There is no dead letter {letter}."
             ))),
-            "too_late" if decision.letter.is_none() => Err(Problem::new(
-                StatusCode::CONFLICT,
-                "too-late",
-                "Other rules are in force than those to be replaced: somebody was first. Nothing was changed.",
-            )
-            .link("rules", "/api/v1/rules".to_owned())),
+            "too_late" if decision.action == Action::Rules => {
+                let problem = Problem::new(
+                    StatusCode::CONFLICT,
+                    "rules-replaced",
+                    "The rules that these were to replace are no longer in force: others were applied in between. Nothing was changed. Look at those, and apply again.",
+                )
+                .link("rules", "/api/v1/rules".to_owned());
+                Err(match projection::latest_rules(&reader).await? {
+                    Some((by, ..)) => problem.link("decided_by", format!("/api/v1/inbox/{by}")),
+                    None => problem,
+                })
+            }
             "too_late" => {
                 let mut problem = Problem::new(
                     StatusCode::CONFLICT,

@@ -5,6 +5,7 @@ use poem::http::StatusCode;
 use poem_openapi::param::{Header, Query};
 use poem_openapi::payload::{Binary, Json};
 use poem_openapi::{Object, OpenApi};
+use tokio::sync::Semaphore;
 
 use super::decide::{Decided, Desk, checked_key};
 use super::operations::{Started, ask_check};
@@ -12,12 +13,14 @@ use super::problem::{Mistake, Problem};
 use super::{Dependencies, times};
 use crate::inbox::{Action, Decision};
 use crate::operation::CheckRequest;
-use crate::order::Rules;
+use crate::order::{Rules, RulesError};
 use crate::postgres::Database;
 use crate::projection;
 
 pub struct RulesApi {
     parts: Option<(Database, Desk)>,
+    /// One file at a time is compiled: many hostile ones keep one core busy at most.
+    compiler: Semaphore,
 }
 
 /// The largest rules file.
@@ -57,11 +60,15 @@ impl RulesApi {
     pub fn new(deps: &Dependencies) -> Self {
         Self {
             parts: Some((deps.database.clone(), Desk::new(deps))),
+            compiler: Semaphore::new(1),
         }
     }
 
     pub fn documented() -> Self {
-        Self { parts: None }
+        Self {
+            parts: None,
+            compiler: Semaphore::new(1),
+        }
     }
 
     fn parts(&self) -> Result<&(Database, Desk), Problem> {
@@ -87,34 +94,39 @@ impl RulesApi {
     }
 }
 
-/// The text of a rules file that compiles, or every mistake in it with its place.
-async fn compiled(body: Body) -> Result<String, Problem> {
-    let bytes = super::inbox::whole_body(body, MAX_BYTES).await?;
-    let text = String::from_utf8(bytes.to_vec())
-        .map_err(|_| Problem::bad_request("The rules are not UTF-8."))?;
-    match Rules::compile(&text) {
-        Ok(_) => Ok(text),
-        Err(error) => {
-            let mut problem = Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "rules-mistaken",
-                format!(
-                    "The rules have {} mistake(s); nothing was changed.",
-                    error.mistakes.len()
-                ),
-            );
-            problem.mistakes = error
-                .mistakes
-                .into_iter()
-                .map(|mistake| Mistake {
-                    line: mistake.line,
-                    column: mistake.column,
-                    message: mistake.message,
-                })
-                .collect();
-            Err(problem)
-        }
+impl RulesApi {
+    /// The text of a rules file that compiles, or every mistake in it with its place. Readers do not wait meanwhile.
+    async fn compiled(&self, body: Body) -> Result<String, Problem> {
+        let bytes = super::inbox::whole_body(body, MAX_BYTES).await?;
+        let text = String::from_utf8(bytes.to_vec())
+            .map_err(|_| Problem::bad_request("The rules are not UTF-8."))?;
+        let stopping = || Problem::unavailable("The service is stopping.");
+        let _turn = self.compiler.acquire().await.map_err(|_| stopping())?;
+        let compile = move || Rules::compile(&text).map(|_| text);
+        let compiled = tokio::task::spawn_blocking(compile).await;
+        compiled.map_err(|_| stopping())?.map_err(mistaken)
     }
+}
+
+fn mistaken(error: RulesError) -> Problem {
+    let mut problem = Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "rules-mistaken",
+        format!(
+            "The rules have {} mistake(s); nothing was changed.",
+            error.mistakes.len()
+        ),
+    );
+    problem.mistakes = error
+        .mistakes
+        .into_iter()
+        .map(|mistake| Mistake {
+            line: mistake.line,
+            column: mistake.column,
+            message: mistake.message,
+        })
+        .collect();
+    problem
 }
 
 #[OpenApi]
@@ -179,10 +191,16 @@ impl RulesApi {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: Binary<Body>,
     ) -> Result<Decided, Problem> {
-        let text = compiled(body.0).await?;
-        let replaces = match replaces.0 {
-            Some(hash) => hash,
-            None => self.in_force().await?.hash,
+        let text = self.compiled(body.0).await?;
+        let replaces = match (replaces.0, &key.0) {
+            (Some(hash), _) => hash,
+            // In this order: where the first of two with one key is in force already, its decision is found.
+            (None, Some(key)) => {
+                let in_force = self.in_force().await?.hash;
+                let earlier = self.parts()?.1.earlier(key).await?;
+                earlier.and_then(|by| by.replaces).unwrap_or(in_force)
+            }
+            (None, None) => self.in_force().await?.hash,
         };
         let decision = Decision {
             action: Action::Rules,
@@ -211,7 +229,7 @@ impl RulesApi {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: Binary<Body>,
     ) -> Result<Started, Problem> {
-        let rules = compiled(body.0).await?;
+        let rules = self.compiled(body.0).await?;
         let key = key
             .0
             .map(checked_key)

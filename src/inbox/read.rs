@@ -77,6 +77,21 @@ pub async fn row_at(client: &Client, position: Position) -> Result<Option<Conten
     }))
 }
 
+/// By inbox_key.
+const BY_KEY: &str = "select decision from inbox where source_id = $1 and key = $2";
+
+/// The decision that was made under this key.
+pub async fn decision_by_key(
+    client: &Client,
+    source: SourceId,
+    key: &str,
+) -> Result<Option<Decision>, Error> {
+    let found = query_opt(client, BY_KEY, &[&source.0, &key]).await?;
+    Ok(found
+        .and_then(|row| row.get::<_, Option<Json<Decision>>>(0))
+        .map(|json| json.0))
+}
+
 const PAYLOAD: &str = "select payload from inbox where position = $1";
 
 pub async fn payload(client: &Client, position: Position) -> Result<Option<Bytes>, Error> {

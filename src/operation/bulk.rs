@@ -10,7 +10,7 @@ use super::Error;
 use super::judge::{Passed, Would, judge};
 use super::store::{self, Action, BulkRequest, ItemResult, Operation, State};
 use super::worker::Dependencies;
-use crate::dead_letter::{self, format_fingerprint};
+use crate::dead_letter::{self, Letter, format_fingerprint};
 use crate::inbox::{self, Appended, Decision, Position};
 use crate::order::Rejection;
 use crate::projection::Leadership;
@@ -86,9 +86,12 @@ pub async fn run(
 }
 
 fn too_many_failed(request: &BulkRequest, now: &Operation) -> bool {
+    let forgiven = |name: &str| now.progress[name].as_i64().unwrap_or(0);
+    let done = now.done - forgiven("forgiven_done");
+    let failed = now.failed - forgiven("forgiven_failed");
     request
         .stop_share
-        .is_some_and(|share| now.done >= FEW && now.failed as f64 > share * now.done as f64)
+        .is_some_and(|share| done >= FEW && failed as f64 > share * done as f64)
 }
 
 fn failing(rejection: &Rejection) -> Value {
@@ -102,6 +105,27 @@ fn failing(rejection: &Rejection) -> Value {
     })
 }
 
+/// As the fold would say it of a letter for which this comes too late.
+fn too_late(action: Action, letter: &Letter) -> Option<&'static str> {
+    use dead_letter::State::{Discarded, Open, Replaced};
+    let by = letter.decided_action;
+    let so_already = match (action, letter.state) {
+        (Action::Note, _)
+        | (Action::Retry | Action::Discard, Open)
+        | (Action::Reopen, Discarded) => return None,
+        (Action::Retry, Replaced) => {
+            matches!(by, Some(inbox::Action::Retry | inbox::Action::Reopen))
+        }
+        (Action::Discard, Discarded) | (Action::Reopen, Open) => true,
+        (Action::Retry, Discarded) | (Action::Discard | Action::Reopen, Replaced) => false,
+    };
+    Some(if so_already {
+        "would_be_already_so"
+    } else {
+        "would_be_too_late"
+    })
+}
+
 async fn dry(
     reader: &crate::postgres::Client,
     leadership: &Leadership,
@@ -109,10 +133,10 @@ async fn dry(
     request: &BulkRequest,
     letters: &[i64],
 ) -> Result<Vec<ItemResult>, Error> {
-    let states: HashMap<i64, dead_letter::State> = dead_letter::load(reader, letters)
+    let now: HashMap<i64, Letter> = dead_letter::load(reader, letters)
         .await?
         .into_iter()
-        .map(|letter| (letter.id.0, letter.state))
+        .map(|letter| (letter.id.0, letter))
         .collect();
     let item = |letter: i64, result: &str, detail: Value| ItemResult {
         letter,
@@ -120,29 +144,27 @@ async fn dry(
         result: result.to_owned(),
         detail,
     };
-    let wanted = match request.action {
-        Action::Retry | Action::Discard => Some(dead_letter::State::Open),
-        Action::Reopen => Some(dead_letter::State::Discarded),
-        Action::Note => None,
-    };
-    let (apt, late): (Vec<i64>, Vec<i64>) = letters
-        .iter()
-        .partition(|letter| wanted.is_none() || states.get(letter).copied() == wanted);
-    let mut results: Vec<ItemResult> = late
-        .into_iter()
-        .map(|letter| item(letter, "would_be_too_late", Value::Null))
-        .collect();
-    if matches!(request.action, Action::Discard | Action::Note) {
-        results.extend(
-            apt.into_iter()
-                .map(|letter| item(letter, "would_do", Value::Null)),
-        );
-        return Ok(results);
+    let (mut results, mut judged) = (Vec::new(), Vec::new());
+    for letter in letters {
+        let late = now.get(letter).map_or(Some("would_be_too_late"), |now| {
+            too_late(request.action, now)
+        });
+        match (late, request.action) {
+            (Some(late), _) => results.push(item(*letter, late, Value::Null)),
+            (None, Action::Discard | Action::Note) => {
+                results.push(item(*letter, "would_do", Value::Null));
+            }
+            (None, Action::Retry | Action::Reopen) => judged.push(*letter),
+        }
     }
-    for (letter, would) in judge(reader, &leadership.in_force.rules, passed, &apt).await? {
+    for (letter, would) in judge(reader, &leadership.in_force.rules, passed, &judged).await? {
         results.push(match would {
             Would::Pass => item(letter, "would_pass", Value::Null),
             Would::BeDuplicate => item(letter, "would_be_duplicate", Value::Null),
+            // Open again is what was asked for.
+            Would::Fail(_) if request.action == Action::Reopen => {
+                item(letter, "would_reopen", Value::Null)
+            }
             Would::Fail(rejection) => item(letter, "would_fail", failing(&rejection)),
         });
     }
@@ -155,34 +177,36 @@ async fn sort_out(
     leadership: &Leadership,
     letters: &[i64],
 ) -> Result<(Vec<i64>, Vec<ItemResult>), Error> {
-    let fingerprints: HashMap<i64, i64> = dead_letter::load(reader, letters)
+    let open: HashMap<i64, i64> = dead_letter::load(reader, letters)
         .await?
         .into_iter()
+        .filter(|letter| letter.state == dead_letter::State::Open)
         .map(|letter| (letter.id.0, letter.verdict.fingerprint))
         .collect();
-    let (mut changed, mut unchanged) = (Vec::new(), Vec::new());
-    for (letter, would) in judge(
-        reader,
-        &leadership.in_force.rules,
-        &mut Passed::default(),
-        letters,
-    )
-    .await?
-    {
-        match would {
-            Would::Fail(rejection)
-                if fingerprints.get(&letter) == Some(&rejection.fingerprint()) =>
-            {
-                unchanged.push(ItemResult {
-                    letter,
-                    position: None,
-                    result: "unchanged".to_owned(),
-                    detail: Value::Null,
-                });
-            }
-            _ => changed.push(letter),
+    // What somebody has decided meanwhile is not ours to decide.
+    let judged: Vec<i64> = letters
+        .iter()
+        .copied()
+        .filter(|letter| open.contains_key(letter))
+        .collect();
+    let rules = &leadership.in_force.rules;
+    let mut changed = Vec::new();
+    for (letter, would) in judge(reader, rules, &mut Passed::default(), &judged).await? {
+        if !matches!(would, Would::Fail(rejection) if Some(&rejection.fingerprint()) == open.get(&letter))
+        {
+            changed.push(letter);
         }
     }
+    let unchanged = letters
+        .iter()
+        .filter(|letter| !changed.contains(letter))
+        .map(|letter| ItemResult {
+            letter: *letter,
+            position: None,
+            result: "unchanged".to_owned(),
+            detail: Value::Null,
+        })
+        .collect();
     Ok((changed, unchanged))
 }
 

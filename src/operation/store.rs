@@ -210,7 +210,7 @@ pub async fn ask(
     .await;
     match inserted {
         Ok(row) => Ok((from_row(&row), true)),
-        Err(error) => repeated(client, kind, request, asked.key, error).await,
+        Err(error) => repeated(client, kind, request, asked, error).await,
     }
 }
 
@@ -218,7 +218,7 @@ async fn repeated(
     client: &Client,
     kind: Kind,
     request: &Value,
-    key: Option<&str>,
+    asked: Asked<'_>,
     error: postgres::Error,
 ) -> Result<(Operation, bool), Error> {
     let constraint = match &error {
@@ -233,9 +233,13 @@ async fn repeated(
     if constraint.is_none() {
         return Err(error.into());
     }
-    if let Some(row) = query_opt(client, BY_KEY, &[&key]).await? {
+    if let Some(row) = query_opt(client, BY_KEY, &[&asked.key]).await? {
         let earlier = from_row(&row);
-        return if earlier.kind == kind.as_str() && earlier.request == *request {
+        let same = earlier.kind == kind.as_str()
+            && earlier.request == *request
+            && earlier.asked_by == asked.who
+            && earlier.reason == asked.why;
+        return if same {
             Ok((earlier, false))
         } else {
             Err(Error::KeyTaken(earlier.id))
@@ -277,7 +281,7 @@ pub async fn ask_bulk(
         Ok(row) => from_row(&row),
         Err(error) => {
             session.rollback().await?;
-            return repeated(client, Kind::Bulk, &json, asked.key, error).await;
+            return repeated(client, Kind::Bulk, &json, asked, error).await;
         }
     };
     let mut sql =
@@ -300,8 +304,12 @@ const PAUSE: &str = concat!(
     "update operation set state = 'paused' where id = $1 and state in ('pending', 'running') returning ",
     columns!()
 );
+/// Who goes on with one that stopped has seen what failed: only what comes now counts against its share.
 const RESUME: &str = concat!(
-    "update operation set state = 'pending', finished_at = null where id = $1 and state in ('paused', 'stopped') returning ",
+    "update operation set state = 'pending', finished_at = null,
+        progress = case state when 'stopped' then jsonb_build_object('forgiven_done', done, 'forgiven_failed', failed)
+                   else progress end
+     where id = $1 and state in ('paused', 'stopped') returning ",
     columns!()
 );
 const CANCEL: &str = concat!(
@@ -314,28 +322,28 @@ async fn turn(
     client: &Client,
     statement: &'static str,
     id: i64,
-    already: &str,
+    already: &[&str],
 ) -> Result<Operation, Error> {
     if let Some(row) = query_opt(client, statement, &[&id]).await? {
         return Ok(from_row(&row));
     }
     match by_id(client, id).await? {
         None => Err(Error::NotFound),
-        Some(operation) if operation.state == already => Ok(operation),
+        Some(operation) if already.contains(&operation.state.as_str()) => Ok(operation),
         Some(operation) => Err(Error::WrongState(operation.state)),
     }
 }
 
 pub async fn pause(client: &Client, id: i64) -> Result<Operation, Error> {
-    turn(client, PAUSE, id, "paused").await
+    turn(client, PAUSE, id, &["paused"]).await
 }
 
 pub async fn resume(client: &Client, id: i64) -> Result<Operation, Error> {
-    turn(client, RESUME, id, "running").await
+    turn(client, RESUME, id, &["pending", "running"]).await
 }
 
 pub async fn cancel(client: &Client, id: i64) -> Result<Operation, Error> {
-    turn(client, CANCEL, id, "cancelled").await
+    turn(client, CANCEL, id, &["cancelled"]).await
 }
 
 const START: &str = "
@@ -359,6 +367,16 @@ pub async fn report(
     total: i64,
 ) -> Result<bool, postgres::Error> {
     Ok(execute(client, PROGRESS, &[&id, progress, &done, &total]).await? == 1)
+}
+
+const LEFT_OVER: &str = "
+    select to_regnamespace('retired') is not null
+        or exists (select from checkpoint c where c.projection = 'next' and not exists (
+            select from operation o where o.id = c.term and o.state in ('pending', 'running', 'paused')))";
+
+/// Tables of a replay that is over: cancelled while it was paused, or killed between its swap and the cleaning up.
+pub async fn replay_left_over(client: &Client) -> Result<bool, postgres::Error> {
+    Ok(query_one(client, LEFT_OVER, &[]).await?.get(0))
 }
 
 const FINISH: &str = "
@@ -400,7 +418,7 @@ const RECORD: &str = "
     )
     update operation set
         done = done + (select count(*) from recorded),
-        failed = failed + (select count(*) from recorded where result in ('still_failing', 'would_fail', 'too_late'))
+        failed = failed + (select count(*) from recorded where result in ('still_failing', 'would_fail', 'too_late', 'would_be_too_late'))
     where id = $1";
 
 /// Items and counters in one statement: recorded twice counts once.
@@ -426,7 +444,7 @@ const FORGET: &str =
     "update operation_item set result = null, position = null, detail = null where operation = $1";
 const FORGET_COUNTS: &str = "update operation set done = 0, failed = 0 where id = $1";
 
-/// A dry run that was interrupted begins again: what passes depends on what passed before.
+/// A dry run that was interrupted begins again: what passes depends on what passed before. What was forgiven stays so.
 pub async fn forget(client: &Client, id: i64) -> Result<(), postgres::Error> {
     execute(client, FORGET, &[&id]).await?;
     execute(client, FORGET_COUNTS, &[&id]).await?;

@@ -14,7 +14,7 @@ use super::store::{self, Kind, Operation, State};
 use super::{Error, bulk, check, heal, replay};
 use crate::inbox::{Inbox, Position, SourceId};
 use crate::postgres::Database;
-use crate::projection::{GiveWay, Leadership};
+use crate::projection::{GiveWay, Leadership, abandon_replay};
 
 #[derive(Clone)]
 pub struct Dependencies {
@@ -29,9 +29,12 @@ pub struct Dependencies {
 /// How often new work is looked for.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// What is under way here, by operation: of which kind, and how to end it.
+type Tasks = HashMap<i64, (String, AbortHandle)>;
+
 /// Runs until `stop`.
 pub async fn run(deps: Dependencies, stop: CancellationToken) {
-    let mut tasks: HashMap<i64, AbortHandle> = HashMap::new();
+    let mut tasks = Tasks::new();
     let mut healed: Option<(i64, i64)> = None;
     let mut leadership = deps.leadership.clone();
     loop {
@@ -59,27 +62,29 @@ pub async fn run(deps: Dependencies, stop: CancellationToken) {
     end(&mut tasks);
 }
 
-fn end(tasks: &mut HashMap<i64, AbortHandle>) {
-    for (_, task) in tasks.drain() {
+fn end(tasks: &mut Tasks) {
+    for (_, (_, task)) in tasks.drain() {
         task.abort();
     }
 }
 
-async fn take_up(
-    deps: &Dependencies,
-    leader: &Leadership,
-    tasks: &mut HashMap<i64, AbortHandle>,
-) -> Result<(), Error> {
-    tasks.retain(|_, task| !task.is_finished());
+async fn take_up(deps: &Dependencies, leader: &Leadership, tasks: &mut Tasks) -> Result<(), Error> {
+    tasks.retain(|_, (_, task)| !task.is_finished());
     let reader = deps.database.reader().await?;
+    let replays = tasks
+        .values()
+        .any(|(kind, _)| kind == Kind::Replay.as_str());
+    if !replays && store::replay_left_over(&reader).await? {
+        abandon_replay(&deps.database).await?;
+    }
     for operation in store::active(&reader).await? {
         if tasks.contains_key(&operation.id) {
             continue;
         }
         if store::start(&reader, operation.id).await? {
-            let id = operation.id;
+            let (id, kind) = (operation.id, operation.kind.clone());
             let task = tokio::spawn(work(deps.clone(), leader.clone(), operation));
-            tasks.insert(id, task.abort_handle());
+            tasks.insert(id, (kind, task.abort_handle()));
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ mod corpus;
 mod diagnose;
 mod encoding;
 pub mod flat;
+mod gained;
 mod layer;
 mod model;
 mod read;

@@ -5,7 +5,9 @@
 //! can forget one. Unknown fields are ignored, whatever is in them. Two orders are equal if their canonical JSON is.
 //!
 //! When the model gains a field: it must be optional, and what does not fit it must be left out, since what was accepted
-//! once is accepted for ever. That includes a text that Postgres cannot hold, and the field given twice.
+//! once is accepted for ever. That includes a text that Postgres cannot hold, and the field given twice. So it is read by
+//! `gained::text` or `gained::integer` with `default`, its struct's `visit_map` reads through `gained::Once`, and in `shape`
+//! it is a field that `diagnose` passes over, whatever is in it. The code's version stays: no verdict changes.
 
 use std::borrow::Cow;
 use std::fmt;

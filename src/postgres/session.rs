@@ -112,6 +112,16 @@ impl Session {
         Ok(())
     }
 
+    /// With a lock that is to come before all others of the transaction; one exchange with the server.
+    pub async fn begin_locking(&self, lock: &'static str) -> Result<(), Error> {
+        self.warning
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        self.client.batch_execute(&format!("begin; {lock}")).await?;
+        Ok(())
+    }
+
     pub async fn rollback(&self) -> Result<(), Error> {
         self.client.batch_execute("rollback").await?;
         Ok(())

@@ -36,6 +36,9 @@ pub async fn brokers(session: &Session) -> Result<Vec<SourceId>, postgres::Error
     Ok(rows.iter().map(|row| SourceId(row.get(0))).collect())
 }
 
+/// The first lock of a replay's swap, too: one waits for the other at the door, not in the middle for each other's tables.
+const GATE: &str = "lock table orders in row exclusive mode";
+
 impl<'a> Live<'a> {
     pub async fn begin(
         session: &'a Session,
@@ -120,7 +123,7 @@ impl<'a> Live<'a> {
         refused: &HashMap<i64, String>,
     ) -> Result<Writes, Error> {
         let client = self.session.client();
-        self.session.begin().await?;
+        self.session.begin_locking(GATE).await?;
         let loaded = batch::load(client, rows).await?;
         let in_force = self.in_force.borrow().clone();
         let judge = Judge::Live {

@@ -4,6 +4,8 @@
 //! Nobody sleeps here: `until` looks again and again, with a deadline, at what gives no signal.
 
 mod cluster;
+mod lifecycle;
+mod operator;
 mod oracle;
 mod proxy;
 mod service;
@@ -23,10 +25,11 @@ use waybill::sandbox::broker::{self, Broker, Store};
 use waybill::sandbox::postgres::{self, Postgres};
 
 pub use cluster::directory;
+pub use operator::{Tables, make_log, same, tables};
 pub use oracle::check;
 pub use proxy::{Line, Proxy};
 pub use service::{Answer, OCTETS, Service};
-pub use traffic::{Ledger, Sender, mixed, order, order_with, orders};
+pub use traffic::{Ledger, Sender, junk, mixed, order, order_with, orders};
 
 /// How much of the machine a test takes: those that push thousands of messages are few at a time.
 #[derive(Clone, Copy)]

@@ -28,8 +28,11 @@ impl Replay<'_> {
                 self.say("swap", position, live)?;
                 match self.swap(session, &brokers, &mut epochs, position).await {
                     Ok(Some(position)) => return Ok(position),
-                    // Readers or the live projection were quicker: once more.
-                    Ok(None) => {}
+                    Ok(None) => {
+                        tracing::debug!(
+                            "the swap must wait: the live tables are in use, or too much came"
+                        );
+                    }
                     Err(error) => return Err(error),
                 }
                 epochs = account::load_epochs(session.client()).await?;

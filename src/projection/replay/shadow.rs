@@ -5,6 +5,7 @@ use crate::order;
 use crate::postgres::{Error, Session, execute, query, query_opt};
 
 use super::super::checkpoint::{Checkpoint, from_row};
+use super::super::rules;
 
 const TABLES: &str = "select relname::text, coalesce(array_to_string(reloptions, ', '), '')
     from pg_class where relnamespace = 'live'::regnamespace and relkind = 'r' order by relname";
@@ -33,12 +34,13 @@ const KEPT_IN_LOAD: [&str; 8] = [
     "source_account_pkey",
 ];
 
-/// What built the shadow tables: other code begins anew. The operation is in the checkpoint's term.
+/// What built the shadow tables: other code, or another model, begins anew. The operation is in the checkpoint's term.
 fn builder() -> String {
     format!(
-        "waybill {} checks {}",
+        "waybill {} checks {} model {}",
         env!("CARGO_PKG_VERSION"),
-        order::CODE_VERSION
+        order::CODE_VERSION,
+        rules::hash(&order::schema::schema().to_string())
     )
 }
 
@@ -153,15 +155,17 @@ pub async fn swap(session: &Session) -> Result<(), Error> {
     Ok(())
 }
 
-/// The live tables, locked against everyone.
+/// The live tables, locked against everyone; `orders` first, where the live projection waits. A reader that holds a later
+/// one and wants an earlier one is let through by our giving up, well before the server ends one of the two.
 pub async fn lock_live(session: &Session) -> Result<(), Error> {
     let tables = query(session.client(), TABLES, &[]).await?;
-    let names: Vec<String> = tables
+    let mut names: Vec<String> = tables
         .iter()
         .map(|row| format!("live.{}", row.get::<_, &str>(0)))
         .collect();
+    names.sort_by_key(|name| name != "live.orders");
     let statement = format!(
-        "set local lock_timeout = '1s'; lock table {} in access exclusive mode",
+        "set local lock_timeout = '500ms'; lock table {} in access exclusive mode",
         names.join(", ")
     );
     session.client().batch_execute(&statement).await?;

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use waybill::order;
 
-use super::{Bench, Ledger, Service, Sql};
+use super::{Bench, Ledger, Service, Sql, lifecycle};
 
 /// What there was in the end. A letter is counted where it began, also when it came home later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Count {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Order { order_uid: String, bytes_at: i64 },
     Duplicate { order_uid: String },
     Letter { reason: String, code: String },
@@ -30,11 +30,11 @@ enum Fate {
 }
 
 /// A row of the log.
-struct Row {
-    position: i64,
-    payload: Option<Bytes>,
-    action: Option<String>,
-    letter: Option<i64>,
+pub(super) struct Row {
+    pub position: i64,
+    pub payload: Option<Bytes>,
+    pub action: Option<String>,
+    pub letter: Option<i64>,
 }
 
 const ROWS: &str = "select position, payload, decision ->> 'action', (decision ->> 'letter')::int8 from inbox order by position";
@@ -57,6 +57,9 @@ pub async fn check(bench: &Bench, service: &Service, ledger: &Ledger) -> Count {
     for (position, fate) in &expected {
         assert_eq!(fates.get(position), Some(fate), "position {position}");
     }
+    lifecycle::holds(&sql, &rows, &expected).await;
+    let unjudged = "select count(*) from dead_letters l where not exists (select from verdict v where v.position = l.id)";
+    assert_eq!(sql.count(unjudged).await, 0);
     let groups = "select count(*) from (
         select fingerprint, count(*) filter (where state = 'open') o, count(*) filter (where state = 'replaced') r,
                count(*) filter (where state = 'discarded') d from dead_letters group by 1) l
@@ -159,6 +162,11 @@ fn fold(
     for row in rows {
         // A retry's bytes are its letter's.
         let (bytes, bytes_at) = match (&row.payload, row.action.as_deref(), row.letter) {
+            // Too late, or of no letter: `lifecycle` says whether that is so.
+            (_, Some("resubmit"), _) if fates.get(&row.position) == Some(&Fate::Decision) => {
+                expected.insert(row.position, Fate::Decision);
+                continue;
+            }
             (Some(payload), None | Some("resubmit"), _) => (payload, row.position),
             (_, Some("retry" | "reopen"), Some(letter))
                 if matches!(
@@ -190,7 +198,13 @@ fn fold(
             },
             Ok(order) => {
                 let (order_uid, data) = (order.order_uid.to_string(), order.to_json());
+                let ruled = matches!(fates.get(&row.position), Some(Fate::Letter { reason, .. }) if reason == "rule");
                 match orders.get(&order_uid) {
+                    // Rules are not foretold here, but they are asked for a free order_uid alone.
+                    None if ruled => Fate::Letter {
+                        reason: "rule".into(),
+                        code: "rule_violated".into(),
+                    },
                     None => {
                         orders.insert(order_uid.clone(), data);
                         Fate::Order {

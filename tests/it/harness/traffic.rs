@@ -30,7 +30,7 @@ pub fn order_with(order_uid: &str, edits: &[(&str, &str)]) -> Bytes {
 }
 
 /// No order, and unlike every other of them.
-fn junk(number: usize) -> Bytes {
+pub fn junk(number: usize) -> Bytes {
     match number % 6 {
         0 => format!("junk {number}").into(),
         1 => format!("{{\"order_uid\": \"half-{number}\"").into(),

@@ -1,0 +1,179 @@
+//! What an operator does in the stories: decide, apply rules, ask for long work and wait for its end; and the whole projection
+//! as text, to be compared.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::service::OCTETS;
+use super::{Answer, Service, Sql, until};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// The rows of every derived table, each as text, in one order.
+pub type Tables = BTreeMap<String, Vec<String>>;
+
+const DERIVED: [&str; 8] = [
+    "orders",
+    "duplicates",
+    "dead_letters",
+    "dead_letter_groups",
+    "decisions",
+    "rules",
+    "fates",
+    "source_account",
+];
+
+/// A dump of all that follows from the log.
+pub async fn tables(sql: &Sql) -> Tables {
+    let mut tables = Tables::new();
+    for name in DERIVED {
+        let query = format!("select t::text from live.{name} t order by 1");
+        let rows = sql.rows(&query).await;
+        let rows = rows.iter().map(|row| row.get(0)).collect();
+        tables.insert(name.to_owned(), rows);
+    }
+    tables
+}
+
+/// Says which rows differ, not all of them.
+pub fn same(before: &Tables, after: &Tables) {
+    for (name, rows) in before {
+        let now = &after[name];
+        let gone: Vec<_> = rows
+            .iter()
+            .filter(|row| !now.contains(row))
+            .take(5)
+            .collect();
+        let new: Vec<_> = now
+            .iter()
+            .filter(|row| !rows.contains(row))
+            .take(5)
+            .collect();
+        assert!(
+            rows == now,
+            "{name}: {} rows before, {} after; gone: {gone:#?}; new: {new:#?}",
+            rows.len(),
+            now.len()
+        );
+    }
+}
+
+impl Service {
+    /// One POST of JSON, with a key where there is one.
+    pub async fn try_tell(&self, path: &str, key: Option<&str>, body: &Value) -> Option<Answer> {
+        let mut headers = vec![JSON];
+        headers.extend(key.map(|key| ("idempotency-key", key)));
+        let path = format!("/api/v1{path}");
+        self.try_ask(Method::POST, &path, &headers, body.to_string())
+            .await
+    }
+
+    pub async fn tell(&self, path: &str, key: Option<&str>, body: &Value) -> Answer {
+        let answer = self.try_tell(path, key, body).await;
+        answer.unwrap_or_else(|| panic!("no answer to {path}"))
+    }
+
+    /// Decides about a letter.
+    pub async fn decide(&self, letter: i64, action: &str) -> Answer {
+        let body = json!({"as": "olga", "reason": "because"});
+        let path = format!("/dead-letters/{letter}/{action}");
+        self.tell(&path, None, &body).await
+    }
+
+    pub async fn resubmit(&self, letter: i64, bytes: impl Into<Bytes>) -> Answer {
+        let path = format!("/api/v1/dead-letters/{letter}/resubmit?as=olga");
+        self.ask(Method::POST, &path, &[OCTETS], bytes.into()).await
+    }
+
+    /// PUT /rules; `query` as in `replaces=…`.
+    pub async fn try_apply(&self, query: &str, rules: &str) -> Option<Answer> {
+        let path = format!("/api/v1/rules?as=olga&{query}");
+        self.try_ask(Method::PUT, &path, &[OCTETS], rules.to_owned())
+            .await
+    }
+
+    pub async fn apply(&self, rules: &str) {
+        let answer = self.try_apply("", rules).await.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Asks for long work; its id.
+    pub async fn asks(&self, path: &str, body: &Value) -> i64 {
+        let answer = self.tell(path, None, body).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.json()["id"].as_i64().unwrap()
+    }
+
+    pub async fn operation(&self, id: i64) -> Value {
+        self.json(&format!("/api/v1/operations/{id}")).await
+    }
+
+    /// How a long work ended.
+    pub async fn ends(&self, seconds: u64, id: i64) -> Value {
+        let what = format!("operation {id} ends");
+        until(seconds, &what, async || {
+            let path = format!("/api/v1/operations/{id}");
+            let answer = self.try_ask(Method::GET, &path, &[], "").await?;
+            let now = answer.json();
+            let state = now["state"].as_str()?;
+            matches!(state, "done" | "failed" | "cancelled" | "stopped").then_some(now)
+        })
+        .await
+    }
+
+    /// A replay from its asking to its end, which must be a good one.
+    pub async fn replays(&self, seconds: u64) {
+        let id = self.asks("/replays", &json!({"as": "olga"})).await;
+        let ended = self.ends(seconds, id).await;
+        assert_eq!(ended["state"], "done", "{ended:#}");
+    }
+
+    /// No long work is left, the service's own included.
+    pub async fn works_off(&self, seconds: u64) {
+        until(seconds, "all operations end", async || {
+            let answer = self.try_ask(Method::GET, "/api/v1/operations", &[], "");
+            let answer = answer.await?.json();
+            let over = answer["items"].as_array()?.iter().all(|operation| {
+                !matches!(operation["state"].as_str(), Some("pending" | "running"))
+            });
+            over.then_some(())
+        })
+        .await;
+    }
+}
+
+/// A log made by SQL, in one transaction: orders, duplicates, conflicts, junk, and decisions about the junk. Positions go
+/// on from the head. The service must have been started once, for its sources.
+pub async fn make_log(sql: &Sql, rows: i64) {
+    sql.run(&format!(
+        r#"
+        begin;
+        create temp table made on commit drop as
+        select head.next_position - 1 + n as position, n,
+               case when n % 20 = 7 then 'junk ' || n
+                    when n % 20 = 9 then replace(model, 'b563feb7b2b84b6test', 'made-' || head.next_position || '-' || n - 1)
+                    when n % 20 = 11 then replace(replace(model, 'b563feb7b2b84b6test', 'made-' || head.next_position || '-' || n - 1), '"en"', '"ru"')
+                    else replace(model, 'b563feb7b2b84b6test', 'made-' || head.next_position || '-' || n)
+               end as payload,
+               case when n % 200 = 50 then jsonb_build_object('action', 'retry', 'letter', head.next_position - 1 + n - 3, 'who', 'olga')
+                    when n % 200 = 90 then jsonb_build_object('action', 'discard', 'letter', head.next_position - 1 + n - 3, 'who', 'olga', 'why', 'junk')
+                    when n % 200 = 110 then jsonb_build_object('action', 'reopen', 'letter', head.next_position - 1 + n - 23, 'who', 'olga')
+                    when n % 200 = 130 then jsonb_build_object('action', 'note', 'letter', head.next_position - 1 + n - 4, 'who', 'olga', 'why', 'hm')
+               end as decision
+        from generate_series(1, {rows}) n, inbox_head head,
+             (select '{example}'::text as model) example;
+        insert into inbox (position, sequence, broker_time_ns, hash, received_at, source_id, key, payload, decision)
+        select position, position, position, position, '2021-11-26T06:22:19Z'::timestamptz + position * interval '1 ms',
+               (select id from source where kind = case when decision is null then 'http' else 'operator' end),
+               case when decision is not null then 'made:' || position end,
+               case when decision is null then convert_to(payload, 'UTF8') end, decision
+        from made order by position;
+        update inbox_head set next_position = next_position + {rows};
+        commit"#,
+        example = waybill::order::schema::EXAMPLE.replace('\'', "''"),
+    ))
+    .await;
+}

@@ -1,0 +1,431 @@
+//! Bulk operations: the set is frozen, a dry run tells the truth and decides nothing, they keep to their rate, stop, pause and
+//! go on, and survive being killed.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Bench, Ledger, Service, Sql, Weight, check, order, order_with, same, tables, until,
+};
+
+/// Letters that rules made, and no rules any more would: most would pass, some are duplicates or conflicts of others of them.
+/// Made by SQL, judged by the service; the rules are loosened by hand, so that nothing heals by itself.
+async fn letters_that_would_pass(sql: &Sql, service: &Service, count: i64) {
+    service.apply(ONLY_RUSSIAN).await;
+    let head = sql.head().await;
+    sql.run(&format!(
+        r#"
+        begin;
+        insert into inbox (position, sequence, broker_time_ns, hash, received_at, source_id, payload)
+        select {head} + n, {head} + n, {head} + n, {head} + n, now(), (select id from source where kind = 'http'),
+               convert_to(case
+                   when n % 50 = 0 then 'junk ' || n
+                   when n % 50 = 1 then replace(model, 'b563feb7b2b84b6test', 'twin-' || n % 40)
+                   when n % 50 = 2 then replace(replace(model, 'b563feb7b2b84b6test', 'twin-' || n % 40), '"meest"', '"dhl"')
+                   else replace(model, 'b563feb7b2b84b6test', 'held-' || n)
+               end, 'UTF8')
+        from generate_series(1, {count}) n, (select '{model}'::text as model) m;
+        update inbox_head set next_position = next_position + {count};
+        commit"#,
+        model = waybill::order::schema::EXAMPLE.replace('\'', "''"),
+    ))
+    .await;
+    service.rests(30, head + count).await;
+    assert_eq!(sql.count("select count(*) from dead_letters").await, count);
+}
+
+/// In force, but what it says of old letters is as before: only those who ask are judged by it.
+async fn loosen_and_keep_healing_off(sql: &Sql, service: &Service) {
+    // A paused operation of the service's own would have to be resumed by somebody.
+    sql.run(
+        "create function live.no_healing() returns trigger language plpgsql as
+         $$ begin if new.asked_by = 'waybill' then return null; end if; return new; end $$;
+         create trigger no_healing before insert on operation for each row execute function live.no_healing()",
+    )
+    .await;
+    service.apply("[]").await;
+}
+
+const ONLY_RUSSIAN: &str = "
+- id: locale_is_russian
+  message: Only Russian orders.
+  field: locale
+  rule: order.locale == 'ru'
+";
+
+fn results(operation: &Value) -> BTreeMap<String, i64> {
+    operation["outcome"]["results"]
+        .as_object()
+        .unwrap_or_else(|| panic!("{operation:#}"))
+        .iter()
+        .map(|(name, count)| (name.clone(), count.as_i64().unwrap()))
+        .collect()
+}
+
+fn pairs(pairs: &[(&str, i64)]) -> BTreeMap<String, i64> {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect()
+}
+
+/// What stands in the log under an operation's keys: decisions, and letters that they speak of.
+async fn decided(sql: &Sql, id: i64) -> (i64, i64) {
+    let count =
+        |what: &str| format!("select count({what}) from inbox where key like 'operation:{id}:%'");
+    (
+        sql.count(&count("*")).await,
+        sql.count(&count("distinct decision ->> 'letter'")).await,
+    )
+}
+
+#[tokio::test]
+async fn a_bulk_retry_killed_ten_times_decides_once_about_each_letter() {
+    const LETTERS: i64 = 3_200;
+    let bench = Bench::new(Weight::Heavy).await;
+    let sql = bench.sql().await;
+    let mut service = bench.serve(None, &["--lease", "2"]).await;
+    letters_that_would_pass(&sql, &service, LETTERS).await;
+    loosen_and_keep_healing_off(&sql, &service).await;
+    let id = service
+        .asks(
+            "/dead-letters/batch",
+            &json!({"action": "retry", "filter": {"state": "open"}, "rate": 3_000, "as": "olga"}),
+        )
+        .await;
+    for kill in 0..10 {
+        let mark = LETTERS * kill / 10 + fastrand::i64(1..LETTERS / 10);
+        until(30, "the next kill's mark is reached", async || {
+            (decided(&sql, id).await.0 >= mark).then_some(())
+        })
+        .await;
+        service.kill();
+        service.start().await;
+    }
+    let ended = service.ends(30, id).await;
+    assert_eq!(ended["state"], "done", "{ended:#}");
+    assert_eq!(ended["total"], LETTERS);
+    assert_eq!(ended["done"], LETTERS);
+    assert_eq!(decided(&sql, id).await, (LETTERS, LETTERS));
+    let of_each = "select count(*) from (select letter from decisions where letter is not null group by 1 having count(*) <> 1) x";
+    assert_eq!(
+        sql.count(of_each).await,
+        0,
+        "letters not decided about once"
+    );
+    let still_open = sql.count("select count(*) from dead_letters where state = 'open'");
+    let still_open = still_open.await;
+    let junk = LETTERS / 50;
+    assert!(still_open >= junk, "{still_open}");
+    assert_eq!(
+        results(&ended),
+        pairs(&[
+            ("done", LETTERS - still_open),
+            ("still_failing", still_open)
+        ])
+    );
+    check(&bench, &service, &Ledger::default()).await;
+    let before = tables(&sql).await;
+    service.replays(30).await;
+    same(&before, &tables(&sql).await);
+}
+
+#[tokio::test]
+async fn a_dry_run_decides_nothing_and_foretells_the_real_run() {
+    let bench = Bench::new(Weight::Light).await;
+    let sql = bench.sql().await;
+    let service = bench.serve(None, &[]).await;
+    letters_that_would_pass(&sql, &service, 600).await;
+    loosen_and_keep_healing_off(&sql, &service).await;
+    // Some are closed already, in every way.
+    let ids = sql.rows("select id from dead_letters order by id").await;
+    let ids: Vec<i64> = ids.iter().map(|row| row.get(0)).collect();
+    for id in ids[2..8].iter().chain([&ids[49]]) {
+        assert_eq!(service.decide(*id, "discard").await.status, 200);
+    }
+    for id in &ids[8..12] {
+        assert_eq!(service.decide(*id, "retry").await.status, 200);
+    }
+    for id in &ids[12..14] {
+        let resubmitted = service.resubmit(*id, order(&format!("mended-{id}"))).await;
+        assert_eq!(resubmitted.status, 200);
+    }
+    for action in ["note", "reopen", "retry", "discard"] {
+        let (head, before) = (sql.head().await, tables(&sql).await);
+        let mut body = json!({"action": action, "all": true, "as": "olga", "reason": "a test", "dry_run": true});
+        let id = service.asks("/dead-letters/batch", &body).await;
+        let foretold = service.ends(30, id).await;
+        assert_eq!(foretold["state"], "done", "{foretold:#}");
+        assert_eq!(sql.head().await, head, "a dry run decided");
+        same(&before, &tables(&sql).await);
+        body["dry_run"] = false.into();
+        let id = service.asks("/dead-letters/batch", &body).await;
+        let real = service.ends(30, id).await;
+        let (foretold_results, real_results) = (results(&foretold), results(&real));
+        let total = |results: &BTreeMap<String, i64>| results.values().sum::<i64>();
+        assert_eq!(total(&foretold_results), total(&real_results));
+        let get = |name: &str| foretold_results.get(name).copied().unwrap_or(0);
+        let mut translated = BTreeMap::new();
+        for (result, count) in [
+            (
+                "done",
+                get("would_pass")
+                    + get("would_be_duplicate")
+                    + get("would_reopen")
+                    + get("would_do"),
+            ),
+            ("still_failing", get("would_fail")),
+            ("already_so", get("would_be_already_so")),
+            ("too_late", get("would_be_too_late")),
+        ] {
+            if count > 0 {
+                translated.insert(result.to_owned(), count);
+            }
+        }
+        assert_eq!(translated, real_results, "{action}: {foretold_results:?}");
+        // The orders that it said would be, and the duplicates.
+        let fates = |fate: &str| {
+            format!(
+                "select count(*) from decisions d join inbox i using (position) where d.fate = '{fate}' and i.key like 'operation:{id}:%'"
+            )
+        };
+        assert_eq!(
+            sql.count(&fates("order")).await,
+            get("would_pass"),
+            "{action}"
+        );
+        assert_eq!(
+            sql.count(&fates("duplicate")).await,
+            get("would_be_duplicate"),
+            "{action}"
+        );
+        if action == "retry" {
+            assert_eq!(foretold["outcome"]["failing"], real["outcome"]["failing"]);
+            assert!(
+                get("would_pass") > 400 && get("would_fail") > 10,
+                "{foretold_results:?}"
+            );
+            assert!(get("would_be_duplicate") > 0, "{foretold_results:?}");
+            assert_eq!(
+                foretold["failed"], real["failed"],
+                "what stop_share goes by"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_set_is_frozen_when_it_is_asked_for() {
+    let bench = Bench::new(Weight::Light).await;
+    let sql = bench.sql().await;
+    let service = bench.serve(None, &[]).await;
+    for number in 0..60 {
+        service.post(format!("junk {number}")).await;
+    }
+    service.rests(10, 60).await;
+    let body = json!({
+        "action": "discard", "filter": {"reason": "not_json"}, "rate": 50, "as": "olga", "reason": "junk",
+    });
+    let id = service.asks("/dead-letters/batch", &body).await;
+    for number in 60..80 {
+        service.post(format!("junk {number}")).await;
+    }
+    let ended = service.ends(20, id).await;
+    assert_eq!(
+        (&ended["total"], &ended["done"]),
+        (&60.into(), &60.into()),
+        "{ended:#}"
+    );
+    assert_eq!(results(&ended), pairs(&[("done", 60)]));
+    service.rests(10, 140).await;
+    let open = "select count(*) from dead_letters where state = 'open'";
+    assert_eq!(sql.count(open).await, 20, "those that came later");
+}
+
+#[tokio::test]
+async fn a_bulk_operation_keeps_its_rate_and_can_be_paused_resumed_and_cancelled() {
+    let bench = Bench::new(Weight::Light).await;
+    let sql = bench.sql().await;
+    let service = bench.serve(None, &[]).await;
+    for number in 0..200 {
+        service.post(format!("junk {number}")).await;
+    }
+    service.rests(10, 200).await;
+    let body = json!({"action": "note", "filter": {"from": 1}, "rate": 100, "as": "olga", "reason": "seen"});
+    let started = Instant::now();
+    let id = service.asks("/dead-letters/batch", &body).await;
+    let turn = async |what: &str, id: i64| {
+        let path = format!("/operations/{id}/{what}");
+        service.tell(&path, None, &json!({})).await
+    };
+    until(10, "it is at work", async || {
+        (decided(&sql, id).await.0 > 0).then_some(())
+    })
+    .await;
+    assert_eq!(turn("pause", id).await.json()["state"], "paused");
+    // What was under way is recorded; then nothing moves.
+    let mut still = (-1, 0);
+    until(10, "it rests", async || {
+        let now = decided(&sql, id).await.0;
+        still = if now == still.0 {
+            (now, still.1 + 1)
+        } else {
+            (now, 0)
+        };
+        (still.1 > 40).then_some(())
+    })
+    .await;
+    assert!(still.0 < 200, "it was paused too late");
+    let paused = service.operation(id).await;
+    assert_eq!(paused["state"], "paused");
+    for _ in 0..2 {
+        let resumed = turn("resume", id).await;
+        assert_eq!(resumed.status, 200, "{resumed:?}");
+    }
+    let ended = service.ends(20, id).await;
+    assert_eq!(ended["done"], 200);
+    assert!(
+        started.elapsed().as_secs_f64() > 1.5,
+        "100 a second: {:?}",
+        started.elapsed()
+    );
+    assert_eq!(decided(&sql, id).await, (200, 200));
+    for what in ["pause", "resume", "cancel"] {
+        let late = turn(what, id).await;
+        assert_eq!(late.status, 409, "{what}: {late:?}");
+        assert_eq!(turn(what, 1_000_000).await.status, 404);
+    }
+
+    let id = service.asks("/dead-letters/batch", &body).await;
+    until(10, "it is at work", async || {
+        (decided(&sql, id).await.0 > 0).then_some(())
+    })
+    .await;
+    assert_eq!(turn("cancel", id).await.json()["state"], "cancelled");
+    assert_eq!(turn("cancel", id).await.status, 200, "a double click");
+    service.works_off(10).await;
+    service.rests(10, 200).await;
+    let (before, _) = decided(&sql, id).await;
+    assert!(before < 200, "it was cancelled too late");
+}
+
+#[tokio::test]
+async fn a_bulk_retry_stops_by_itself_when_too_many_fail_and_goes_on_when_told() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    for number in 0..300 {
+        service.post(format!("junk {number}")).await;
+    }
+    service.rests(10, 300).await;
+    let body = json!({"action": "retry", "filter": {"reason": "not_json"}, "stop_share": 0.5, "rate": 40, "as": "olga"});
+    let id = service.asks("/dead-letters/batch", &body).await;
+    let ended = service.ends(20, id).await;
+    assert_eq!(ended["state"], "stopped", "{ended:#}");
+    let done = ended["done"].as_i64().unwrap();
+    assert!((20..200).contains(&done), "{ended:#}");
+    assert_eq!(ended["failed"], done);
+    assert_eq!(ended["outcome"]["failing"][0]["count"], done);
+    // Somebody looked, and says that it should go on: it does some more before it stops again.
+    let resume = format!("/operations/{id}/resume");
+    assert_eq!(service.tell(&resume, None, &json!({})).await.status, 200);
+    let ended = service.ends(20, id).await;
+    assert_eq!(ended["state"], "stopped", "{ended:#}");
+    assert!(ended["done"].as_i64().unwrap() >= done + 20, "{ended:#}");
+    // A dry run stops too.
+    let mut body = body;
+    body["dry_run"] = true.into();
+    let id = service.asks("/dead-letters/batch", &body).await;
+    assert_eq!(service.ends(20, id).await["state"], "stopped");
+}
+
+#[tokio::test]
+async fn the_same_key_is_the_same_operation_and_an_empty_filter_is_refused() {
+    let bench = Bench::new(Weight::Light).await;
+    let sql = bench.sql().await;
+    let service = bench.serve(None, &[]).await;
+    service.post("junk").await;
+    service.rests(10, 1).await;
+    let path = "/dead-letters/batch";
+    let body =
+        json!({"action": "note", "filter": {"state": "open"}, "as": "olga", "reason": "seen"});
+    let first = service.tell(path, Some("once"), &body).await;
+    assert_eq!(first.status, 202, "{first:?}");
+    let id = first.json()["id"].as_i64().unwrap();
+    assert_eq!(first.header("location"), format!("/api/v1/operations/{id}"));
+    let together =
+        futures_util::future::join_all((0..5).map(|_| service.tell(path, Some("once"), &body)));
+    for again in together.await {
+        assert_eq!(again.status, 200, "{again:?}");
+        assert_eq!(again.json()["id"], id);
+    }
+    for (field, value) in [
+        ("filter", json!({"state": "replaced"})),
+        ("action", json!("retry")),
+        ("reason", json!("another")),
+        ("as", json!("boris")),
+        ("rate", json!(5)),
+    ] {
+        let mut other = body.clone();
+        other[field] = value;
+        let taken = service.tell(path, Some("once"), &other).await;
+        assert_eq!(taken.status, 422, "{field}: {taken:?}");
+        let link = format!("/api/v1/operations/{id}");
+        assert_eq!(taken.json()["links"][0]["href"], link);
+    }
+    let replay = service.tell("/replays", Some("once"), &json!({})).await;
+    assert_eq!(
+        replay.status, 422,
+        "a key of another kind of work: {replay:?}"
+    );
+    service.ends(10, id).await;
+    assert_eq!(sql.count("select count(*) from operation").await, 1);
+    assert_eq!(decided(&sql, id).await, (1, 1));
+
+    for mut refused in [
+        json!({"action": "retry"}),
+        json!({"action": "retry", "filter": {}}),
+        json!({"action": "retry", "filter": {"state": "lost"}}),
+        json!({"action": "retry", "all": true, "rate": 0}),
+        json!({"action": "retry", "all": true, "stop_share": 1.5}),
+        json!({"action": "discard", "all": true, "reason": ""}),
+        json!({"action": "retry", "filter": {"fingerprint": "xyz"}}),
+        json!({"action": "retry", "filter": {"since": "yesterday-ish"}}),
+    ] {
+        if refused["action"] == "retry" {
+            refused["reason"] = "why not".into();
+        }
+        let answer = service.tell(path, None, &refused).await;
+        assert_eq!(answer.status, 400, "{refused}: {answer:?}");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+    }
+    let empty_set = json!({"action": "retry", "filter": {"reason": "conflict"}, "as": "olga"});
+    let id = service.asks(path, &empty_set).await;
+    let ended = service.ends(10, id).await;
+    assert_eq!(
+        (&ended["state"], &ended["total"]),
+        (&"done".into(), &0.into())
+    );
+    // Every filter of the list narrows the set alike.
+    service.post(order("good")).await;
+    service
+        .post(order_with("good", &[("\"en\"", "\"ru\"")]))
+        .await;
+    service.rests(10, 4).await;
+    for (filter, total) in [
+        (json!({"order_uid": "good"}), 1),
+        (json!({"source": "http"}), 2),
+        (json!({"source": "nobody"}), 0),
+        (json!({"since": "1h"}), 2),
+        (json!({"until": "1h"}), 0),
+        (json!({"from": 2}), 1),
+        (json!({"to": 1}), 1),
+        (json!({"text": "GOO"}), 1),
+        (json!({"reason": "conflict"}), 1),
+        (json!({"code": "order_uid_taken"}), 1),
+        (json!({"ids": [1]}), 1),
+    ] {
+        let body = json!({"action": "retry", "filter": filter, "dry_run": true, "as": "olga"});
+        let id = service.asks(path, &body).await;
+        let ended = service.ends(10, id).await;
+        assert_eq!(ended["total"], total, "{filter}");
+    }
+}
