@@ -161,7 +161,7 @@ async fn a_replay_catches_up_and_swaps_under_full_load() {
         tokio::spawn(async move {
             let mut ledger = Ledger::default();
             let mut round = 0;
-            while !enough.load(Ordering::Relaxed) {
+            while !enough.load(Ordering::Relaxed) && round < 20 {
                 // Always more than it can take, and never so much that the rest takes minutes.
                 if 5_000 + ledger.rows() - looking.head().await > 6_000 {
                     tokio::time::sleep(Duration::from_millis(20)).await;

@@ -136,6 +136,7 @@ async fn hostile_rules_are_refused_soon_and_the_service_lives() {
                     "{what}: {mistakes:#}"
                 );
             }
+            eprintln!("{what}: {:?}", started.elapsed());
             assert!(
                 started.elapsed() < PATIENCE,
                 "{what}: {:?}",

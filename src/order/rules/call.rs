@@ -4,7 +4,7 @@
 use cel::common::ast::{CallExpr, Expr, IdedExpr, operators};
 
 use super::check::{Checker, Result, Typed};
-use super::pattern::Pattern;
+use super::pattern::{self, Pattern};
 use super::tree::{Arithmetic, Bool, Compare, Int, Text, TextTest, Which};
 
 impl Checker<'_> {
@@ -131,15 +131,28 @@ impl Checker<'_> {
         let Text::Const(source) = self.text(pattern, "matches")? else {
             return self.misfit(at, "`matches` wants its pattern written out: '^[0-9]+$'.");
         };
+        // One that is refused costs as much time as the largest: without this, a file full of them would take many seconds.
+        if *self.room == 0 {
+            return self.misfit(
+                pattern,
+                "The patterns before it are mistaken or too large; mend those first.",
+            );
+        }
         match Pattern::compile(&source) {
             Ok(compiled) => match self.room.checked_sub(compiled.size()) {
                 Some(left) => {
                     *self.room = left;
                     Ok(Typed::Bool(Bool::Matches(text, Box::new(compiled))))
                 }
-                None => self.misfit(pattern, "All patterns together grow too large."),
+                None => {
+                    *self.room = 0;
+                    self.misfit(pattern, "All patterns together grow too large.")
+                }
             },
-            Err(message) => self.misfit(pattern, message),
+            Err(message) => {
+                *self.room = self.room.saturating_sub(pattern::MAX_BYTES);
+                self.misfit(pattern, message)
+            }
         }
     }
 

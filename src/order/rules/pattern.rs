@@ -16,7 +16,7 @@ use regex_syntax::ast::{
 };
 
 /// What the automaton may take; real patterns take some kilobytes.
-const MAX_BYTES: usize = 512 << 10;
+pub const MAX_BYTES: usize = 512 << 10;
 const MAX_NESTING: u32 = 50;
 
 /// A compiled pattern.
