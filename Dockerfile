@@ -19,6 +19,6 @@ COPY --from=build /waybill /usr/local/bin/waybill
 USER 65532:65532
 EXPOSE 8080
 # Drains on SIGTERM, which is what `docker stop` sends.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["waybill", "status"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["waybill", "status", "--ready"]
 ENTRYPOINT ["waybill"]
 CMD ["serve"]

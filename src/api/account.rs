@@ -113,14 +113,14 @@ impl Account {
     pub fn new(deps: &Dependencies) -> Self {
         Self {
             deps: Some(deps.clone()),
-            http: reqwest::Client::new(),
+            http: super::monitoring_client(),
         }
     }
 
     pub fn documented() -> Self {
         Self {
             deps: None,
-            http: reqwest::Client::new(),
+            http: super::monitoring_client(),
         }
     }
 

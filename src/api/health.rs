@@ -80,7 +80,7 @@ impl MetricsPage {
     pub fn new(deps: &Dependencies) -> Self {
         Self {
             deps: deps.clone(),
-            http: reqwest::Client::new(),
+            http: super::monitoring_client(),
             looking: Arc::default(),
         }
     }

@@ -57,6 +57,18 @@ pub struct Dependencies {
     pub stopping: watch::Receiver<bool>,
 }
 
+/// What asks the broker's monitoring. Plain HTTP needs no certificates, so a system that has none is no reason to fail.
+fn monitoring_client() -> reqwest::Client {
+    let builder = || reqwest::Client::builder().no_proxy();
+    builder().build().unwrap_or_else(|error| {
+        tracing::warn!(%error, "no root certificates: the broker's monitoring is asked over plain HTTP alone");
+        builder()
+            .tls_certs_only([])
+            .build()
+            .expect("a client that trusts no certificate reads none")
+    })
+}
+
 /// What is known of the broker.
 #[derive(Clone)]
 pub struct Broker {

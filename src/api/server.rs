@@ -11,7 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Either, Full};
+use hyper::Method;
 use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -210,6 +212,8 @@ impl Connection {
         if let Some(response) = self.hot.hit(&request) {
             return response.map(Either::Left);
         }
+        let mut request = request;
+        name_content(&mut request);
         let local = LocalAddr(Addr::SocketAddr(self.local.unwrap_or(self.remote)));
         let remote = RemoteAddr(Addr::SocketAddr(self.remote));
         let request = Request::from((request, local, remote, Scheme::HTTP));
@@ -221,4 +225,22 @@ impl Connection {
             Either::Right(BoxBody::new(streamed))
         })
     }
+}
+
+/// A client that names no content type means what the path takes: raw bytes for messages and rules, JSON for all else.
+fn name_content(request: &mut hyper::Request<Incoming>) {
+    const RAW: [&str; 5] = ["/inbox", "/validate", "/resubmit", "/rules", "/rules/check"];
+    let named = request.headers().contains_key(CONTENT_TYPE);
+    if named || !matches!(*request.method(), Method::POST | Method::PUT) {
+        return;
+    }
+    let raw = RAW.iter().any(|path| request.uri().path().ends_with(path));
+    let kind = if raw {
+        "application/octet-stream"
+    } else {
+        "application/json"
+    };
+    request
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
 }

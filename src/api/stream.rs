@@ -169,7 +169,7 @@ impl Live {
             broker: deps.broker.clone(),
             cache: deps.cache.clone(),
             metrics: deps.metrics.clone(),
-            http: reqwest::Client::new(),
+            http: super::monitoring_client(),
             ticks: ticks.clone(),
             history: history.clone(),
             watched: watched.clone(),
