@@ -130,10 +130,11 @@ async fn copy(
         }
     };
     bar.finish_and_clear();
-    outcome.with_context(|| {
-        format!(
-            "the export was cut off after {} {what}: it is not whole. Ask again; if it happens again, `waybill status` says how the service is",
-            screen::number(lines.count)
+    outcome.map_err(|cause| {
+        anyhow!(
+            "the export was cut off after {} ({cause}), it is not whole: ask again; if it happens again, `waybill status` \
+             says how the service is",
+            screen::count(lines.count.max(0), what.trim_end_matches('s'), what)
         )
     })
 }

@@ -33,7 +33,7 @@ pub enum Followed {
 }
 
 pub async fn follow(client: &Client, asked: Operation) -> anyhow::Result<Followed> {
-    let bar = Bar::new(&asked);
+    let mut bar = Bar::new(&asked);
     let path = format!("/api/v1/operations/{}", asked.id);
     let mut seen = Instant::now();
     let mut leave = std::pin::pin!(tokio::signal::ctrl_c());
@@ -48,16 +48,16 @@ pub async fn follow(client: &Client, asked: Operation) -> anyhow::Result<Followe
                 let operation: Operation = answer.read()?;
                 bar.show(&operation);
                 if operation.is_over() {
-                    bar.0.finish_and_clear();
+                    bar.bar.finish_and_clear();
                     return Ok(Followed::Over(Box::new(operation), answer));
                 }
             }
             Err(error) if is_passing(&error) && seen.elapsed() < PATIENCE => {
-                bar.0
+                bar.bar
                     .set_message("the service does not answer; it is waited for");
             }
             Err(error) => {
-                bar.0.abandon();
+                bar.bar.abandon();
                 return Err(error.into());
             }
         }
@@ -66,7 +66,7 @@ pub async fn follow(client: &Client, asked: Operation) -> anyhow::Result<Followe
             _ = &mut leave => break,
         }
     }
-    bar.0.abandon();
+    bar.bar.abandon();
     eprintln!(
         "operation {id} goes on without this command:\n  waybill operations watch {id}\n  waybill operations cancel {id}",
         id = asked.id
@@ -79,35 +79,70 @@ fn is_passing(error: &Error) -> bool {
 }
 
 /// Hidden where stderr is no terminal.
-struct Bar(ProgressBar);
+struct Bar {
+    bar: ProgressBar,
+    /// When it was first seen to run, and how far it was then.
+    begun: Option<(Instant, i64)>,
+}
 
 impl Bar {
     fn new(operation: &Operation) -> Self {
-        let bar = ProgressBar::new(operation.total.unsigned_abs());
-        let template =
-            "{prefix} {bar:30} {human_pos}/{human_len}  {per_sec:>10}  {eta:>4} left  {msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        let bar = ProgressBar::new(operation.total.unsigned_abs().max(1));
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {msg}") {
             bar.set_style(style);
         }
         bar.set_prefix(operation.work());
-        Self(bar)
+        Self { bar, begun: None }
     }
 
-    fn show(&self, operation: &Operation) {
-        self.0.set_length(operation.total.unsigned_abs());
-        self.0.set_position(operation.done.unsigned_abs());
+    fn show(&mut self, operation: &Operation) {
+        // None is known yet: an empty bar, not a full one.
+        self.bar.set_length(operation.total.unsigned_abs().max(1));
+        self.bar.set_position(operation.done.unsigned_abs());
         let id = operation.id;
-        let message = match (
-            operation.state.as_str(),
-            operation.progress["phase"].as_str(),
-        ) {
-            ("pending", _) => "waits for its turn".to_owned(),
-            ("paused", _) => format!("paused: waybill operations resume {id}"),
-            (_, Some(phase)) => screen::plain(phase).into_owned(),
-            _ if operation.failed > 0 => format!("{} failing", screen::number(operation.failed)),
-            _ => String::new(),
-        };
-        self.0.set_message(message);
+        let mut parts = vec![format!(
+            "{} of {}",
+            screen::number(operation.done),
+            screen::number(operation.total)
+        )];
+        match operation.state.as_str() {
+            "pending" => parts.push("waits for its turn".to_owned()),
+            "paused" => parts.push(format!("paused: waybill operations resume {id}")),
+            _ => parts.extend(self.pace(operation)),
+        }
+        if let Some(phase) = operation.progress["phase"].as_str() {
+            parts.push(screen::plain(phase).into_owned());
+        }
+        if operation.failed > 0 {
+            parts.push(format!("{} failing", screen::number(operation.failed)));
+        }
+        self.bar.set_message(parts.join(", "));
+    }
+
+    /// Rate and time left: as the service has them, else as seen from here.
+    fn pace(&mut self, operation: &Operation) -> Option<String> {
+        let (begun, from) = *self.begun.get_or_insert((Instant::now(), operation.done));
+        let seen = begun.elapsed().as_secs_f64();
+        let progress = &operation.progress;
+        let rate = progress["rows_per_second"]
+            .as_f64()
+            .or_else(|| (seen > 0.5).then(|| (operation.done - from) as f64 / seen))
+            .filter(|rate| *rate >= 1.0)?;
+        let left = progress["seconds_left"]
+            .as_f64()
+            .unwrap_or((operation.total - operation.done) as f64 / rate);
+        let rate = screen::number(rate.round() as i64);
+        Some(format!("{rate}/s, {} left", spell(left)))
+    }
+}
+
+/// 75.2 → 1m15s
+fn spell(seconds: f64) -> String {
+    let seconds = seconds.ceil() as u64;
+    match seconds {
+        ..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3_600, seconds % 3_600 / 60),
     }
 }
 

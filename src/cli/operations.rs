@@ -180,15 +180,16 @@ fn described(operation: &Operation) -> String {
     let mut sheet = Sheet::plain();
     sheet.row(["what", &operation.work()]);
     sheet.row(["state", &operation.state]);
-    sheet.row([
-        "progress",
-        &format!(
-            "{} of {}, {} failing",
-            screen::number(operation.done),
-            screen::number(operation.total),
-            screen::number(operation.failed)
-        ),
-    ]);
+    let failing = match operation.failed {
+        0 => String::new(),
+        failed => format!(", {} failing", screen::number(failed)),
+    };
+    let progress = format!(
+        "{} of {}{failing}",
+        screen::number(operation.done),
+        screen::number(operation.total)
+    );
+    sheet.row(["progress", &progress]);
     let asked = format!(
         "{} by {}",
         screen::moment(&operation.created_at),

@@ -64,6 +64,10 @@ impl Operation {
     fn missed(&self) -> i64 {
         let reopened = self.request["action"] == "reopen";
         let results = self.results();
+        if results.is_empty() {
+            // It was ended before it could be summed up.
+            return self.failed;
+        }
         let of = |name: &str| results.get(name).copied().unwrap_or(0);
         // A letter that is reopened may well fail still: it is open, as was asked.
         let failing = match reopened {
@@ -306,6 +310,7 @@ mod tests {
                 3,
             ),
             ("retry", "cancelled", json!({}), 1),
+            ("discard", "cancelled", json!({"done": 1}), 3),
             ("retry", "failed", json!({"done": 2}), 1),
             ("reopen", "done", json!({"still_failing": 3}), 0),
             ("discard", "done", json!({"done": 1, "too_late": 1}), 3),
