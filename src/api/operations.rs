@@ -88,7 +88,7 @@ pub struct OperationLetter {
     /// The decision's place in the log; null where there is none.
     position: Option<i64>,
     /// done, already_so, still_failing, too_late, no_such_letter; of a dry run would_pass, would_be_duplicate, would_fail,
-    /// would_do, would_be_too_late; unchanged where the service's own healing left it; null while it is not its turn.
+    /// would_reopen, would_do, would_be_already_so, would_be_too_late; unchanged where the service's own healing left it; null while it is not its turn.
     result: Option<String>,
     /// Why it fails: fingerprint, reason, code, pointer, message.
     failing: Any<serde_json::Value>,

@@ -93,9 +93,10 @@ impl Operation {
     pub fn well_results(&self) -> &'static str {
         match self.request["action"] == "reopen" {
             true => {
-                "done,already_so,still_failing,would_pass,would_be_duplicate,would_fail,would_do"
+                "done,already_so,still_failing,would_pass,would_be_duplicate,would_be_already_so,would_reopen,\
+                 would_fail"
             }
-            false => "done,already_so,would_pass,would_be_duplicate,would_do",
+            false => "done,already_so,would_pass,would_be_duplicate,would_be_already_so,would_do",
         }
     }
 }
@@ -207,7 +208,9 @@ fn words(action: &Value) -> &'static [(&'static str, &'static str)] {
             ("no_such_letter", "are no dead letters"),
             ("would_pass", "would pass"),
             ("would_be_duplicate", "would be duplicates"),
+            ("would_reopen", "would be open again"),
             ("would_fail", "would be open again"),
+            ("would_be_already_so", "are open already"),
             ("would_be_too_late", "are not discarded"),
         ],
         Some("discard") => &[
@@ -216,6 +219,7 @@ fn words(action: &Value) -> &'static [(&'static str, &'static str)] {
             ("too_late", "came too late"),
             ("no_such_letter", "are no dead letters"),
             ("would_do", "would be discarded"),
+            ("would_be_already_so", "are discarded already"),
             ("would_be_too_late", "are no longer open"),
         ],
         Some("note") => &[
@@ -233,6 +237,7 @@ fn words(action: &Value) -> &'static [(&'static str, &'static str)] {
             ("would_pass", "would pass"),
             ("would_be_duplicate", "would be duplicates"),
             ("would_fail", "would still fail"),
+            ("would_be_already_so", "are home already"),
             ("would_be_too_late", "are no longer open"),
         ],
     }
