@@ -21,11 +21,20 @@ fn command(home: &Path, args: &[&str]) -> Command {
         .args(args)
         .current_dir(home)
         .env_remove("WAYBILL_URL")
+        // Where `make tools` put the broker: `dev` looks beside its own directory, which is another here.
+        .env("PATH", with_tools())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     command
+}
+
+fn with_tools() -> std::ffi::OsString {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::iter::once(tools).chain(std::env::split_paths(&path));
+    std::env::join_paths(dirs).unwrap()
 }
 
 /// Until it has told where everything is.
