@@ -11,8 +11,8 @@ function nice(top) {
   return [1, 2, 5, 10].map((factor) => factor * step).find((limit) => limit >= top);
 }
 
-// points: [ms, value or null], by time; a null is a gap.
-export function line(label) {
+// points: [ms, value or null], by time; a null is a gap. `least` is the lowest top, so that a one is not a peak.
+export function line(label, least = 1) {
   const area = svg('path', {class: 'area'});
   const stroke = svg('path', {class: 'stroke', 'vector-effect': 'non-scaling-stroke'});
   const title = svg('title', {});
@@ -21,7 +21,7 @@ export function line(label) {
   element.draw = (points, span = 300_000) => {
     const end = points.at(-1)?.[0] ?? 0;
     const shown = points.filter(([at]) => at > end - span);
-    const top = nice(Math.max(...shown.map(([, value]) => value ?? 0), 0));
+    const top = nice(Math.max(...shown.map(([, value]) => value ?? 0), least));
     const x = (at) => (WIDTH * (1 - (end - at) / span)).toFixed(1);
     const y = (value) => (HEIGHT - 1 - (value / top) * (HEIGHT - 6)).toFixed(1);
     let path = '';

@@ -28,12 +28,11 @@ export function newest(signal) {
 function figures(signal) {
   const figure = (label, href, draw) => {
     const value = h('strong', {}, '–');
-    const chart = draw.points ? line(label) : null;
-    const element = h('a', {class: 'figure', href}, h('span', {class: 'label'}, label), value, chart, h('span', {class: 'more'}));
+    const chart = line(label, draw.least);
+    const element = h('a', {class: 'figure', href}, h('span', {class: 'label'}, label), value, chart);
     const update = () => {
       value.textContent = draw.value();
-      if (chart) chart.draw(draw.points());
-      if (draw.more) element.lastElementChild.textContent = draw.more();
+      chart.draw(draw.points());
     };
     return {element, update};
   };
@@ -42,7 +41,7 @@ function figures(signal) {
     figure('Messages a second', '/live', {value: () => rate(last(rates('messages'))), points: () => rates('messages')}),
     figure('Orders', '/live', {value: () => number(live.stats?.orders), points: () => rates('orders')}),
     figure('Open dead letters', '/groups', {value: () => number(live.stats?.open), points: () => levels('open')}),
-    figure('Not yet projected', '/live', {value: () => number(live.stats?.pending), points: () => levels('pending')}),
+    figure('Not yet projected', '/live', {value: () => number(live.stats?.pending), points: () => levels('pending'), least: 10}),
   ];
   watch((_, change) => {
     if (change.kind !== 'order') all.forEach((one) => one.update());

@@ -23,8 +23,8 @@ const CHARTS = [
   ['Orders a second', () => rates('orders'), (points) => rate(last(points)), (stats) => `${plural(stats.orders, 'order')}, ${plural(stats.duplicates, 'duplicate')}`],
   ['Rejected a second', () => rates('dead_letters'), (points) => rate(last(points)), (stats) => `${number(stats.dead_letters)} rejected, ever`],
   ['Open dead letters', () => levels('open'), (points) => number(last(points)), () => ''],
-  ['Behind the broker', () => levels('broker_lag'), (points) => number(last(points)), (stats) => (stats.broker === 'none' ? 'no broker is set' : stats.broker_lag === null ? 'not known: the broker’s monitoring does not answer' : 'messages not yet acknowledged')],
-  ['Behind the inbox', () => levels('pending'), (points) => number(last(points)), () => 'rows not yet projected'],
+  ['Behind the broker', () => levels('broker_lag'), (points) => number(last(points)), (stats) => (stats.broker === 'none' ? 'no broker is set' : stats.broker_lag === null ? 'not known: the broker’s monitoring does not answer' : 'messages not yet acknowledged'), 10],
+  ['Behind the inbox', () => levels('pending'), (points) => number(last(points)), () => 'rows not yet projected', 10],
   ['Cache hits a second', () => rates('cache_hits'), (points) => rate(last(points)), (stats) => `${number(stats.cache_hits)} hits, ${plural(stats.cache_misses, 'miss', 'misses')}`],
   ['Share of hits', hitShare, () => {
     const {cache_hits: hits, cache_misses: misses} = live.stats ?? {};
@@ -32,11 +32,11 @@ const CHARTS = [
   }, (stats) => `${plural(stats.cache_orders, 'order')} in the cache`],
 ];
 
-function chart([label, points, value, more], signal) {
+function chart([label, points, value, more, least], signal) {
   const now = h('strong', {}, '–');
   const top = h('span', {class: 'top-mark', 'aria-hidden': 'true'});
   const said = h('span', {class: 'more'});
-  const drawn = line(label);
+  const drawn = line(label, least);
   watch((_, change) => {
     if (change.kind === 'order') return;
     const all = points();
