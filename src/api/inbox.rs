@@ -10,6 +10,7 @@ use poem_openapi::param::{Header, Path};
 use poem_openapi::payload::{Attachment, AttachmentType, Binary, Json, Response as WithHeaders};
 use poem_openapi::types::Any;
 use poem_openapi::{ApiResponse, Object, OpenApi};
+use tokio::io::AsyncReadExt;
 
 use super::Dependencies;
 use super::decide::{checked_key, key_taken};
@@ -79,12 +80,25 @@ pub struct Judgement {
 }
 
 const BODY_TIME: Duration = Duration::from_secs(30);
+/// What is read of a body that is too large, for its sender's sake.
+const MOST_DRAINED: u64 = 16 << 20;
 
 /// A body, bounded in size and in time.
 pub async fn whole_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(BODY_TIME, body.into_bytes_limit(limit)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => Err(Problem::new(
+    let read = async {
+        let mut reader = body.into_async_read();
+        let mut bytes = Vec::new();
+        let most = limit as u64 + 1;
+        (&mut reader).take(most).read_to_end(&mut bytes).await?;
+        if bytes.len() > limit {
+            // A client that is still sending would hear of a broken connection, and not what was wrong.
+            tokio::io::copy(&mut reader.take(MOST_DRAINED), &mut tokio::io::sink()).await?;
+        }
+        Ok::<_, std::io::Error>(bytes)
+    };
+    match tokio::time::timeout(BODY_TIME, read).await {
+        Ok(Ok(bytes)) if bytes.len() <= limit => Ok(Bytes::from(bytes)),
+        Ok(Ok(_)) => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too-large",
             format!("The body is larger than {limit} bytes; --max-body-bytes sets the limit."),

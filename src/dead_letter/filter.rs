@@ -90,6 +90,34 @@ impl Sql {
     }
 }
 
+/// What a filter's names stand for, looked up before the letters are: none where it has no such name.
+#[derive(Default)]
+pub struct Named {
+    pub groups: Option<Vec<i64>>,
+    pub sources: Option<Vec<i32>>,
+}
+
+impl Named {
+    /// True where a name stands for nothing at all.
+    pub fn is_nothing(&self) -> bool {
+        self.groups.as_ref().is_some_and(Vec::is_empty)
+            || self.sources.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    fn conditions(&self, sql: &mut Sql) {
+        if let Some(groups) = &self.groups {
+            sql.push(" and l.fingerprint = any(")
+                .bind(groups.clone(), Type::INT8_ARRAY)
+                .push(")");
+        }
+        if let Some(sources) = &self.sources {
+            sql.push(" and l.source_id = any(")
+                .bind(sources.clone(), Type::INT4_ARRAY)
+                .push(")");
+        }
+    }
+}
+
 impl Filter {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -142,22 +170,15 @@ impl Filter {
         }
     }
 
-    fn asks_for_a_group(&self) -> bool {
+    pub fn asks_for_a_group(&self) -> bool {
         self.reason.is_some() || self.code.is_some() || self.fingerprint.is_some()
     }
 
-    /// The condition on `l` beyond state and group.
+    /// The condition on `l` beyond state, group and source.
     fn rest(&self, sql: &mut Sql) {
         if let Some(order_uid) = &self.order_uid {
             sql.push(" and l.order_uid = ")
                 .bind(order_uid.clone(), Type::TEXT);
-        }
-        if let Some(source) = &self.source {
-            sql.push(" and l.source_id in (select id from source where name = ")
-                .bind(source.clone(), Type::TEXT)
-                .push(" or kind = ")
-                .bind(source.clone(), Type::TEXT)
-                .push(")");
         }
         if let Some(since) = self.since {
             sql.push(" and l.received_at >= ")
@@ -186,9 +207,17 @@ impl Filter {
                 .bind(ids.clone(), Type::INT8_ARRAY)
                 .push(")");
         }
+        if let Some((code_version, rules_position)) = self.judged_before {
+            sql.push(" and (l.code_version < ")
+                .bind(code_version, Type::INT4)
+                .push(" or l.rules_position < ")
+                .bind(rules_position, Type::INT8)
+                .push(")");
+        }
     }
 
-    fn groups(&self, sql: &mut Sql) {
+    /// The groups that the filter speaks of.
+    pub fn groups(&self, sql: &mut Sql) {
         sql.push("select fingerprint from dead_letter_groups where true");
         if let Some(reason) = &self.reason {
             sql.push(" and reason = ").bind(reason.clone(), Type::TEXT);
@@ -202,33 +231,65 @@ impl Filter {
         }
     }
 
-    /// `columns` of the matching letters, newest first, below `before`. An index gives each group's (or state's) newest few,
-    /// and the newest of those are the answer: no filter makes it read a million letters (text and times aside).
-    pub fn page(&self, columns: &str, before: i64, limit: i64) -> Sql {
-        let mut sql = Sql::new("");
-        if self.order_uid.is_some() || self.ids.is_some() {
-            sql.push("select ")
-                .push(columns)
-                .push(" from dead_letters l where l.id < ")
-                .bind(before, Type::INT8);
-            self.conditions(&mut sql);
+    /// The sources that it speaks of.
+    pub fn sources(&self, sql: &mut Sql) {
+        let source = self.source.clone().unwrap_or_default();
+        sql.push("select id from source where name = ")
+            .bind(source.clone(), Type::TEXT)
+            .push(" or kind = ")
+            .bind(source, Type::TEXT);
+    }
+
+    /// `columns` of the matching letters, newest first, below `before`. An index gives the newest few ids of each group (or
+    /// source) and state, and the newest of those are the answer: none of these filters makes it read a million letters
+    /// (but text, and `until` in the past, for which nothing is sorted).
+    /// Where several narrow at once, Postgres chooses, by what it knows of each value.
+    pub fn page(&self, columns: &str, named: &Named, before: i64, limit: i64) -> Sql {
+        let mut sql = Sql::new("select ");
+        sql.push(columns).push(" from ");
+        // Letters before some day in the past: the newer ones are passed over, once, and not once for each state.
+        let past = self.until.is_some() && self.since.is_none();
+        let times = self.since.is_some() || self.until.is_some();
+        let several = [times, named.groups.is_some(), named.sources.is_some()];
+        let several = several.iter().filter(|narrows| **narrows).count() > 1;
+        if several || past || self.order_uid.is_some() || self.ids.is_some() {
+            sql.push("dead_letters l where l.id < ")
+                .bind(before, Type::INT8)
+                .push(" and l.state = any(")
+                .bind(self.states(), Type::TEXT_ARRAY)
+                .push(")");
+            named.conditions(&mut sql);
+            self.rest(&mut sql);
         } else {
-            sql.push("select ").push(columns).push(" from ");
-            if self.asks_for_a_group() {
-                sql.push("(");
-                self.groups(&mut sql);
-                sql.push(") g cross join ");
+            sql.push("(select n.id from unnest(")
+                .bind(self.states(), Type::TEXT_ARRAY)
+                .push(") s(state) cross join ");
+            if let Some(groups) = &named.groups {
+                sql.push("unnest(")
+                    .bind(groups.clone(), Type::INT8_ARRAY)
+                    .push(") g(fingerprint) cross join ");
             }
-            sql.push("unnest(").bind(self.states(), Type::TEXT_ARRAY);
-            sql.push("::text[]) s(state) cross join lateral (select * from dead_letters l where l.state = s.state and l.id < ");
-            sql.bind(before, Type::INT8);
-            if self.asks_for_a_group() {
+            if let Some(sources) = &named.sources {
+                sql.push("unnest(")
+                    .bind(sources.clone(), Type::INT4_ARRAY)
+                    .push(") o(source_id) cross join ");
+            }
+            sql.push(
+                "lateral (select l.id from dead_letters l where l.state = s.state and l.id < ",
+            )
+            .bind(before, Type::INT8);
+            if named.groups.is_some() {
                 sql.push(" and l.fingerprint = g.fingerprint");
+            }
+            if named.sources.is_some() {
+                sql.push(" and l.source_id = o.source_id");
             }
             self.rest(&mut sql);
             sql.push(" order by l.id desc limit ")
                 .bind(limit, Type::INT8)
-                .push(") l");
+                .push(") n order by n.id desc limit ")
+                .bind(limit, Type::INT8)
+                .push(") newest join dead_letters l on l.id = newest.id");
         }
         sql.push(" order by l.id desc limit ")
             .bind(limit, Type::INT8);
@@ -243,6 +304,11 @@ impl Filter {
         if self.asks_for_a_group() {
             sql.push(" and l.fingerprint in (");
             self.groups(sql);
+            sql.push(")");
+        }
+        if self.source.is_some() {
+            sql.push(" and l.source_id in (");
+            self.sources(sql);
             sql.push(")");
         }
         self.rest(sql);

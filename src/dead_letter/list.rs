@@ -4,11 +4,28 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio_postgres::types::Json;
 
-use super::filter::Filter;
+use super::filter::{Filter, Named, Sql};
 use super::letter::{Letter, Verdict};
 use super::store::{from_row, letter_columns};
 use crate::inbox::{Decision, Position};
 use crate::postgres::{Client, Error, query, query_once, query_opt};
+
+async fn look_up(client: &Client, filter: &Filter) -> Result<Named, Error> {
+    let mut named = Named::default();
+    if filter.asks_for_a_group() {
+        let mut sql = Sql::new("");
+        filter.groups(&mut sql);
+        let rows = query_once(client, &sql.text, &sql.parameters()).await?;
+        named.groups = Some(rows.iter().map(|row| row.get(0)).collect());
+    }
+    if filter.source.is_some() {
+        let mut sql = Sql::new("");
+        filter.sources(&mut sql);
+        let rows = query_once(client, &sql.text, &sql.parameters()).await?;
+        named.sources = Some(rows.iter().map(|row| row.get(0)).collect());
+    }
+    Ok(named)
+}
 
 pub async fn list(
     client: &Client,
@@ -16,7 +33,11 @@ pub async fn list(
     before: i64,
     limit: i64,
 ) -> Result<Vec<Letter>, Error> {
-    let sql = filter.page(letter_columns!(), before, limit);
+    let named = look_up(client, filter).await?;
+    if named.is_nothing() {
+        return Ok(Vec::new());
+    }
+    let sql = filter.page(letter_columns!(), &named, before, limit);
     let rows = query_once(client, &sql.text, &sql.parameters()).await?;
     Ok(rows.iter().map(from_row).collect())
 }
