@@ -1,6 +1,8 @@
 //! `GET /stream`: what goes on, as server-sent events. The numbers are taken once for the whole process and handed to all who
 //! watch; a watcher that is slow misses some, and holds up nobody.
 
+mod event;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,17 +10,16 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use jiff::Timestamp;
-use poem::web::sse::Event;
+use poem_openapi::OpenApi;
 use poem_openapi::payload::EventStream;
-use poem_openapi::types::ToJSON;
-use poem_openapi::{Object, OpenApi, Union};
 use tokio::sync::{Notify, watch};
 
+use self::event::{COLUMNS, StreamEvent, StreamHistory, StreamOrder, StreamStats, summary};
 use super::problem::Problem;
 use super::{Broker, Dependencies, account};
 use crate::cache::Cache;
 use crate::inbox::Position;
-use crate::order::{self, store};
+use crate::order::store;
 use crate::postgres::{Database, Error};
 use crate::telemetry::Metrics;
 use crate::{account as books, dead_letter};
@@ -34,108 +35,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const REMEMBERED: usize = 300;
 /// The newest orders, at most so many an event's turn.
 const NEWEST: i64 = 20;
-
-/// The numbers of one moment. Counters only grow: rates are the differences of two moments.
-#[derive(Clone, Default, Object)]
-pub struct StreamStats {
-    /// Milliseconds since 1970.
-    at: i64,
-    version: String,
-    /// connected, away
-    database: String,
-    /// connected, away, none
-    broker: String,
-    /// Why the broker is away.
-    broker_problem: Option<String>,
-    channel: Option<String>,
-    /// Messages in the channel not yet acknowledged; null where it is not known.
-    broker_lag: Option<i64>,
-    /// Rows received that are no decisions. This and all below but the cache's is null while Postgres is away.
-    messages: Option<i64>,
-    orders: Option<i64>,
-    duplicates: Option<i64>,
-    /// Messages that were rejected, ever.
-    dead_letters: Option<i64>,
-    decisions: Option<i64>,
-    /// Rows received and not yet projected: the lag behind the inbox.
-    pending: Option<i64>,
-    /// Dead letters that are open.
-    open: Option<i64>,
-    cache_orders: i64,
-    cache_hits: i64,
-    cache_misses: i64,
-    cache_warm: bool,
-}
-
-/// The last minutes, oldest first, one row for each moment.
-#[derive(Clone, Object)]
-pub struct StreamHistory {
-    /// What the numbers of a row are: fields of the stats.
-    columns: Vec<String>,
-    rows: Vec<Vec<Option<i64>>>,
-}
-
-const COLUMNS: [&str; 9] = [
-    "at",
-    "messages",
-    "orders",
-    "dead_letters",
-    "open",
-    "pending",
-    "broker_lag",
-    "cache_hits",
-    "cache_misses",
-];
-
-impl StreamStats {
-    fn row(&self) -> Vec<Option<i64>> {
-        vec![
-            Some(self.at),
-            self.messages,
-            self.orders,
-            self.dead_letters,
-            self.open,
-            self.pending,
-            self.broker_lag,
-            Some(self.cache_hits),
-            Some(self.cache_misses),
-        ]
-    }
-}
-
-/// A new order.
-#[derive(Clone, Object)]
-pub struct StreamOrder {
-    position: i64,
-    order_uid: String,
-    track_number: String,
-    customer_id: String,
-    date_created: String,
-    amount: i64,
-    currency: String,
-    items: i64,
-}
-
-#[derive(Union)]
-pub enum StreamEvent {
-    History(StreamHistory),
-    Order(StreamOrder),
-    Stats(StreamStats),
-}
-
-impl StreamEvent {
-    fn into_event(self) -> Event {
-        match self {
-            Self::History(history) => {
-                Event::message(history.to_json_string()).event_type("history")
-            }
-            Self::Order(order) => Event::message(order.to_json_string())
-                .event_type("order")
-                .id(order.position.to_string()),
-            Self::Stats(stats) => Event::message(stats.to_json_string()).event_type("stats"),
-        }
-    }
-}
 
 /// One look.
 #[derive(Clone, Default)]
@@ -371,23 +270,4 @@ impl Looker {
         };
         Ok((fates, open, newest))
     }
-}
-
-fn summary(stored: &store::Stored) -> Option<StreamOrder> {
-    let order = order::parse(&stored.payload).ok()?;
-    Some(StreamOrder {
-        position: stored.position.0,
-        order_uid: order.order_uid.to_string(),
-        track_number: cut(&order.track_number),
-        customer_id: cut(&order.customer_id),
-        date_created: order.date_created.to_string(),
-        amount: order.payment.amount,
-        currency: cut(&order.payment.currency),
-        items: order.items.len() as i64,
-    })
-}
-
-/// A text may be as long as a message; a watcher needs its beginning.
-fn cut(text: &str) -> String {
-    text.chars().take(200).collect()
 }
