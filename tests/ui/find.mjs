@@ -109,6 +109,7 @@ export async function notFound(chrome) {
 }
 
 export async function outages(chrome) {
+  await accepted(order('kept-1'));
   const page = await open(chrome);
   await page.goto('/live');
   await page.locator('.lamps [data-state="good"]').nth(2).waitFor();
@@ -120,14 +121,14 @@ export async function outages(chrome) {
   await need('kill-postgres');
   await page.locator('#notice').getByText('Postgres is away').waitFor({timeout: 30_000});
   // What the cache holds still answers; what it does not is not known.
-  await page.goto('/orders/find-1');
+  await page.goto('/orders/kept-1');
   await see(page, 'Mascaras');
   await page.goto('/orders/not-in-the-cache');
   await see(page, 'Not known at the moment');
   await page.goto('/groups');
   await see(page, 'Not now');
   await need('start-postgres');
-  await see(page, 'What is wrong');
+  await see(page, /open letters? in/);
   await page.goto('/orders/not-in-the-cache');
   await see(page, 'Never received');
   await page.leave();

@@ -7,7 +7,7 @@ export async function flood(chrome) {
   await need('flood');
   await until('100,000 letters', async () => {
     const {body} = await api('/stats');
-    return body.dead_letters_open > 100_000 && body.pending === 0;
+    return body.dead_letters_open >= 100_000 && body.pending === 0;
   }, 60);
   const page = await open(chrome);
   const group = (await api('/dead-letter-groups?state=open')).body.items[0];
