@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::bail;
 use tokio_postgres::NoTls;
 
-use super::stage::{Stage, get, median};
+use super::stage::{Stage, median};
 
 const ROWS: u64 = 300_000;
 const PAIRS: usize = 3;
@@ -96,7 +96,7 @@ async fn replay(stage: &Stage) -> anyhow::Result<(f64, f64)> {
     let url = format!("{api}/operations/{}", asked["id"]);
     let mut loaded = None;
     loop {
-        let now = get(&url).await?;
+        let now: serde_json::Value = client.get(&url).send().await?.json().await?;
         if loaded.is_none()
             && now["progress"]["phase"]
                 .as_str()
@@ -109,7 +109,7 @@ async fn replay(stage: &Stage) -> anyhow::Result<(f64, f64)> {
             Some("pending" | "running") => {}
             other => bail!("the replay is {other:?}: {now}"),
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     let whole = begun.elapsed().as_secs_f64();
     Ok((loaded.unwrap_or(whole), whole))

@@ -21,6 +21,7 @@ pub mod schema;
 mod sentence;
 mod shape;
 pub mod store;
+mod stored;
 mod validate;
 
 pub use model::{Delivery, Item, Order, Payment};

@@ -134,11 +134,6 @@ impl Order<'_> {
         // Writing texts and numbers to memory has no way to fail.
         serde_json::to_string(self).expect("an order is always writable as JSON")
     }
-
-    /// Appends the canonical compact JSON to `out`, for callers that write many.
-    pub fn write_json(&self, out: &mut Vec<u8>) {
-        serde_json::to_writer(out, self).expect("an order is always writable as JSON");
-    }
 }
 
 /// Serde's derived structs also take a list of values in the fields' order; a list is no order. So each is read

@@ -1,5 +1,7 @@
 //! The `orders` and `duplicates` tables. The projector writes, the API reads.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::inbox::Position;
@@ -7,9 +9,11 @@ use crate::postgres::{Client, CopyRows, Error, query, query_opt};
 
 /// An order that a batch brings.
 pub struct NewOrder {
-    pub order_uid: String,
-    /// The canonical JSON.
+    pub order_uid: Arc<str>,
+    /// The canonical JSON, as it is served.
     pub data: Bytes,
+    /// The same as Postgres is given it.
+    pub stored: Bytes,
     pub position: Position,
     pub bytes_position: Position,
 }
@@ -24,7 +28,7 @@ pub async fn insert(client: &Client, orders: &[NewOrder]) -> Result<(), Error> {
         copy.int8(order.position.0);
         copy.int8(order.bytes_position.0);
         copy.text(&order.order_uid);
-        copy.jsonb(&order.data);
+        copy.jsonb(&order.stored);
     }
     copy.send(client, COPY_ORDERS).await?;
     Ok(())
@@ -34,7 +38,7 @@ const COPY_DUPLICATES: &str = "copy duplicates (position, order_uid) from stdin 
 
 pub async fn insert_duplicates(
     client: &Client,
-    duplicates: &[(Position, String)],
+    duplicates: &[(Position, Arc<str>)],
 ) -> Result<(), Error> {
     let mut copy = CopyRows::new(2);
     for (position, order_uid) in duplicates {

@@ -96,9 +96,6 @@ mod tests {
             compact,
             "the canonical JSON has the model's order of fields"
         );
-        let mut written = Vec::new();
-        order.write_json(&mut written);
-        assert_eq!(written, compact.as_bytes());
 
         let other = EXAMPLE.replacen("b563feb7b2b84b6test", "another", 1);
         assert_eq!(judge(other.as_bytes()).unwrap().order_uid, "another");

@@ -2,6 +2,7 @@
 //! decisions speak of.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -31,7 +32,7 @@ impl Known {
 
 #[derive(Default)]
 pub struct Loaded {
-    pub orders: HashMap<String, Known>,
+    pub orders: HashMap<Arc<str>, Known>,
     pub letters: BTreeMap<i64, Letter>,
     /// The bytes of those letters, and what they say.
     pub letter_bytes: HashMap<i64, (Bytes, Examined)>,
@@ -93,7 +94,9 @@ async fn load_orders(client: &Client, rows: &[ReadRow], loaded: &mut Loaded) -> 
         .filter_map(Examined::order_uid)
         .collect();
     for (order_uid, bytes) in store::find(client, &order_uids).await? {
-        loaded.orders.insert(order_uid, Known { bytes, data: None });
+        loaded
+            .orders
+            .insert(order_uid.into(), Known { bytes, data: None });
     }
     Ok(())
 }

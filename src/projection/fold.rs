@@ -1,6 +1,7 @@
 //! The fold itself: no IO. Rows in order, what is known, and a judge; out come the writes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -64,7 +65,7 @@ pub struct Decided {
 #[derive(Default)]
 pub struct Writes {
     pub orders: Vec<NewOrder>,
-    pub duplicates: Vec<(Position, String)>,
+    pub duplicates: Vec<(Position, Arc<str>)>,
     pub verdicts: Vec<Verdict>,
     pub letters: BTreeMap<i64, Letter>,
     pub new_letters: BTreeSet<i64>,
@@ -78,8 +79,14 @@ pub struct Writes {
 
 /// What judging bytes at a position comes to.
 enum Judged {
-    Order { order_uid: String, data: Bytes },
-    Duplicate { order_uid: String },
+    Order {
+        order_uid: Arc<str>,
+        data: Bytes,
+        stored: Bytes,
+    },
+    Duplicate {
+        order_uid: Arc<str>,
+    },
     Rejected(Verdict),
 }
 
@@ -170,9 +177,16 @@ impl<'a> Fold<'a> {
                         None,
                         None,
                         Examined::Order {
-                            order_uid, data, ..
+                            order_uid,
+                            data,
+                            stored,
+                            ..
                         },
-                    ) => Ok(Judged::Order { order_uid, data }),
+                    ) => Ok(Judged::Order {
+                        order_uid,
+                        data,
+                        stored,
+                    }),
                     (None, None, Examined::Rejected(_)) => Err(Error::Unbuildable(position.0)),
                 };
             }
@@ -190,10 +204,15 @@ impl<'a> Fold<'a> {
             Examined::Order {
                 order_uid,
                 data,
+                stored,
                 ruled,
             } => match known.map(Known::render) {
                 None => match ruled.by(in_force, bytes) {
-                    None => Judged::Order { order_uid, data },
+                    None => Judged::Order {
+                        order_uid,
+                        data,
+                        stored,
+                    },
                     Some(rejection) => rejected(position, &rejection, rules_position),
                 },
                 Some(taken) if taken.as_ref() == Some(&data) => Judged::Duplicate { order_uid },
@@ -211,7 +230,11 @@ impl<'a> Fold<'a> {
         judged: Judged,
     ) -> Fate {
         match judged {
-            Judged::Order { order_uid, data } => {
+            Judged::Order {
+                order_uid,
+                data,
+                stored,
+            } => {
                 self.loaded.orders.insert(
                     order_uid.clone(),
                     Known {
@@ -222,6 +245,7 @@ impl<'a> Fold<'a> {
                 self.writes.orders.push(NewOrder {
                     order_uid,
                     data,
+                    stored,
                     position,
                     bytes_position,
                 });
@@ -412,7 +436,7 @@ impl<'a> Fold<'a> {
 
 fn duplicate(examined: &Examined) -> Judged {
     Judged::Duplicate {
-        order_uid: examined.order_uid().unwrap_or_default().to_owned(),
+        order_uid: examined.order_uid().unwrap_or_default().into(),
     }
 }
 

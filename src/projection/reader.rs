@@ -9,15 +9,18 @@ use tokio::sync::{mpsc, watch};
 use super::Error;
 use super::rules::InForce;
 use crate::inbox::{self, Action, Position, Row};
-use crate::order::{self, Rejection};
+use crate::order::{self, Order, Rejection};
 use crate::postgres::Session;
 
 /// What the bytes alone say, before anyone asks whether the uid is free.
 #[derive(Clone, Debug)]
 pub enum Examined {
     Order {
-        order_uid: String,
+        order_uid: Arc<str>,
+        /// The canonical JSON, as it is served; a replay serves nobody, and leaves it out.
         data: Bytes,
+        /// The same as Postgres is given it.
+        stored: Bytes,
         ruled: Ruled,
     },
     Rejected(Rejection),
@@ -52,11 +55,34 @@ fn examine_by(bytes: &[u8], in_force: Option<&InForce>) -> Examined {
     match order::parse(bytes) {
         Ok(order) => Examined::Order {
             data: Bytes::from(order.to_json()),
+            stored: stored(&order, bytes.len()),
             ruled: Ruled {
                 by: in_force.map(|rules| rules.position),
                 rejection: in_force.and_then(|rules| rules.rules.check(&order).err()),
             },
-            order_uid: order.order_uid.into_owned(),
+            order_uid: (*order.order_uid).into(),
+        },
+        Err(rejection) => Examined::Rejected(rejection),
+    }
+}
+
+fn stored(order: &Order<'_>, about: usize) -> Bytes {
+    let mut stored = Vec::with_capacity(about + about / 8);
+    order.write_stored(&mut stored);
+    Bytes::from(stored)
+}
+
+/// For a replay, which serves nobody and asks no rules.
+pub fn examine_to_store(bytes: &[u8]) -> Examined {
+    match order::parse(bytes) {
+        Ok(order) => Examined::Order {
+            data: Bytes::new(),
+            stored: stored(&order, bytes.len()),
+            ruled: Ruled {
+                by: None,
+                rejection: None,
+            },
+            order_uid: (*order.order_uid).into(),
         },
         Err(rejection) => Examined::Rejected(rejection),
     }

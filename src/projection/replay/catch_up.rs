@@ -6,11 +6,15 @@ use super::super::batch;
 use super::super::fold::{Fold, Judge};
 use super::super::live::brokers;
 use super::super::{Error, checkpoint, rules, write};
-use super::{BATCH_ROWS, Replay, shadow, source};
+use super::{Replay, shadow, source};
 use crate::account::{self, Epochs};
 use crate::inbox::{Position, SourceId};
 use crate::postgres::{self, Session, query_one};
 
+/// Rows of a batch; the reading ends with them, so that the statements after it need not wait.
+const MOST_ROWS: i64 = super::BATCH_ROWS as i64;
+/// So near, the swap's own transaction can do the rest.
+const CLOSE: i64 = MOST_ROWS / 2;
 /// The live projection's longest rest after a batch.
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
@@ -24,7 +28,7 @@ impl Replay<'_> {
         loop {
             let live = checkpoint::read(session.client()).await?.position;
             let distance = live.0 - position.0;
-            if distance <= BATCH_ROWS / 2 {
+            if distance <= CLOSE {
                 self.say("swap", position, live)?;
                 match self.swap(session, &brokers, &mut epochs, position).await {
                     Ok(Some(position)) => return Ok(position),
@@ -75,7 +79,8 @@ impl Replay<'_> {
         until: Position,
     ) -> Result<Position, Error> {
         let client = session.client();
-        let batch = source::read(client, from, until).await?;
+        let until = Position(until.0.min(from.0 + MOST_ROWS));
+        let batch = source::read(client, from, until).await?.batch().await?;
         let Some(to) = batch.last() else {
             return Ok(from);
         };
@@ -116,7 +121,7 @@ impl Replay<'_> {
                     .get(0),
             );
             let mut position = from;
-            if live.0 - from.0 > BATCH_ROWS {
+            if live.0 - from.0 > 2 * CLOSE {
                 session.rollback().await?;
                 return Ok(None);
             }

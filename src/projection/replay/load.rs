@@ -2,6 +2,7 @@
 //! looked up in the shadow tables but letters, and a batch with decisions waits until all before it is committed.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -18,10 +19,13 @@ use crate::account;
 use crate::inbox::Position;
 use crate::postgres::{self, Session};
 
-const WRITERS: usize = 2;
+/// One more than a small server's cores: while one waits for its turn or its commit, two write.
+const WRITERS: usize = 3;
 
 /// The load ends this close to the live checkpoint: what is left belongs to the catching up.
 const CLOSE: i64 = 4096;
+/// Rows of one reading statement, whose snapshot keeps dead rows from being cleaned away.
+const READ_ROWS: i64 = 32 * 1024;
 
 /// A batch's place in the order of commits: wait for the one before, tell the one after.
 struct Turn {
@@ -51,7 +55,7 @@ impl Replay<'_> {
         let mut position = start;
         let mut committed: Option<oneshot::Receiver<()>> = None;
         while let Some(batch) = ready.recv().await {
-            let batch: Batch = batch?;
+            let (batch, target): (Batch, Position) = batch?;
             let Some(to) = batch.last() else {
                 break;
             };
@@ -90,7 +94,6 @@ impl Replay<'_> {
                 writer, leader, position, to, writes, turn,
             ))));
             position = to;
-            let target = checkpoint::read(session.client()).await?.position;
             self.say("load", position, target)?;
             if taken.is_full() {
                 break;
@@ -108,34 +111,44 @@ impl<T> Drop for Abort<T> {
     }
 }
 
-/// Until the live checkpoint is near.
+/// Until the live checkpoint is near; each batch with that checkpoint.
 async fn read_ahead(
     session: Session,
-    mut after: Position,
-    batches: mpsc::Sender<Result<Batch, Error>>,
+    after: Position,
+    batches: mpsc::Sender<Result<(Batch, Position), Error>>,
 ) {
+    if let Err(error) = read_to(&session, after, &batches).await {
+        let _ = batches.send(Err(error.into())).await;
+    }
+}
+
+async fn read_to(
+    session: &Session,
+    mut after: Position,
+    batches: &mpsc::Sender<Result<(Batch, Position), Error>>,
+) -> Result<(), postgres::Error> {
+    let client = session.client();
+    // A statement lasts as long as the writers need for its rows.
+    client.batch_execute("set statement_timeout = 0").await?;
     loop {
-        let batch = async {
-            let live = checkpoint::read(session.client()).await?.position;
-            if live.0 - after.0 < CLOSE && after.0 > 0 {
-                return Ok(None);
+        let live = checkpoint::read(client).await?.position;
+        if live.0 - after.0 < CLOSE && after.0 > 0 {
+            return Ok(());
+        }
+        let until = Position(live.0.min(after.0 + READ_ROWS));
+        let mut rows = source::read(client, after, until).await?;
+        loop {
+            let batch = rows.batch().await?;
+            let Some(last) = batch.last() else {
+                break;
+            };
+            after = last;
+            if batches.send(Ok((batch, live))).await.is_err() {
+                return Ok(());
             }
-            source::read(session.client(), after, live).await.map(Some)
-        };
-        let batch = match batch.await {
-            Ok(Some(batch)) => batch,
-            Ok(None) => return,
-            Err(error) => {
-                let _ = batches.send(Err(Error::from(error))).await;
-                return;
-            }
-        };
-        let Some(last) = batch.last() else {
-            return;
-        };
-        after = last;
-        if batches.send(Ok(batch)).await.is_err() {
-            return;
+        }
+        if after < until {
+            return Ok(());
         }
     }
 }
@@ -149,11 +162,11 @@ async fn look_up(session: &Session, batch: &Batch, taken: &Taken) -> Result<Load
     };
     let of_rows = batch.rows.iter().filter_map(|read| read.examined.as_ref());
     let of_letters = loaded.letter_bytes.values().map(|(_, examined)| examined);
-    let known: Vec<String> = of_rows
+    let known: Vec<Arc<str>> = of_rows
         .chain(of_letters)
         .filter_map(Examined::order_uid)
         .filter(|order_uid| taken.contains(order_uid))
-        .map(str::to_owned)
+        .map(Arc::from)
         .collect();
     for order_uid in known {
         loaded.orders.insert(order_uid, Known::taken());
