@@ -1,107 +1,109 @@
 //! A replay of 300,000 rows, against what Postgres alone does over the same rows: `insert … select payload::jsonb` on two
 //! connections into a table without indexes, then the same indexes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use tokio_postgres::NoTls;
+use serde_json::json;
 
-use super::stage::{Stage, median};
+use super::report::{Figure, Reach, rate};
+use super::stage::Stage;
 
 const ROWS: u64 = 300_000;
-const PAIRS: usize = 3;
+const PAIRS: usize = 5;
+/// Of one of the pure connections' commits; one transaction of all of it would be a limit for nobody.
+const PIECE: i64 = 2048;
 
-pub async fn run() -> anyhow::Result<()> {
+pub async fn run() -> anyhow::Result<Vec<Figure>> {
     let stage = Stage::open(&[]).await?;
-    stage.publish(ROWS, "0%").await?;
-    let (mut load_ratios, mut whole_ratios) = (Vec::new(), Vec::new());
+    stage.through(ROWS, "0%").await?;
+    let sql = stage.sql().await?;
+    sql.batch_execute("vacuum analyze").await?;
+    let [mut load, mut whole, mut limit_load, mut limit_whole] = [const { Vec::new() }; 4];
     for _ in 0..PAIRS {
-        let (limit_load, limit_whole) = pure_sql(&stage).await?;
-        let (load, whole) = replay(&stage).await?;
-        println!(
-            "  replay: load {:.0} rows/s, with indexes and swap {:.0}; pure SQL {:.0}, with indexes {:.0}",
-            ROWS as f64 / load,
-            ROWS as f64 / whole,
-            ROWS as f64 / limit_load,
-            ROWS as f64 / limit_whole
-        );
-        load_ratios.push(limit_load / load);
-        whole_ratios.push(limit_whole / whole);
+        sql.batch_execute("checkpoint").await?;
+        let (loaded, indexed) = pure_sql(&stage).await?;
+        limit_load.push(loaded);
+        limit_whole.push(indexed);
+        sql.batch_execute("checkpoint").await?;
+        let (loaded, swapped) = replay(&stage).await?;
+        load.push(loaded);
+        whole.push(swapped);
     }
-    println!(
-        "replay: {:.2} of pure SQL for the load, {:.2} with indexes and swap (median of {PAIRS} pairs)",
-        median(load_ratios),
-        median(whole_ratios)
-    );
-    Ok(())
+    let ratios = |limit: &[f64], ours: &[f64]| {
+        limit
+            .iter()
+            .zip(ours)
+            .map(|(limit, ours)| limit / ours)
+            .collect()
+    };
+    Ok(vec![
+        Figure::new(
+            "replay, rows alone",
+            rate(ROWS, &load),
+            format!("pure SQL on two connections {}", rate(ROWS, &limit_load)),
+        )
+        .ratios(ratios(&limit_load, &load), Reach::AtLeast(0.95)),
+        Figure::new(
+            "replay, with indexes and swap",
+            rate(ROWS, &whole),
+            format!("pure SQL and the same indexes {}", rate(ROWS, &limit_whole)),
+        )
+        .ratios(ratios(&limit_whole, &whole), Reach::AtLeast(0.95)),
+    ])
 }
 
 async fn pure_sql(stage: &Stage) -> anyhow::Result<(f64, f64)> {
-    let (client, connection) = tokio_postgres::connect(&stage.postgres.url(), NoTls).await?;
-    tokio::spawn(connection);
-    client
-        .batch_execute("drop table if exists pure; create table pure (position bigint, bytes_position bigint, order_uid text, data jsonb)")
-        .await?;
+    let sql = stage.sql().await?;
+    sql.batch_execute("create table pure (like orders)").await?;
     let begun = Instant::now();
-    let half = ROWS / 2;
-    let halves = [(0, half), (half, ROWS)].map(|(from, to)| {
-        let url = stage.postgres.url();
-        tokio::spawn(async move {
-            let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
-            tokio::spawn(connection);
-            // In pieces, as ours commits: one transaction of all of it would be a limit for nobody.
-            for start in (from..to).step_by(2048) {
-                let end = (start + 2048).min(to);
-                client
-                    .execute(
-                        "insert into pure select position, position, data ->> 'order_uid', data
-                         from (select position, convert_from(payload, 'UTF8')::jsonb as data from inbox
-                               where position > $1 and position <= $2 offset 0) i",
-                        &[&(start as i64), &(end as i64)],
-                    )
-                    .await?;
-            }
-            Ok::<(), tokio_postgres::Error>(())
-        })
+    let rows = i64::try_from(ROWS)?;
+    let halves = [(0, rows / 2), (rows / 2, rows)].map(|(from, to)| async move {
+        let sql = stage.sql().await?;
+        // What was rejected is no order here either.
+        let statement = sql
+            .prepare(
+                "insert into pure (position, bytes_position, order_uid, data)
+                 select position, position, data ->> 'order_uid', data
+                 from (select position, convert_from(payload, 'UTF8')::jsonb as data from inbox i
+                       where position > $1 and position <= $2
+                         and not exists (select from verdict v where v.position = i.position) offset 0) i",
+            )
+            .await?;
+        for start in (from..to).step_by(PIECE as usize) {
+            sql.execute(&statement, &[&start, &(start + PIECE).min(to)]).await?;
+        }
+        Ok::<(), anyhow::Error>(())
     });
-    for half in halves {
-        half.await??;
-    }
+    futures_util::future::try_join_all(halves).await?;
     let load = begun.elapsed().as_secs_f64();
-    client
-        .batch_execute(
-            "set maintenance_work_mem = '256MB';
-             alter table pure add primary key (order_uid);
-             create index on pure ((data ->> 'customer_id'), position);
-             create index on pure ((data ->> 'track_number'), position);
-             create index on pure using brin (position) with (pages_per_range = 16); analyze pure",
-        )
-        .await?;
+    sql.batch_execute(
+        "set maintenance_work_mem = '256MB';
+         alter table pure add primary key (order_uid);
+         create index on pure ((data ->> 'customer_id'), position);
+         create index on pure ((data ->> 'track_number'), position);
+         create index on pure using brin (position) with (pages_per_range = 16); analyze pure",
+    )
+    .await?;
     let whole = begun.elapsed().as_secs_f64();
-    client.batch_execute("drop table pure").await?;
+    let stored: i64 = sql
+        .query_one("select count(*) from pure", &[])
+        .await?
+        .get(0);
+    anyhow::ensure!(stored == rows, "pure SQL stored {stored} rows of {rows}");
+    sql.batch_execute("drop table pure").await?;
     Ok((load, whole))
 }
 
 async fn replay(stage: &Stage) -> anyhow::Result<(f64, f64)> {
-    let api = format!("{}/api/v1", stage.service.url);
     let begun = Instant::now();
-    let client = reqwest::Client::new();
-    let asked: serde_json::Value = client
-        .post(format!("{api}/replays"))
-        .json(&serde_json::json!({}))
-        .send()
-        .await?
-        .json()
-        .await?;
-    let url = format!("{api}/operations/{}", asked["id"]);
+    let asked = stage.post("/api/v1/replays", json!({})).await?;
+    let path = format!("/api/v1/operations/{}", asked["id"]);
     let mut loaded = None;
     loop {
-        let now: serde_json::Value = client.get(&url).send().await?.json().await?;
-        if loaded.is_none()
-            && now["progress"]["phase"]
-                .as_str()
-                .is_some_and(|phase| phase != "load")
-        {
+        let now = stage.get(&path).await?;
+        let phase = now["progress"]["phase"].as_str();
+        if loaded.is_none() && phase.is_some_and(|phase| phase != "load") {
             loaded = Some(begun.elapsed().as_secs_f64());
         }
         match now["state"].as_str() {
@@ -109,7 +111,7 @@ async fn replay(stage: &Stage) -> anyhow::Result<(f64, f64)> {
             Some("pending" | "running") => {}
             other => bail!("the replay is {other:?}: {now}"),
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let whole = begun.elapsed().as_secs_f64();
     Ok((loaded.unwrap_or(whole), whole))

@@ -1,4 +1,4 @@
-//! What every benchmark needs: servers, the service, a way to wait, a way to print.
+//! What every benchmark needs: servers, the service, a way to fill them and to wait.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,21 +8,28 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio_postgres::NoTls;
 use waybill::sandbox::broker::{self, Broker};
 use waybill::sandbox::postgres::{self, Postgres};
 
+pub const CLUSTER: &str = "waybill";
+pub const CHANNEL: &str = "orders";
+
+/// A database and a broker of their own, and the service where one was asked for.
 pub struct Stage {
+    /// First, so that it goes before what it stands on.
+    service: Option<Service>,
     pub postgres: Postgres,
     pub broker: Broker,
-    pub service: Service,
-    _dir: Scratch,
+    pub http: reqwest::Client,
+    pub dir: Scratch,
 }
 
 /// A directory that goes when the benchmark ends.
 pub struct Scratch(pub PathBuf);
 
 impl Scratch {
-    pub fn new() -> anyhow::Result<Self> {
+    fn new() -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!(
             "waybill-bench-{}-{}",
             std::process::id(),
@@ -30,6 +37,10 @@ impl Scratch {
         ));
         std::fs::create_dir_all(&dir)?;
         Ok(Self(dir))
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
     }
 }
 
@@ -39,9 +50,9 @@ impl Drop for Scratch {
     }
 }
 
-pub struct Service {
+struct Service {
     child: Child,
-    pub url: String,
+    url: String,
 }
 
 /// Beside us in the target directory: examples are one folder deeper.
@@ -55,18 +66,12 @@ pub fn waybill() -> anyhow::Result<PathBuf> {
     binary.context("target/release/waybill is not there: cargo build --release")
 }
 
-pub fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or("?").to_owned();
-    format!("{cores} cores, load {load} before the run")
-}
-
 impl Stage {
-    pub async fn open(arguments: &[&str]) -> anyhow::Result<Self> {
+    /// The servers, without a service.
+    pub async fn empty() -> anyhow::Result<Self> {
         let dir = Scratch::new()?;
         let postgres = Postgres::start(postgres::Options {
-            data_dir: dir.0.join("postgres"),
+            data_dir: dir.file("postgres"),
             socket_dir: None,
             tcp: false,
             settings: [
@@ -79,109 +84,47 @@ impl Stage {
         })
         .await?;
         let broker = Broker::start(broker::Options {
-            dir: dir.0.join("broker"),
-            cluster_id: "waybill".to_owned(),
+            dir: dir.file("broker"),
+            cluster_id: CLUSTER.to_owned(),
             port: 0,
             monitoring: true,
             store: broker::Store::File,
             extra_args: Vec::new(),
         })
         .await?;
-        let service = Service::start(&postgres, &broker, arguments).await?;
         Ok(Self {
             postgres,
             broker,
-            service,
-            _dir: dir,
+            service: None,
+            http: reqwest::Client::new(),
+            dir,
         })
     }
 
-    /// Publishes samples, and says how long it took until the last was projected.
-    pub async fn publish(&self, count: u64, junk: &str) -> anyhow::Result<Duration> {
-        let target = self.stats().await?["projected"].as_u64().unwrap_or(0) + count;
-        let begun = Instant::now();
-        let done = Command::new(waybill()?)
-            .args([
-                "publish",
-                "--count",
-                &count.to_string(),
-                "--junk",
-                junk,
-                "--output",
-                "json",
-            ])
-            .args([
-                "--stan-url",
-                &self.broker.url(),
-                "--cluster-id",
-                "waybill",
-                "--channel",
-                "orders",
-            ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
+    /// With the service, whose cache is empty and warm.
+    pub async fn open(arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut stage = Self::empty().await?;
+        stage.serve(arguments).await?;
+        stage
+            .until("cache_warm", |stats| stats["cache_warm"] == true)
             .await?;
-        if !done.success() {
-            bail!("waybill publish failed");
-        }
-        self.wait_until(target).await?;
-        Ok(begun.elapsed())
+        Ok(stage)
     }
 
-    pub async fn wait_until(&self, position: u64) -> anyhow::Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(180);
-        while self.stats().await?["projected"].as_u64().unwrap_or(0) < position {
-            if Instant::now() > deadline {
-                bail!("position {position} was not projected within three minutes");
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
+    pub async fn migrate(&self) -> anyhow::Result<()> {
+        run(Command::new(waybill()?)
+            .arg("migrate")
+            .args(["--database-url", &self.postgres.url()]))
+        .await
+        .map(drop)
     }
 
-    pub async fn stats(&self) -> anyhow::Result<Value> {
-        get(&format!("{}/api/v1/stats", self.service.url)).await
-    }
-
-    /// Peak resident memory of the service, in MB.
-    pub fn peak_memory(&self) -> f64 {
-        let pid = self.service.child.id().unwrap_or(0);
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kilobytes: f64 = peak
-            .and_then(|text| text.trim().trim_end_matches(" kB").parse().ok())
-            .unwrap_or(0.0);
-        kilobytes / 1024.0
-    }
-}
-
-pub async fn get(url: &str) -> anyhow::Result<Value> {
-    Ok(reqwest::get(url).await?.error_for_status()?.json().await?)
-}
-
-impl Service {
-    async fn start(
-        postgres: &Postgres,
-        broker: &Broker,
-        arguments: &[&str],
-    ) -> anyhow::Result<Self> {
+    /// Starts the service; it is serving when this returns.
+    pub async fn serve(&mut self, arguments: &[&str]) -> anyhow::Result<()> {
         let mut child = Command::new(waybill()?)
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--cluster-id",
-                "waybill",
-                "--client-id",
-                "bench",
-            ])
-            .args([
-                "--database-url",
-                &postgres.url(),
-                "--stan-url",
-                &broker.url(),
-            ])
+            .args(["serve", "--listen", "127.0.0.1:0", "--client-id", "bench"])
+            .args(["--database-url", &self.postgres.url()])
+            .args(["--stan-url", &self.broker.url(), "--cluster-id", CLUSTER])
             .args(arguments)
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -196,12 +139,160 @@ impl Service {
                 break address.trim().to_owned();
             }
         };
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { child, url })
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                if line.contains("WARN") || line.contains("ERROR") {
+                    eprintln!("    service: {line}");
+                }
+            }
+        });
+        self.service = Some(Service { child, url });
+        Ok(())
+    }
+
+    /// SIGTERM, and wait.
+    pub async fn stop_service(&mut self) -> anyhow::Result<()> {
+        if let Some(mut service) = self.service.take() {
+            if let Some(pid) = service.child.id() {
+                run(Command::new("kill").arg(pid.to_string())).await?;
+            }
+            service.child.wait().await?;
+        }
+        Ok(())
+    }
+
+    pub fn url(&self) -> &str {
+        self.service.as_ref().map_or("", |service| &service.url)
+    }
+
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let answer = self
+            .http
+            .get(format!("{}{path}", self.url()))
+            .send()
+            .await?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {
+        let request = self.http.post(format!("{}{path}", self.url())).json(&body);
+        Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+
+    pub async fn stats(&self) -> anyhow::Result<Value> {
+        self.get("/api/v1/stats").await
+    }
+
+    pub async fn projected(&self) -> anyhow::Result<u64> {
+        Ok(self.stats().await?["projected"].as_u64().unwrap_or(0))
+    }
+
+    pub async fn until(&self, what: &str, done: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+        let deadline = Instant::now() + Duration::from_secs(900);
+        loop {
+            let stats = self.stats().await?;
+            if done(&stats) {
+                return Ok(stats);
+            }
+            if Instant::now() > deadline {
+                bail!("{what} did not come within fifteen minutes: {stats}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn until_projected(&self, position: u64) -> anyhow::Result<()> {
+        let reached = |stats: &Value| stats["projected"].as_u64().unwrap_or(0) >= position;
+        self.until("the projection", reached).await.map(drop)
+    }
+
+    /// `waybill publish`, as any user would.
+    pub async fn publish(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        run(Command::new(waybill()?)
+            .args(["publish", "--output", "json"])
+            .args(arguments)
+            .args(["--stan-url", &self.broker.url(), "--cluster-id", CLUSTER])
+            .args(["--channel", CHANNEL]))
+        .await
+        .map(drop)
+    }
+
+    /// Publishes samples to the running service: seconds from the first publish to the last projected.
+    pub async fn through(&self, count: u64, junk: &str) -> anyhow::Result<f64> {
+        let target = self.projected().await? + count;
+        let begun = Instant::now();
+        self.publish(&["--count", &count.to_string(), "--junk", junk])
+            .await?;
+        self.until_projected(target).await?;
+        Ok(begun.elapsed().as_secs_f64())
+    }
+
+    /// The service's database, as the superuser.
+    pub fn database(&self) -> String {
+        self.postgres.url_as("postgres", "waybill")
+    }
+
+    pub async fn sql(&self) -> anyhow::Result<tokio_postgres::Client> {
+        let (client, connection) = tokio_postgres::connect(&self.database(), NoTls).await?;
+        tokio::spawn(connection);
+        client
+            .batch_execute("set search_path = live, public")
+            .await?;
+        Ok(client)
+    }
+
+    /// psql, timed: what a client that does nothing but its work needs.
+    pub async fn psql(&self, command: &str) -> anyhow::Result<f64> {
+        let begun = Instant::now();
+        run(Command::new(self.postgres.bin_dir().join("psql"))
+            .args([
+                "--no-psqlrc",
+                "--quiet",
+                "--set",
+                "ON_ERROR_STOP=1",
+                "--command",
+                command,
+            ])
+            .arg(self.database()))
+        .await?;
+        Ok(begun.elapsed().as_secs_f64())
+    }
+
+    /// Of the service, in MB: `VmRSS` now, `VmHWM` at its highest.
+    pub fn memory(&self, what: &str) -> f64 {
+        let pid = self
+            .service
+            .as_ref()
+            .and_then(|service| service.child.id())
+            .unwrap_or(0);
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
+        let kilobytes: f64 = line
+            .and_then(|text| text.trim().trim_end_matches(" kB").parse().ok())
+            .unwrap_or(f64::NAN);
+        kilobytes / 1024.0
     }
 }
 
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+/// A program to its end; what it printed.
+pub async fn run(command: &mut Command) -> anyhow::Result<String> {
+    let program = command
+        .as_std()
+        .get_program()
+        .to_string_lossy()
+        .into_owned();
+    let done = command.kill_on_drop(true).output().await;
+    let done =
+        done.with_context(|| format!("{program} cannot be started; `make bench` brings it"))?;
+    let printed = String::from_utf8_lossy(&done.stdout).into_owned();
+    if !done.status.success() {
+        bail!(
+            "{program}: {}\n{printed}{}",
+            done.status,
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+    Ok(printed)
 }

@@ -1,0 +1,94 @@
+//! The inbox's append, by the service's own code, against psql's COPY into the same table.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use waybill::inbox::{self, SourceId};
+use waybill::order::sample::Samples;
+
+use super::fill::{BATCH, incoming, session};
+use super::report::{Figure, Reach, rate};
+use super::stage::Stage;
+
+const ROWS: u64 = 200_000;
+const PAIRS: usize = 5;
+const AFRESH: &str =
+    "truncate inbox; update inbox_head set next_position = 1, highest = '{}'; checkpoint";
+
+pub async fn run() -> anyhow::Result<Vec<Figure>> {
+    let stage = Stage::empty().await?;
+    stage.migrate().await?;
+    let sql = stage.sql().await?;
+    let file = stage.dir.file("inbox.bin");
+    let copy = |table: &str| format!("\\copy {table} from '{}' (format binary)", file.display());
+    let mut samples = Samples::seeded(1);
+    let messages: Vec<Bytes> = (0..ROWS).map(|_| Bytes::from(samples.order())).collect();
+    sql.batch_execute(
+        "create table public.bare (like inbox including defaults including constraints); alter table public.bare add primary key (position)",
+    )
+    .await?;
+
+    let (mut ours, mut limit, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        sql.batch_execute(AFRESH).await?;
+        ours.push(append(&stage, &messages).await?);
+        stage
+            .psql(&format!(
+                "\\copy inbox to '{}' (format binary)",
+                file.display()
+            ))
+            .await?;
+        sql.batch_execute(AFRESH).await?;
+        limit.push(stage.psql(&copy("inbox")).await?);
+        sql.batch_execute("truncate public.bare; checkpoint").await?;
+        bare.push(stage.psql(&copy("bare")).await?);
+    }
+    let ratios = |limit: &[f64]| {
+        limit
+            .iter()
+            .zip(&ours)
+            .map(|(limit, ours)| limit / ours)
+            .collect()
+    };
+    Ok(vec![
+        Figure::new("inbox append", rate(ROWS, &ours), format!("psql COPY into the same table {}", rate(ROWS, &limit)))
+            .ratios(ratios(&limit), Reach::AtLeast(0.95))
+            .note("batches of 1,024, each with the head's lock, the COPY, the head's move and a commit; psql commits once"),
+        Figure::new(
+            "inbox append, against a bare table",
+            rate(ROWS, &ours),
+            format!("psql COPY into a table with the primary key alone {}", rate(ROWS, &bare)),
+        )
+        .ratios(ratios(&bare), Reach::Report)
+        .note("what the index on the identity costs, by which a redelivery is found"),
+    ])
+}
+
+/// As in the service: one task makes the rows, another appends them.
+async fn append(stage: &Stage, messages: &[Bytes]) -> anyhow::Result<f64> {
+    let session = session(stage).await?;
+    let source: SourceId = inbox::source_id(session.client(), "stan", "bench/append").await?;
+    let messages = messages.to_vec();
+    let begun = Instant::now();
+    let (batches, mut ready) = mpsc::channel(2);
+    tokio::task::spawn_blocking(move || {
+        let mut sequence = 0;
+        for chunk in messages.chunks(BATCH) {
+            let batch: Vec<_> = chunk
+                .iter()
+                .map(|message| {
+                    sequence += 1;
+                    incoming(source, sequence, message.clone())
+                })
+                .collect();
+            if batches.blocking_send(batch).is_err() {
+                return;
+            }
+        }
+    });
+    while let Some(batch) = ready.recv().await {
+        inbox::append(&session, &batch).await?;
+    }
+    Ok(begun.elapsed().as_secs_f64())
+}

@@ -1,0 +1,112 @@
+//! From the publishing of a message until a GET answers with the order, at 500 messages a second, against what the way of a
+//! message cannot do without: two commits of one small row.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use tokio::task::JoinSet;
+use tokio_postgres::NoTls;
+use waybill::order::sample::Samples;
+use waybill::stan;
+
+use super::report::{Figure, Reach, quantile};
+use super::stage::{CHANNEL, CLUSTER, Stage};
+
+const SECONDS: u64 = 10;
+const RATE: u64 = 500;
+/// Of so many messages one is asked for: the asking must not be the load.
+const ONE_IN: u64 = 5;
+const PAIRS: usize = 3;
+
+pub async fn run() -> anyhow::Result<Vec<Figure>> {
+    let stage = Stage::open(&[]).await?;
+    stage.through(20_000, "0%").await?;
+    let (mut p50, mut p99) = (Vec::new(), Vec::new());
+    let (mut ours, mut limit) = (Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        let commits = two_commits(&stage).await?;
+        let visible = visible(&stage).await?;
+        p50.push(quantile(visible.clone(), 0.5) / quantile(commits.clone(), 0.5));
+        p99.push(quantile(visible.clone(), 0.99) / quantile(commits.clone(), 0.99));
+        ours.extend(visible);
+        limit.extend(commits);
+    }
+    let figure = |what: &str, q: f64, ratios: Vec<f64>, goal: f64| {
+        let ms = |values: &[f64]| format!("{:.2} ms", quantile(values.to_vec(), q) * 1000.0);
+        Figure::new(
+            what,
+            ms(&ours),
+            format!("two commits of one small row {}", ms(&limit)),
+        )
+        .ratios(ratios, Reach::AtMost(goal))
+    };
+    Ok(vec![
+        figure("publish to GET, p50, at 500/s", 0.5, p50, 3.0),
+        figure("publish to GET, p99, at 500/s", 0.99, p99, 8.0),
+    ])
+}
+
+async fn visible(stage: &Stage) -> anyhow::Result<Vec<f64>> {
+    let options = stan::Options::new(stage.broker.url(), CLUSTER, "bench-publisher");
+    let client = stan::Client::connect(&options).await?;
+    let publisher = Arc::new(client.publisher(CHANNEL, 1024).await?);
+    let mut samples = Samples::new();
+    let mut beat = tokio::time::interval(Duration::from_micros(1_000_000 / RATE));
+    let mut asking = JoinSet::new();
+    for n in 0..SECONDS * RATE {
+        beat.tick().await;
+        let order = samples.order();
+        let uid = serde_json::from_str::<serde_json::Value>(&order)?["order_uid"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let begun = Instant::now();
+        let ack = publisher.publish(order.as_bytes()).await?;
+        tokio::spawn(ack);
+        if n % ONE_IN == 0 {
+            let url = format!("{}/api/v1/orders/{uid}", stage.url());
+            let http = stage.http.clone();
+            asking.spawn(async move {
+                loop {
+                    tokio::time::sleep(Duration::from_micros(500)).await;
+                    if http.get(&url).send().await?.status().is_success() {
+                        return Ok::<f64, anyhow::Error>(begun.elapsed().as_secs_f64());
+                    }
+                    if begun.elapsed() > Duration::from_secs(10) {
+                        bail!("an order was not visible within 10 s: {url}");
+                    }
+                }
+            });
+        }
+    }
+    let mut seen = Vec::new();
+    while let Some(took) = asking.join_next().await {
+        seen.push(took??);
+    }
+    client.close().await?;
+    Ok(seen)
+}
+
+async fn two_commits(stage: &Stage) -> anyhow::Result<Vec<f64>> {
+    let (client, connection) = tokio_postgres::connect(&stage.postgres.url(), NoTls).await?;
+    tokio::spawn(connection);
+    client
+        .batch_execute("create table if not exists public.small (id bigint primary key, data text)")
+        .await?;
+    let insert = client
+        .prepare(
+            "insert into public.small select coalesce(max(id), 0) + 1, 'small' from public.small",
+        )
+        .await?;
+    let mut beat = tokio::time::interval(Duration::from_micros(1_000_000 / RATE));
+    let mut took = Vec::new();
+    for _ in 0..SECONDS * RATE / ONE_IN {
+        beat.tick().await;
+        let begun = Instant::now();
+        client.execute(&insert, &[]).await?;
+        client.execute(&insert, &[]).await?;
+        took.push(begun.elapsed().as_secs_f64());
+    }
+    Ok(took)
+}

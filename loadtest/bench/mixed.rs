@@ -1,0 +1,51 @@
+//! The same flow with junk in it, and with rules in force: the rate against that of good orders alone, interleaved.
+
+use serde_json::json;
+
+use super::report::{Figure, Reach, rate};
+use super::stage::Stage;
+
+const COUNT: u64 = 60_000;
+const PAIRS: usize = 5;
+/// Six of them, which every sample obeys.
+const RULES: &str = include_str!("../../docs/strict-rules.yaml");
+
+pub async fn run() -> anyhow::Result<Vec<Figure>> {
+    let stage = Stage::open(&[]).await?;
+    stage.through(COUNT, "0%").await?;
+    let [mut plain, mut ten, mut fifty, mut ruled] = [const { Vec::new() }; 4];
+    for _ in 0..PAIRS {
+        plain.push(stage.through(COUNT, "0%").await?);
+        ten.push(stage.through(COUNT, "10%").await?);
+        fifty.push(stage.through(COUNT, "50%").await?);
+        apply(&stage, RULES).await?;
+        ruled.push(stage.through(COUNT, "0%").await?);
+        apply(&stage, "").await?;
+    }
+    let ratios = |other: &[f64]| {
+        plain
+            .iter()
+            .zip(other)
+            .map(|(plain, other)| plain / other)
+            .collect()
+    };
+    let good = format!("good orders alone {}", rate(COUNT, &plain));
+    Ok(vec![
+        Figure::new("a tenth is junk", rate(COUNT, &ten), &good)
+            .ratios(ratios(&ten), Reach::AtLeast(0.95)),
+        Figure::new("half is junk", rate(COUNT, &fifty), &good)
+            .ratios(ratios(&fifty), Reach::AtLeast(0.8)),
+        Figure::new("six rules in force", rate(COUNT, &ruled), &good)
+            .ratios(ratios(&ruled), Reach::AtLeast(0.97)),
+    ])
+}
+
+async fn apply(stage: &Stage, rules: &str) -> anyhow::Result<()> {
+    let now = stage.get("/api/v1/rules").await?;
+    let url = format!("{}/api/v1/rules", stage.url());
+    let body =
+        json!({ "text": rules, "replaces": now["hash"], "reason": "a benchmark", "by": "bench" });
+    let answer = stage.http.put(url).json(&body).send().await?;
+    anyhow::ensure!(answer.status().is_success(), "{}", answer.text().await?);
+    Ok(())
+}
