@@ -10,6 +10,11 @@ pub enum Error {
     /// The server answered and will not have us: waiting does not help.
     #[error("Postgres refuses the connection: {0}")]
     Refused(String),
+    /// Not the server that is meant, as far as certificates tell.
+    #[error(
+        "Postgres' certificate is not trusted: {0}; name the certificate of who signed it by sslrootcert=FILE, and the host as the certificate has it"
+    )]
+    Untrusted(String),
     #[error(
         "Postgres runs with fsync = off: an acknowledged message could be lost. Turn it on, or say --allow-fsync-off"
     )]
@@ -34,7 +39,11 @@ impl Error {
     pub fn is_fatal_at_start(&self) -> bool {
         matches!(
             self,
-            Error::Settings(_) | Error::Refused(_) | Error::FsyncOff | Error::TooOld(_)
+            Error::Settings(_)
+                | Error::Refused(_)
+                | Error::Untrusted(_)
+                | Error::FsyncOff
+                | Error::TooOld(_)
         )
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_postgres::AsyncMessage;
 use tokio_postgres::error::SqlState;
 
-use super::{Client, Error, HARD_DEADLINE, Settings};
+use super::{Client, Error, HARD_DEADLINE, Settings, tls};
 
 /// Which life of which database we are connected to: it changes when a standby was promoted or a dump restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,6 +168,9 @@ fn refused(error: tokio_postgres::Error) -> Error {
     ];
     match error.as_db_error() {
         Some(db) if fatal.contains(db.code()) => Error::Refused(db.message().to_owned()),
-        _ => Error::Server(error),
+        _ => match tls::distrust(&error) {
+            Some(why) => Error::Untrusted(why),
+            None => Error::Server(error),
+        },
     }
 }

@@ -1,5 +1,6 @@
 //! How far the server's certificate is checked, by libpq's words.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -89,6 +90,26 @@ fn roots(path: Option<&Path>) -> Result<RootCertStore, Error> {
         ));
     }
     Ok(store)
+}
+
+/// Why the server's certificate was not good enough, if that is what went wrong.
+pub fn distrust(error: &tokio_postgres::Error) -> Option<String> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        // A handshake fails as an IO error with rustls' own inside.
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::InvalidCertificate(why)) = tls {
+            return Some(match why {
+                CertificateError::UnknownIssuer => "nobody whom we trust has signed it".to_owned(),
+                _ => why.to_string(),
+            });
+        }
+        cause = error.source();
+    }
+    None
 }
 
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 //!
 //! Nobody sleeps here: `until` looks again and again, with a deadline, at what gives no signal.
 
+mod authority;
 mod cluster;
 mod lifecycle;
 mod operator;
@@ -24,6 +25,7 @@ use tokio_postgres::NoTls;
 use waybill::sandbox::broker::{self, Broker, Store};
 use waybill::sandbox::postgres::{self, Postgres};
 
+pub use authority::{Authority, Certificate};
 pub use cluster::directory;
 pub use operator::{Tables, make_log, same, tables};
 pub use oracle::check;

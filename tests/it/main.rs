@@ -33,3 +33,4 @@ mod stan;
 mod stan_broker;
 mod stop;
 mod tidy;
+mod tls;

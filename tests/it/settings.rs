@@ -7,7 +7,7 @@ use waybill::sandbox::postgres::{Options, Postgres};
 
 use crate::harness::{Bench, Weight, directory, until};
 
-fn waybill(args: &[&str]) -> Output {
+pub fn waybill(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_waybill"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WAYBILL_")) {
         command.env_remove(name);
@@ -16,7 +16,7 @@ fn waybill(args: &[&str]) -> Output {
 }
 
 /// The last line is the sentence; it must name these words.
-fn is_told(args: &[&str], code: i32, words: &[&str]) {
+pub fn is_told(args: &[&str], code: i32, words: &[&str]) {
     let output = waybill(args);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
