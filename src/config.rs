@@ -72,7 +72,7 @@ impl DatabaseArgs {
     }
 }
 
-/// Where the broker is: shared by `serve` and `publish`.
+/// Where the broker is. `publish` has flags of the same names, most of them with other defaults.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "NATS Streaming")]
 pub struct BrokerArgs {

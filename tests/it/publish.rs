@@ -219,7 +219,7 @@ async fn a_target_that_cannot_be_is_a_usage_error() {
         &[
             "--stan-url",
             "nats://127.0.0.1:1",
-            "--stan-ca-file",
+            "--stan-ca",
             "/nowhere/ca",
         ],
         &[

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::usage;
 use crate::cli::run_file::RunFile;
-use crate::stan::{Auth, InvalidOption, Options, check_channel};
+use crate::stan::{Auth, ClientCertificate, InvalidOption, Options, check_channel};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Broker")]
@@ -45,14 +45,32 @@ pub(super) struct BrokerArguments {
     #[arg(
         long,
         value_name = "FILE",
-        env = "WAYBILL_STAN_CREDENTIALS_FILE",
+        env = "WAYBILL_STAN_CREDENTIALS",
         conflicts_with = "stan_user"
     )]
-    stan_credentials_file: Option<PathBuf>,
+    stan_credentials: Option<PathBuf>,
 
     /// Trust these certificates instead of the system's
-    #[arg(long, value_name = "FILE", env = "WAYBILL_STAN_CA_FILE")]
-    stan_ca_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "WAYBILL_STAN_CA")]
+    stan_ca: Option<PathBuf>,
+
+    /// Our certificate for the broker, with --stan-key
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WAYBILL_STAN_CERT",
+        requires = "stan_key"
+    )]
+    stan_cert: Option<PathBuf>,
+
+    /// The certificate's key
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WAYBILL_STAN_KEY",
+        requires = "stan_cert"
+    )]
+    stan_key: Option<PathBuf>,
 }
 
 /// Where the messages go.
@@ -120,13 +138,19 @@ impl BrokerArguments {
         // Its id is of no use to the next run: nothing waits for a publisher to come back.
         let client_id = format!("publish-{:016x}", fastrand::u64(..));
         let mut options = Options::new(url, cluster_id, client_id);
-        options.tls.ca_file.clone_from(&self.stan_ca_file);
+        options.tls.ca_file.clone_from(&self.stan_ca);
+        options.tls.client = self.stan_cert.clone().zip(self.stan_key.clone()).map(
+            |(certificate_file, key_file)| ClientCertificate {
+                certificate_file,
+                key_file,
+            },
+        );
         if let Some(user) = &self.stan_user {
             options.auth = Auth::User {
                 user: user.clone(),
                 password: self.password()?,
             };
-        } else if let Some(path) = &self.stan_credentials_file {
+        } else if let Some(path) = &self.stan_credentials {
             options.auth = Auth::CredentialsFile(path.clone());
         }
         options.check().map_err(name_the_flag)?;
@@ -157,8 +181,10 @@ pub(super) fn name_the_flag(mistake: InvalidOption) -> anyhow::Error {
         "servers" => "--stan-url",
         "cluster_id" => "--cluster-id",
         "channel" => "--channel",
-        "auth" => "--stan-credentials-file",
-        "tls.ca_file" => "--stan-ca-file",
+        "auth" => "--stan-credentials",
+        "tls.ca_file" => "--stan-ca",
+        "tls.client.certificate_file" => "--stan-cert",
+        "tls.client.key_file" => "--stan-key",
         name => name,
     };
     usage(format!("{flag}: {}", mistake.problem))
