@@ -4,6 +4,7 @@
 
 mod account;
 mod broker;
+mod broker_secured;
 mod cli;
 mod clients;
 mod containers;
