@@ -1,35 +1,58 @@
 //! Letters that Postgres refused are asked about again by the clock. The holder of the lease appends a `retry` to the log
 //! like anyone else; its key (letter, attempt) makes a second asking harmless.
+//!
+//! When a letter is due was written by a wall clock, and is read by another: either may have jumped since. So no pause
+//! between two attempts of ours is shorter than it should be by our own monotonic clock, and a due time that lies further
+//! off than any pause is not waited for.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
 use crate::inbox::{Action, Decision, Inbox, SourceId};
 use crate::postgres::{Database, Error, query};
 
-/// By dead_letters_due.
+/// By dead_letters_due. The longest pause is of 13 minutes.
 const DUE: &str = "
-    select id, attempts from dead_letters
-    where next_attempt_at is not null and next_attempt_at <= now() and state = 'open'
+    select id, attempts, greatest(extract(epoch from next_attempt_at - last_failed_at), 0)::float8
+    from dead_letters
+    where state = 'open' and (next_attempt_at <= now() or next_attempt_at > now() + interval '15 minutes')
     order by next_attempt_at limit 200";
+const LONGEST: Duration = Duration::from_mins(15);
+
+/// When we asked for a letter's last attempt.
+type Asked = HashMap<i64, Instant>;
 
 /// For as long as this process leads.
 pub async fn run(database: Database, inbox: Inbox, operator: SourceId) {
+    let mut asked = Asked::new();
     loop {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        if let Err(error) = ask(&database, &inbox, operator).await {
+        asked.retain(|_, at| at.elapsed() < LONGEST);
+        if let Err(error) = ask(&database, &inbox, operator, &mut asked).await {
             tracing::debug!(%error, "due retries cannot be read: {error}");
         }
     }
 }
 
-async fn ask(database: &Database, inbox: &Inbox, operator: SourceId) -> Result<(), Error> {
+async fn ask(
+    database: &Database,
+    inbox: &Inbox,
+    operator: SourceId,
+    asked: &mut Asked,
+) -> Result<(), Error> {
     let reader = database.reader().await?;
     let due = query(&reader, DUE, &[]).await?;
     drop(reader);
-    let asked = due.iter().map(|row| {
+    let now = Instant::now();
+    let due = due.iter().filter_map(|row| {
         let (letter, attempts): (i64, i32) = (row.get(0), row.get(1));
+        let pause = Duration::from_secs_f64(row.get(2));
+        let rested = asked.get(&letter).is_none_or(|at| now - *at >= pause);
+        rested.then_some((letter, attempts))
+    });
+    let asking = due.map(|(letter, attempts)| {
         let why = "Postgres refused it; tried again by the clock";
         let decision = Decision::about(letter, Action::Retry, "waybill", why);
         let key = format!("retry:{letter}:{attempts}");
@@ -37,12 +60,18 @@ async fn ask(database: &Database, inbox: &Inbox, operator: SourceId) -> Result<(
             inbox
                 .submit(operator, Some(key), None, Some(&decision))
                 .await
+                .map(|_| letter)
         }
     });
     // What could not be appended is due again at the next look.
-    for outcome in join_all(asked).await {
-        if let Err(error) = outcome {
-            tracing::debug!(%error, "a due retry could not be asked for: {error}");
+    for outcome in join_all(asking).await {
+        match outcome {
+            Ok(letter) => {
+                asked.insert(letter, now);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a due retry could not be asked for: {error}");
+            }
         }
     }
     Ok(())

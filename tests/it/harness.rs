@@ -139,6 +139,16 @@ impl Bench {
 
     /// A service of this database, started and serving; `args` are more of its flags.
     pub async fn serve(&self, broker: Option<&Broker>, args: &[&str]) -> Service {
+        self.serve_in(&[], broker, args).await
+    }
+
+    /// With more in its environment: NAME=value.
+    pub async fn serve_in(
+        &self,
+        environment: &[&str],
+        broker: Option<&Broker>,
+        args: &[&str],
+    ) -> Service {
         let mut all: Vec<OsString> = vec!["serve".into()];
         let mut set = |name: &str, value: &str| {
             if !args.contains(&name) {
@@ -159,7 +169,8 @@ impl Bench {
         all.extend(args.iter().map(OsString::from));
         let number = self.services.fetch_add(1, Ordering::Relaxed);
         let log = self.dir.join(format!("service-{number}.log"));
-        let mut service = Service::new(all, log);
+        let environment = environment.iter().map(OsString::from).collect();
+        let mut service = Service::new(all, environment, log);
         service.start().await;
         service
     }

@@ -7,6 +7,7 @@ mod broker;
 mod broker_secured;
 mod cli;
 mod clients;
+mod clock;
 mod compare_and_set;
 mod containers;
 mod decide;

@@ -6,7 +6,8 @@ use waybill::sandbox::broker::Store;
 
 use crate::harness::{Bench, Sender, Weight, check, order, order_with, orders, until, until_equal};
 
-const REFUSE: &str = "
+/// No order of the customer `poison`.
+pub const REFUSE: &str = "
     create function refuse() returns trigger language plpgsql as $$ begin
         if new.data ->> 'customer_id' = 'poison' then raise exception using errcode = '22P05'; end if;
         return new;

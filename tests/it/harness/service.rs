@@ -15,6 +15,8 @@ use super::{until, within};
 
 pub struct Service {
     args: Vec<OsString>,
+    /// NAME=value, on top of ours.
+    environment: Vec<OsString>,
     log: PathBuf,
     process: Option<Process>,
     /// Where it serves, since its last start.
@@ -44,7 +46,7 @@ impl Answer {
 }
 
 impl Service {
-    pub(super) fn new(args: Vec<OsString>, log: PathBuf) -> Self {
+    pub(super) fn new(args: Vec<OsString>, environment: Vec<OsString>, log: PathBuf) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(30))
@@ -52,6 +54,7 @@ impl Service {
             .unwrap();
         Self {
             args,
+            environment,
             log,
             process: None,
             url: String::new(),
@@ -77,8 +80,11 @@ impl Service {
     /// Only starts it: a Postgres that is away is waited for.
     pub async fn launch(&mut self) {
         self.process = None;
-        let program = env!("CARGO_BIN_EXE_waybill").into();
-        let launch = Launch::new("waybill", program, self.args.clone(), self.log.clone());
+        // `env` becomes the service: same process, same pid.
+        let mut args = self.environment.clone();
+        args.push(env!("CARGO_BIN_EXE_waybill").into());
+        args.extend(self.args.iter().cloned());
+        let launch = Launch::new("waybill", "/usr/bin/env".into(), args, self.log.clone());
         self.process = Some(Process::start(launch).await.unwrap());
     }
 
