@@ -22,6 +22,7 @@ use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Request};
 use prometheus::IntCounter;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -34,8 +35,10 @@ use crate::telemetry::Metrics;
 const HEADER_TIME: Duration = Duration::from_secs(30);
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 32 * 1024;
-/// Each costs a few kB; more than this, and new ones wait for one to end.
+/// An idle one costs 12 kB; more than this, and new ones wait for one to end.
 const MAX_CONNECTIONS: usize = 16_384;
+/// File descriptors that are not for clients: the lines to Postgres and the broker must come back in any crowd.
+const OWN_DESCRIPTORS: u64 = 128;
 /// After a stop was asked for, requests under way have this long.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -63,6 +66,23 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, CannotListen> {
         })
 }
 
+/// How many clients there can be at a time. A shell or systemd grants 1,024 file descriptors, and more to who asks.
+fn room() -> usize {
+    let granted = getrlimit(Resource::Nofile);
+    // macOS says "unlimited", and refuses that.
+    let wanted = granted.maximum.unwrap_or(u64::MAX).min(1 << 16);
+    let lifted = Rlimit {
+        current: Some(wanted.max(granted.current.unwrap_or(wanted))),
+        maximum: granted.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, lifted) {
+        tracing::debug!(%error, "the limit of open files stays as it is: {error}");
+    }
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let room = usize::try_from(limit.saturating_sub(OWN_DESCRIPTORS)).unwrap_or(MAX_CONNECTIONS);
+    room.clamp(16, MAX_CONNECTIONS)
+}
+
 /// Serves until `stop`, then until what is under way is answered, at most for a few seconds.
 pub async fn serve(
     listener: TcpListener,
@@ -77,7 +97,7 @@ pub async fn serve(
     );
     let routes: Arc<BoxEndpoint<'static>> = Arc::new(routes);
     let local = listener.local_addr().ok();
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let room = Arc::new(Semaphore::new(room()));
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     loop {

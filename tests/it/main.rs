@@ -10,6 +10,7 @@ mod clients;
 mod clock;
 mod compare_and_set;
 mod containers;
+mod crowd;
 mod decide;
 mod dev;
 mod export;
