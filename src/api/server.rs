@@ -23,7 +23,7 @@ use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Request};
 use prometheus::IntCounter;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,6 +37,8 @@ const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// An idle one costs 12 kB; more than this, and new ones wait for one to end.
 const MAX_CONNECTIONS: usize = 16_384;
+/// Newcomers who may wait to be let in. Where there is no room for one, its next try is a second later.
+const BACKLOG: u32 = 4096;
 /// File descriptors that are not for clients: the lines to Postgres and the broker must come back in any crowd.
 const OWN_DESCRIPTORS: u64 = 128;
 /// After a stop was asked for, requests under way have this long.
@@ -51,19 +53,28 @@ pub struct CannotListen {
 }
 
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, CannotListen> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| CannotListen {
-            address,
-            hint: match source.kind() {
-                std::io::ErrorKind::AddrInUse => {
-                    "; choose another port with --listen, or 0 for a free one"
-                }
-                std::io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
-                _ => "",
-            },
-            source,
-        })
+    bind(address).map_err(|source| CannotListen {
+        address,
+        hint: match source.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "; choose another port with --listen, or 0 for a free one"
+            }
+            std::io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
+            _ => "",
+        },
+        source,
+    })
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // As tokio's own bind does: a restart need not wait for the connections of the life before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// How many clients there can be at a time. A shell or systemd grants 1,024 file descriptors, and more to who asks.

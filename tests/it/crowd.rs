@@ -100,9 +100,9 @@ async fn ten_thousand_idle_connections_slow_nobody_down() {
 #[tokio::test]
 async fn where_there_is_no_room_for_all_the_service_keeps_its_own_lines() {
     let bench = Bench::new(Weight::Light).await;
-    let service = with_limit(&bench, "-n 512").await;
+    let service = with_limit(&bench, "-n 256").await;
     // Some of them wait at the door; more would not even be heard.
-    let crowd = idle(&service, 450).await;
+    let crowd = idle(&service, 240).await;
     let sql = bench.sql().await;
     let ended = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
     assert!(sql.count(ended).await > 3);
