@@ -5,6 +5,7 @@
 
 mod authority;
 mod cluster;
+mod frames;
 mod lifecycle;
 mod operator;
 mod oracle;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod account;
+mod acks;
 mod broker;
 mod broker_secured;
 mod cli;

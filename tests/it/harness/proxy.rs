@@ -10,6 +10,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::frames::Frames;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
     Open,
@@ -23,6 +25,10 @@ pub enum Line {
     Mute,
     /// Every other COMMIT reaches Postgres, and the line is cut before its answer.
     LoseCommits,
+    /// To a broker: no ack of an order reaches it. From the next connection on.
+    LoseAcks,
+    /// From a broker: messages come twice, out of order, and again later. From the next connection on.
+    Scramble,
 }
 
 pub struct Proxy {
@@ -75,6 +81,8 @@ async fn carry(client: TcpStream, server: SocketAddr, lines: watch::Receiver<Lin
         up,
         line: lines.clone(),
         doomed: Arc::default(),
+        frames: Frames::default(),
+        begun_with: *lines.borrow(),
     };
     let mut up = pipe(from_client, to_server, true);
     let mut down = pipe(from_server, to_client, false);
@@ -92,6 +100,8 @@ struct Pipe {
     line: watch::Receiver<Line>,
     /// A COMMIT is on its way whose answer is to be lost.
     doomed: Arc<AtomicBool>,
+    frames: Frames,
+    begun_with: Line,
 }
 
 impl Pipe {
@@ -107,6 +117,17 @@ impl Pipe {
             // Where bytes were lost, nothing that follows makes sense: such a connection stays a hole.
             leaking |= line == Line::Hole || (line == Line::Mute && !self.up);
             if leaking {
+                continue;
+            }
+            let understood = match self.begun_with {
+                Line::LoseAcks if self.up => Some(self.frames.without_acks(bytes)),
+                Line::Scramble if !self.up => Some(self.frames.scrambled(bytes)),
+                _ => None,
+            };
+            if let Some(bytes) = understood {
+                if self.to.write_all(&bytes).await.is_err() {
+                    return;
+                }
                 continue;
             }
             match line {
