@@ -33,6 +33,13 @@ impl Settings {
                 "the database URL names no host: postgresql://user@host:5432/database, or ?host=/socket/directory".into(),
             ));
         }
+        let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
+        if config.get_ports().len() > 1 && config.get_ports().len() != hosts {
+            return Err(Error::Settings(format!(
+                "the database URL names {} ports for {hosts} hosts: postgresql://user@one:5432,two:5432/database",
+                config.get_ports().len()
+            )));
+        }
         if let Some(password) = password {
             config.password(password);
         }
@@ -183,6 +190,12 @@ mod tests {
                 "postgresql://u@h/d?sslrootcert=/nowhere/ca.pem&sslmode=verify-full",
                 false,
             ),
+            (
+                "postgresql://u@one:5432,two:5433/d?target_session_attrs=read-write&sslmode=require",
+                true,
+            ),
+            ("host=/one,/two port=5432,5433 user=u dbname=d", true),
+            ("host=one port=5432,5433 user=u dbname=d", false),
             ("postgresql:///d", false),
             ("mysql://u@h/d", false),
         ] {

@@ -36,6 +36,7 @@ mod sandbox;
 mod settings;
 mod stan;
 mod stan_broker;
+mod standby;
 mod stop;
 mod tidy;
 mod tls;
