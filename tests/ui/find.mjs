@@ -3,32 +3,37 @@
 import assert from 'node:assert/strict';
 import {accepted, base, button, decide, letter, need, open, order, see, send} from './browser.mjs';
 
+// One load in a context of its own, so that nothing is in the browser's cache: its bytes, and when the field could be typed in.
+async function load(chrome) {
+  const page = await open(chrome);
+  const bodies = [];
+  page.on('response', (response) => {
+    if (!response.url().endsWith('/stream')) bodies.push(response.body());
+  });
+  await page.addInitScript(() => {
+    new MutationObserver((_, observer) => {
+      if (!document.activeElement?.matches('#find-field')) return;
+      globalThis.interactive = performance.now();
+      observer.disconnect();
+    }).observe(document, {childList: true, subtree: true});
+  });
+  await page.goto('/');
+  await page.locator('#state[data-state="good"]').waitFor();
+  const weight = (await Promise.all(bodies)).reduce((sum, body) => sum + body.length, 0);
+  const took = await page.evaluate(() => globalThis.interactive ?? Infinity);
+  await page.leave();
+  return {weight, took};
+}
+
+// The median of five, after one that warms up the browser itself.
 export async function firstView(chrome) {
-  let best = Infinity;
-  for (let turn = 0; turn < 10 && best >= 300; turn += 1) {
-    const page = await open(chrome);
-    const bodies = [];
-    page.on('response', (response) => {
-      if (!response.url().endsWith('/stream')) bodies.push(response.body());
-    });
-    await page.addInitScript(() => {
-      new MutationObserver((_, observer) => {
-        if (!document.activeElement?.matches('#find-field')) return;
-        globalThis.interactive = performance.now();
-        observer.disconnect();
-      }).observe(document, {childList: true, subtree: true});
-    });
-    await page.goto('/');
-    await page.locator('#state[data-state="good"]').waitFor();
-    const weight = (await Promise.all(bodies)).reduce((sum, body) => sum + body.length, 0);
-    const took = await page.evaluate(() => globalThis.interactive ?? Infinity);
-    best = Math.min(best, took);
-    assert.ok(weight > 10_000 && weight < 100_000, `the first view weighs ${weight} bytes`);
-    if (turn === 0) console.log(`the first view: ${weight} bytes`);
-    await page.leave();
-  }
-  console.log(`the first view: interactive after ${Math.round(best)} ms`);
-  assert.ok(best < 300, `interactive after ${best} ms`);
+  const {weight} = await load(chrome);
+  assert.ok(weight > 10_000 && weight < 100_000, `the first view weighs ${weight} bytes`);
+  const times = [];
+  for (let turn = 0; turn < 5; turn += 1) times.push((await load(chrome)).took);
+  times.sort((a, b) => a - b);
+  console.log(`the first view: ${weight} bytes; interactive after ${times.map(Math.round).join(', ')} ms`);
+  assert.ok(times[2] < 300, `interactive after ${times} ms`);
 }
 
 export async function headers() {
