@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use waybill::sandbox::broker::{Broker, Store};
 
-use super::harness::{Bench, Sql, Weight, within};
+use super::harness::{Bench, Sender, Service, Sql, Weight, orders, within};
 
 /// Letters that come all at once, as if a sender had lost its mind. They go into the log itself, and the projector does the
 /// rest.
@@ -30,10 +30,13 @@ struct Stage {
     broker: Broker,
     /// Holds the projector up, where one is held.
     holding: Option<Sql>,
+    /// The other service that `holes` speaks of, with what it stands on.
+    beside: Option<(Bench, Broker, Service)>,
 }
 
 impl Stage {
-    async fn act(&mut self, what: &str) {
+    /// Does it; what the browser has to know of it.
+    async fn act(&mut self, what: &str) -> String {
         match what {
             "kill-broker" => self.broker.kill(),
             "start-broker" => self.broker.start_again().await.unwrap(),
@@ -50,9 +53,41 @@ impl Stage {
                 session.run("rollback").await;
             }
             "flood" => self.bench.sql().await.run(FLOOD).await,
+            "holes" => {
+                let beside = with_holes(&self.bench).await;
+                return self.beside.insert(beside).2.url.clone();
+            }
             other => panic!("tests/ui asks for {other:?}"),
         }
+        String::new()
     }
+}
+
+/// A service that misses 51 to 250, which its broker discarded for its limit, and 351 to 370, which another took for a while
+/// and the broker still has.
+async fn with_holes(first: &Bench) -> (Bench, Broker, Service) {
+    let (bench, stranger) = (first.beside().await, first.beside().await);
+    let broker = bench.broker_with(Store::File, &["-mm", "100"]).await;
+    let send = async |prefix: &str, count| {
+        let ledger = Sender::new(&broker).publish(orders(prefix, count)).await;
+        assert_eq!(ledger.acked.len(), count);
+    };
+    let mut service = bench.serve(Some(&broker), &[]).await;
+    send("first", 50).await;
+    service.rests(30, 50).await;
+    assert!(service.stop().await.success());
+    send("discarded", 300).await;
+    service.start().await;
+    service.rests(30, 150).await;
+    assert!(service.stop().await.success());
+    let mut other = stranger.serve(Some(&broker), &[]).await;
+    send("elsewhere", 20).await;
+    other.rests(30, 20).await;
+    assert!(other.stop().await.success());
+    service.start().await;
+    send("last", 10).await;
+    service.rests(30, 160).await;
+    (bench, broker, service)
 }
 
 /// The same names as in .ci/tools.
@@ -88,6 +123,7 @@ async fn the_page_is_usable_in_a_real_browser() {
         bench,
         broker,
         holding: None,
+        beside: None,
     };
     let mut node = Command::new(program(&["node"]))
         .arg("run.mjs")
@@ -105,8 +141,8 @@ async fn the_page_is_usable_in_a_real_browser() {
         let mut said = String::new();
         while let Some(line) = lines.next_line().await.unwrap() {
             if let Some(what) = line.strip_prefix("need ") {
-                stage.act(what).await;
-                answers.write_all(b"done\n").await.unwrap();
+                let answer = format!("done {}\n", stage.act(what).await);
+                answers.write_all(answer.as_bytes()).await.unwrap();
             } else {
                 println!("{line}");
                 said.push_str(&line);

@@ -12,11 +12,12 @@ const ARGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '
 export const base = process.env.WAYBILL_URL;
 const lines = createInterface({input: process.stdin})[Symbol.asyncIterator]();
 
-// Asks the Rust test to do something to the servers, and waits until it is done.
+// Asks the Rust test to do something to the servers, and waits until it is done; what it answers.
 export async function need(what) {
   console.log(`need ${what}`);
   const {value} = await lines.next();
-  assert.equal(value, 'done', what);
+  assert.match(value, /^done /, what);
+  return value.slice('done '.length);
 }
 
 export async function browser() {
@@ -25,15 +26,15 @@ export async function browser() {
 
 // A page of its own storage. Nothing may leave the host, nothing may run that was only data, the console stays empty: what a
 // test provokes of the API (404, 409, 422, 503) is the browser's own remark, and allowed.
-export async function open(chrome, {width = 1280, height = 900, dark = false, who = 'ada', reduced = true} = {}) {
+export async function open(chrome, {at = base, width = 1280, height = 900, dark = false, who = 'ada', reduced = true} = {}) {
   const context = await chrome.newContext({
-    viewport: {width, height}, colorScheme: dark ? 'dark' : 'light', reducedMotion: reduced ? 'reduce' : 'no-preference', locale: 'en-GB', timezoneId: 'Europe/Berlin', baseURL: base,
+    viewport: {width, height}, colorScheme: dark ? 'dark' : 'light', reducedMotion: reduced ? 'reduce' : 'no-preference', locale: 'en-GB', timezoneId: 'Europe/Berlin', baseURL: at,
   });
   const page = await context.newPage();
   const wrong = [];
   page.on('request', (request) => {
     const url = new URL(request.url());
-    if (url.protocol !== 'data:' && url.origin !== new URL(base).origin) wrong.push(`a request left: ${url}`);
+    if (url.protocol !== 'data:' && url.origin !== new URL(at).origin) wrong.push(`a request left: ${url}`);
   });
   page.on('console', (message) => {
     const refused = message.text().startsWith('Failed to load resource') && message.location().url.includes('/api/v1/');

@@ -2,11 +2,12 @@
 
 import {browser} from './browser.mjs';
 import {finding, firstView, headers, notFound, outages} from './find.mjs';
+import {holes} from './holes.mjs';
 import {many, mending, somebodyElse} from './mend.mjs';
 import {everyView, hostile, keyboard, live, operations, rules} from './views.mjs';
 import {flood} from './flood.mjs';
 
-const stories = {headers, firstView, finding, notFound, live, mending, somebodyElse, many, rules, operations, keyboard, everyView, hostile, outages, flood};
+const stories = {headers, firstView, finding, notFound, live, mending, somebodyElse, many, rules, operations, holes, keyboard, everyView, hostile, outages, flood};
 // Some alone: WAYBILL_STORIES="finding many" cargo test --test it page
 const wanted = (process.env.WAYBILL_STORIES ?? '').split(' ').filter(Boolean);
 

@@ -56,6 +56,7 @@ function fates(account) {
 function sources(account) {
   return h('section', {}, h('h2', {}, 'Sources'),
     h('p', {class: 'soft'}, 'An epoch is one life of a broker’s store: it ends where the broker begins to count anew.'),
+    gaps(account),
     table('Sources and epochs', [
       {label: 'Source', cell: (source) => source.source},
       {label: 'Epoch', num: true, cell: (source) => number(source.epoch)},
@@ -66,6 +67,21 @@ function sources(account) {
       {label: 'Missing', num: true, cell: (source) => number(source.missing)},
       {label: 'Holes', wide: true, cell: holes},
     ], account.sources, {empty: 'No broker has brought anything; HTTP and operators have no sequences of their own.'}));
+}
+
+// What brokers counted and we have not, in a sentence. A source lists its first 200 holes.
+function gaps({sources: all}) {
+  const sum = (list, count) => list.reduce((total, one) => total + Number(count(one)), 0);
+  const lost = sum(all, (source) => source.lost);
+  const awaited = sum(all, (source) => sum(source.holes.filter((hole) => hole.state === 'awaited'), (hole) => hole.last - hole.first + 1));
+  const others = sum(all, (source) => source.missing) - lost - awaited;
+  const said = [
+    [lost, 'lost', 'The broker no longer has them, or should have sent them long ago.'],
+    [awaited, 'awaited', 'The broker may still send them.'],
+    [others, 'missing besides', 'In more holes than are listed.'],
+  ].filter(([count]) => count > 0);
+  return said.length ? h('div', {class: `told ${lost ? 'bad' : 'wait'}`}, said.map(([count, what, why]) =>
+    h('p', {}, h('strong', {}, `${plural(count, 'message')} ${count === 1 ? 'is' : 'are'} ${what}. `), why))) : null;
 }
 
 function holes(source) {
