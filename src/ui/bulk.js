@@ -32,7 +32,7 @@ export function bulk(set, signal) {
       if (stop.value) request.stop_share = Number(stop.value) / 100;
       const operation = await post('/dead-letters/batch', request);
       const shown = card(operation, signal, (ended) => (dryRun && ended.state === 'done'
-        ? h('p', {class: 'actions left'}, button('Now do it', () => start(false), {class: 'main'}), h('span', {class: 'soft'}, 'The set is taken anew at that moment.'))
+        ? tried(ended)
         : h('p', {class: 'soft'}, h('a', {href: location.pathname + location.search}, 'Show the list anew'))));
       replace(below, shown);
       shown.tabIndex = -1;
@@ -43,6 +43,17 @@ export function bulk(set, signal) {
     return undefined;
   }
 
+  // After a dry run, doing it is the next thing; unless it would change nothing.
+  function tried({outcome}) {
+    const {would_pass: pass = 0, would_be_duplicate: same = 0, would_do: done = 0} = outcome?.results ?? {};
+    const useful = pass + same + done > 0;
+    first.classList.toggle('main', !useful);
+    return h('p', {class: 'actions left'}, button('Now do it', () => start(false), {class: useful ? 'main' : null}),
+      h('span', {class: 'soft'}, useful ? 'The set is taken anew at that moment.' : 'It would bring none of them home: mend them one by one, change the rules, or discard them.'));
+  }
+
+  const first = button('Dry run', () => start(true), {class: 'main'});
+
   function fail(text) {
     wrong.hidden = false;
     wrong.textContent = text;
@@ -52,7 +63,7 @@ export function bulk(set, signal) {
     h('h2', {id: 'bulk-title'}, 'Decide about all of them'), words,
     h('div', {class: 'filters'}, field('What', action), field('Reason', why, 'Stands beside every decision.'), field('Letters a second, at most', rate), field('Stop when so many % fail again', stop)),
     wrong,
-    h('p', {class: 'actions'}, button('Dry run', () => start(true), {class: 'main'}), button('Do it', () => start(false))),
+    h('p', {class: 'actions'}, first, button('Do it', () => start(false))),
     below);
   box.refresh = () => replace(words, set().words);
   box.refresh();

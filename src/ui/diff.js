@@ -1,6 +1,7 @@
 // What differs between two texts, line by line.
 
 import {h} from './dom.js';
+import {plural} from './format.js';
 
 const LARGEST = 4_000_000;
 
@@ -60,16 +61,20 @@ export function difference(before, after) {
   });
   if (!near.size) return h('p', {class: 'soft'}, 'Nothing was changed.');
   const shown = [];
-  let skipped = false;
+  let left = 0;
+  const cut = () => {
+    if (left) shown.push(h('span', {class: 'line cut'}, `⋯ ${plural(left, 'line')} as before`));
+    left = 0;
+  };
   lines.forEach(([kind, text], index) => {
     if (!near.has(index)) {
-      if (!skipped) shown.push(h('span', {class: 'line skip'}, '⋯'));
-      skipped = true;
+      left += 1;
       return;
     }
-    skipped = false;
+    cut();
     const tag = {gone: 'del', new: 'ins', same: 'span'}[kind];
     shown.push(h(tag, {class: `line ${kind}`}, h('span', {class: 'sign', 'aria-hidden': 'true'}, SIGNS[kind]), WORDS[kind] ? h('span', {class: 'hidden'}, WORDS[kind]) : null, text));
   });
+  cut();
   return h('div', {class: 'code diff', tabindex: 0, role: 'region', 'aria-label': 'The difference'}, shown);
 }

@@ -41,7 +41,7 @@ export function replace(element, ...children) {
 
 // A real table, that becomes a list of cards on a phone (hence the roles: display would take its meaning away).
 // columns: {label, cell(row), num, wide, hide}
-export function table(caption, columns, rows, {list = false, empty = 'Nothing here.'} = {}) {
+export function table(caption, columns, rows, {list = false, titled = false, empty = 'Nothing here.'} = {}) {
   const row = (item) => h('tr', {role: 'row'}, columns.map((column, index) => {
     const head = index === 0;
     return h(head ? 'th' : 'td', {
@@ -53,7 +53,7 @@ export function table(caption, columns, rows, {list = false, empty = 'Nothing he
   }));
   const body = h('tbody', {role: 'rowgroup'}, rows.map(row));
   const element = h('table', {role: 'table', 'data-list': list, hidden: !rows.length},
-    h('caption', {class: 'hidden'}, caption),
+    h('caption', {class: titled ? 'titled' : 'hidden'}, caption),
     h('thead', {role: 'rowgroup'}, h('tr', {role: 'row'}, columns.map((column) =>
       h('th', {role: 'columnheader', scope: 'col', class: classes(column)}, column.label)))),
     body);

@@ -11,6 +11,11 @@ export function number(value) {
   return value === null || value === undefined ? '–' : whole.format(value);
 }
 
+// A column of zeros is noise beside the numbers that count.
+export function count(value) {
+  return Number(value) === 0 ? h('span', {class: 'zero'}, '0') : number(value);
+}
+
 export function rate(value) {
   if (value === null || value === undefined) return '–';
   return value < 100 ? tenths.format(value) : whole.format(Math.round(value));
@@ -85,6 +90,14 @@ const BAD = ['failed', 'lost', 'too_late', 'away'];
 export function badge(state, label) {
   const kind = GOOD.includes(state) ? 'good' : WAIT.includes(state) ? 'wait' : BAD.includes(state) ? 'bad' : 'calm';
   return h('span', {class: `badge ${kind}`}, label ?? state.replaceAll('_', ' '));
+}
+
+// "stan:waybill/orders" as people say it.
+export function source(name) {
+  const [kind, rest] = [name.split(':', 1)[0], name.slice(name.indexOf(':') + 1)];
+  if (kind === 'http') return 'HTTP';
+  if (kind === 'operator') return 'an operator';
+  return kind === 'stan' ? `NATS Streaming, ${rest}` : name;
 }
 
 // "/items/0/price" as people write it.

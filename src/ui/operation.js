@@ -1,8 +1,8 @@
 // Long work as the page shows it: a bar, what it does, pause, resume, cancel, and how it ended.
 
 import {button, h, replace, table} from './dom.js';
-import {get, post} from './api.js';
-import {badge, number, plural, pointer, reason, since, time} from './format.js';
+import {get, post, query} from './api.js';
+import {badge, number, plural, pointer, reason, since, source, time} from './format.js';
 
 export const over = (operation) => ['done', 'failed', 'cancelled', 'stopped'].includes(operation.state);
 
@@ -14,10 +14,31 @@ export function sentence({kind, request}) {
   if (kind === 'rules_check') return 'Check rules against history';
   if (kind !== 'bulk') return kind;
   if (request.only_changed) return 'By itself: retry letters that older checks or rules judged';
-  const parts = Object.entries(request.filter ?? {}).filter(([, value]) => value !== null && value !== undefined)
-    .map(([name, value]) => (name === 'ids' ? plural(value.length, 'chosen letter') : `${name.replaceAll('_', ' ')} ${name === 'reason' ? reason(value) : value}`));
-  const what = `${VERBS[request.action] ?? request.action} ${parts.length ? `letters: ${parts.join(', ')}` : 'all letters'}`;
-  return request.dry_run ? `Dry run: ${what.toLowerCase()}` : what;
+  const {state, ids, ...others} = request.filter ?? {};
+  const parts = Object.entries(others).filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => (PARTS[name] ?? ((text) => `${name} ${text}`))(value));
+  const letters = ids ? plural(ids.length, 'chosen letter') : `${parts.length ? '' : 'all '}${state ? `${state} ` : ''}letters`;
+  const what = `${VERBS[request.action] ?? request.action} ${letters}${parts.length ? `: ${parts.join(', ')}` : ''}`;
+  return request.dry_run ? `Dry run: ${what[0].toLowerCase()}${what.slice(1)}` : what;
+}
+
+const PARTS = {
+  reason,
+  fingerprint: () => 'one group',
+  code: (code) => code.replaceAll('_', ' '),
+  order_uid: (uid) => `of order ${uid}`,
+  source: (name) => `from ${source(name)}`,
+  since: (at) => `since ${at}`,
+  until: (at) => `until ${at}`,
+  from: (position) => `from position ${number(position)}`,
+  to: (position) => `to position ${number(position)}`,
+  text: (text) => `with “${text}”`,
+};
+
+// The letters that were asked about, as they are now.
+function letters({kind, request}) {
+  if (kind !== 'bulk' || request.only_changed || request.filter?.ids) return null;
+  const {filter = {}} = request;
+  return h('a', {href: `/letters${query({...filter, state: filter.state ?? 'any'})}`}, 'the letters, as they are now');
 }
 
 export function progress(operation) {
@@ -29,10 +50,22 @@ export function progress(operation) {
   return h('progress', {max: top || 1, value: over(operation) && !top ? 1 : value, 'aria-label': `Progress of operation ${operation.id}`});
 }
 
-function counted({kind, done, total, failed, progress: told, request}) {
+function left(seconds) {
+  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return '';
+  if (seconds < 90) return ` · ${plural(Math.max(1, Math.round(seconds)), 'second')} left`;
+  return ` · ${plural(Math.round(seconds / 60), 'minute')} left`;
+}
+
+// `from`: {done, at} of the first look, to tell how long it takes yet.
+function counted({kind, done, total, failed, progress: told, request, state, outcome: ended}, from) {
+  const running = state === 'running';
   if (kind === 'rules_check') return `${number(told?.orders_checked ?? 0)} orders and ${number(told?.letters_checked ?? 0)} letters looked at`;
-  if (kind === 'replay') return told?.position ? `position ${number(told.position)}${told.target ? ` of ${number(told.target)}` : ''}` : '';
-  return `${number(done)} of ${number(total)}${failed && !request.dry_run ? `, ${number(failed)} failed again` : ''}`;
+  if (kind === 'replay') {
+    if (ended?.position) return `Folded again up to position ${number(ended.position)}; no fate changed.`;
+    return told?.position ? `position ${number(told.position)}${told.target ? ` of ${number(told.target)}` : ''}${running ? left(told.seconds_left) : ''}` : '';
+  }
+  const pace = from && done > from.done ? (done - from.done) / (Date.now() - from.at) : null;
+  return `${number(done)} of ${number(total)}${failed && !request.dry_run ? `, ${number(failed)} failed again` : ''}${running && pace ? left((total - done) / pace / 1000) : ''}`;
 }
 
 export function controls(operation, changed) {
@@ -68,14 +101,15 @@ export async function follow(id, signal, tell) {
 }
 
 // A card that follows one operation until its end. `ended(operation)` may add to it.
-export function card(first, signal, ended = () => null) {
+export function card(first, signal, ended = () => null, {alone = false} = {}) {
+  const from = {done: first.done, at: Date.now()};
   const box = h('section', {class: 'card operation', 'aria-label': `Operation ${first.id}`});
   const draw = (operation, error) => {
     const more = over(operation) ? ended(operation) : null;
     replace(box,
-      h('div', {class: 'toolbar'}, badge(operation.state), h('strong', {}, sentence(operation)), h('span', {class: 'gap'}), controls(operation, draw), h('a', {class: 'button', href: `/operations/${operation.id}`}, `Operation ${operation.id}`)),
+      h('div', {class: 'toolbar'}, badge(operation.state), alone ? null : h('strong', {}, sentence(operation)), h('span', {class: 'gap'}), controls(operation, draw), alone ? null : h('a', {class: 'button', href: `/operations/${operation.id}`}, `Operation ${operation.id}`)),
       progress(operation),
-      h('p', {class: 'soft', role: 'status'}, counted(operation)),
+      h('p', {class: 'soft', role: 'status'}, counted(operation, from)),
       error ? h('p', {class: 'wrong', role: 'alert'}, error.message) : null,
       over(operation) ? outcome(operation) : null,
       more);
@@ -96,7 +130,8 @@ export function outcome(operation) {
   if (!ended) return h('p', {class: 'soft'}, operation.state === 'cancelled' ? 'Cancelled. What was decided until then stays decided.' : '');
   if (operation.kind === 'bulk') return bulk(ended, operation);
   if (operation.kind === 'rules_check') return checked(ended);
-  const fields = Object.entries(ended).filter(([, value]) => typeof value !== 'object');
+  const fields = Object.entries(ended).filter(([name, value]) => typeof value !== 'object' && name !== 'position');
+  if (!fields.length) return null;
   return h('dl', {class: 'facts'}, fields.map(([name, value]) => h('div', {}, h('dt', {}, name.replaceAll('_', ' ')), h('dd', {}, typeof value === 'number' ? number(value) : String(value)))));
 }
 
@@ -109,7 +144,7 @@ function bulk({results = {}, failing = [], error}, operation) {
       {label: 'What is wrong', wide: true, cell: (one) => [h('span', {class: 'sentence'}, one.message), h('span', {class: 'under'}, h('code', {}, pointer(one.pointer ?? '')))]},
       {label: 'Letters', num: true, cell: (one) => number(one.count)},
       {label: 'One of them', cell: (one) => h('a', {href: `/letters/${one.sample}`}, `Letter ${one.sample}`)},
-    ], failing) : null,
+    ], failing, {titled: true}) : null,
   ];
 }
 
@@ -125,17 +160,18 @@ function checked(found) {
       {label: 'What it says', wide: true, cell: ([, one]) => one.message},
       {label: 'Orders', num: true, cell: ([, one]) => number(one.count)},
       {label: 'Some of them', cell: ([, one]) => one.samples.slice(0, 3).map((uid) => h('div', {}, h('a', {class: 'uid', href: `/orders/${encodeURIComponent(uid)}`}, uid.slice(0, 40))))},
-    ], rules) : null,
+    ], rules, {titled: true}) : null,
     groups.length ? table('Open letters that would pass', [
       {label: 'What was wrong', wide: true, cell: ([, one]) => one.message},
       {label: 'Letters', num: true, cell: ([, one]) => number(one.count)},
       {label: 'Some of them', cell: ([, one]) => one.samples.slice(0, 3).map((id) => h('div', {}, h('a', {href: `/letters/${id}`}, `Letter ${id}`)))},
-    ], groups) : null,
+    ], groups, {titled: true}) : null,
   ];
 }
 
 export function facts(operation) {
   const pairs = [['Asked by', operation.asked_by], ['Why', operation.reason], ['Asked', time(operation.created_at)], ['Begun', operation.started_at && time(operation.started_at)],
-    ['Ended', operation.finished_at && since(operation.finished_at)], ['Rate', operation.request?.rate && `${number(operation.request.rate)} a second`]];
+    ['Ended', operation.finished_at && since(operation.finished_at)], ['Rate', operation.request?.rate && `${number(operation.request.rate)} a second, at most`],
+    ['Stops', operation.request?.stop_share && `when ${number(operation.request.stop_share * 100)} % fail again`], ['Set', letters(operation)]];
   return h('dl', {class: 'facts'}, pairs.filter(([, value]) => value).map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
 }

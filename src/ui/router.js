@@ -104,8 +104,11 @@ function current() {
   const [, first] = location.pathname.split('/');
   const home = {'': '/', orders: '/', letters: '/groups'}[first] ?? `/${first}`;
   for (const link of document.querySelectorAll('nav a')) {
-    if (link.getAttribute('href') === home) link.setAttribute('aria-current', 'page');
-    else link.removeAttribute('aria-current');
+    if (link.getAttribute('href') === home) {
+      link.setAttribute('aria-current', 'page');
+      // On a phone they are one line, wider than it.
+      link.parentElement.scrollLeft = link.offsetLeft - link.parentElement.clientWidth / 3;
+    } else link.removeAttribute('aria-current');
   }
   document.body.dataset.view = first || 'find';
 }

@@ -1,8 +1,8 @@
 // The account: every row that was received, and what became of it; what a broker gave, and what it did not.
 
-import {button, h, replace, table} from '../dom.js';
+import {button, h, replace, svg, table} from '../dom.js';
 import {get} from '../api.js';
-import {badge, number, plural} from '../format.js';
+import {badge, count, number, plural, source} from '../format.js';
 
 const FATES = [['orders', 'Orders', 'valid, stored and served'], ['duplicates', 'Duplicates', 'orders that came again'], ['dead_letters', 'Dead letters', 'rejected, and kept'],
   ['decisions', 'Decisions', 'what operators and rules decided'], ['pending', 'Pending', 'received, not yet projected']];
@@ -10,7 +10,7 @@ const FATES = [['orders', 'Orders', 'valid, stored and served'], ['duplicates', 
 export async function view(place) {
   const account = await get('/reconciliation', place.signal);
   const checked = h('div', {role: 'status', 'aria-live': 'polite'});
-  const book = h('div', {});
+  const book = h('div', {class: 'stack'});
   const draw = (now) => replace(book, fates(now), sources(now));
   draw(account);
   const count = button('Count every row again', async () => {
@@ -45,12 +45,25 @@ function fates(account) {
   return h('section', {}, h('h2', {}, 'Fates'),
     h('p', {class: `told ${account.balanced ? 'good' : 'bad'}`}, h('strong', {}, account.balanced ? '✓ It balances. ' : '✗ It does not balance. '),
       `${number(account.received)} received = ${FATES.map(([name, label]) => `${number(account[name])} ${label.toLowerCase()}`).join(' + ')}`),
+    shares(account),
     table('Fates', [
-      {label: 'Fate', cell: ([, label]) => label},
+      {label: 'Fate', cell: ([name, label]) => h('span', {}, h('span', {class: `swatch ${name}`, 'aria-hidden': 'true'}), label)},
       {label: 'Rows', num: true, cell: ([name]) => number(account[name])},
       {label: 'Share', num: true, cell: ([name]) => (account.received ? `${((100 * account[name]) / account.received).toFixed(1)} %` : '–')},
       {label: 'What they are', wide: true, cell: ([, , words]) => h('span', {class: 'soft'}, words)},
     ], FATES));
+}
+
+// The same as the table, for the eye.
+function shares(account) {
+  let x = 0;
+  const parts = FATES.map(([name]) => {
+    // What is there is to be seen, be it one of a million.
+    const width = account[name] ? Math.max(0.4, (100 * account[name]) / account.received) : 0;
+    x += width;
+    return svg('rect', {class: name, x: (x - width).toFixed(2), y: 0, width: width.toFixed(2), height: 10});
+  });
+  return svg('svg', {class: 'shares', viewBox: `0 0 ${Math.max(x, 1).toFixed(2)} 10`, preserveAspectRatio: 'none', 'aria-hidden': 'true'}, parts);
 }
 
 function sources(account) {
@@ -58,30 +71,30 @@ function sources(account) {
     h('p', {class: 'soft'}, 'An epoch is one life of a broker’s store: it ends where the broker begins to count anew.'),
     gaps(account),
     table('Sources and epochs', [
-      {label: 'Source', cell: (source) => source.source},
+      {label: 'Source', cell: ({source: name}) => source(name)},
       {label: 'Epoch', num: true, cell: (source) => number(source.epoch)},
       {label: 'Rows', num: true, cell: (source) => number(source.rows)},
       {label: 'First', num: true, cell: (source) => number(source.first_sequence)},
       {label: 'Last', num: true, cell: (source) => number(source.last_sequence)},
       {label: 'Broker’s last', num: true, cell: (source) => number(source.broker_last_sequence)},
-      {label: 'Missing', num: true, cell: (source) => number(source.missing)},
+      {label: 'Missing', num: true, cell: (source) => count(source.missing)},
       {label: 'Holes', wide: true, cell: holes},
     ], account.sources, {empty: 'No broker has brought anything; HTTP and operators have no sequences of their own.'}));
 }
 
 // What brokers counted and we have not, in a sentence. A source lists its first 200 holes.
 function gaps({sources: all}) {
-  const sum = (list, count) => list.reduce((total, one) => total + Number(count(one)), 0);
+  const sum = (list, of) => list.reduce((total, one) => total + Number(of(one)), 0);
   const lost = sum(all, (source) => source.lost);
   const awaited = sum(all, (source) => sum(source.holes.filter((hole) => hole.state === 'awaited'), (hole) => hole.last - hole.first + 1));
   const others = sum(all, (source) => source.missing) - lost - awaited;
   const said = [
-    [lost, 'lost', 'The broker no longer has them, or should have sent them long ago.'],
-    [awaited, 'awaited', 'The broker may still send them.'],
-    [others, 'missing besides', 'In more holes than are listed.'],
-  ].filter(([count]) => count > 0);
-  return said.length ? h('div', {class: `told ${lost ? 'bad' : 'wait'}`}, said.map(([count, what, why]) =>
-    h('p', {}, h('strong', {}, `${plural(count, 'message')} ${count === 1 ? 'is' : 'are'} ${what}. `), why))) : null;
+    [lost, 'lost', 'The broker no longer has them, or should have sent them long ago.', 'bad'],
+    [awaited, 'awaited', 'The broker may still send them.', 'wait'],
+    [others, 'missing besides', 'In more holes than are listed.', 'wait'],
+  ].filter(([many]) => many > 0);
+  return said.length ? h('div', {class: 'stack tight'}, said.map(([many, what, why, kind]) =>
+    h('p', {class: `told ${kind}`}, h('strong', {}, `${plural(many, 'message')} ${many === 1 ? 'is' : 'are'} ${what}. `), why))) : null;
 }
 
 function holes(source) {

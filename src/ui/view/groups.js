@@ -2,7 +2,7 @@
 
 import {field, h, replace, select, table} from '../dom.js';
 import {get, query} from '../api.js';
-import {badge, number, plural, pointer, reason, reasonNames, shown, since} from '../format.js';
+import {badge, count, plural, pointer, reason, reasonNames, shown, since} from '../format.js';
 import {bars} from '../chart.js';
 import {watch} from '../live.js';
 import {go} from '../router.js';
@@ -33,11 +33,11 @@ export async function view(place) {
   const letters = (group) => `/letters${query({state: filter.state, fingerprint: group.fingerprint})}`;
   const columns = [
     {label: 'What is wrong', wide: true, cell: (group) => [
-      h('a', {href: letters(group), 'data-row': '', class: 'sentence'}, shown(group.message, 240)),
+      h('a', {href: letters(group), 'data-row': '', class: 'sentence'}, shown(group.message, 160)),
       h('span', {class: 'under'}, badge('calm', reason(group.reason)), ' ', h('code', {}, pointer(group.pointer)))]},
-    {label: 'Open', num: true, class: 'big', cell: (group) => number(group.open)},
-    {label: 'Replaced', num: true, cell: (group) => number(group.replaced)},
-    {label: 'Discarded', num: true, cell: (group) => number(group.discarded)},
+    {label: 'Open', num: true, class: 'big', cell: (group) => count(group.open)},
+    {label: 'Replaced', num: true, cell: (group) => count(group.replaced)},
+    {label: 'Discarded', num: true, cell: (group) => count(group.discarded)},
     {label: `Trend, last ${span}`, cell: (group) => trend(trends.get(group.fingerprint), span)},
     {label: 'First seen', cell: (group) => since(group.first_seen)},
     {label: 'Last seen', cell: (group) => since(group.last_seen)},
@@ -50,7 +50,7 @@ export async function view(place) {
     const open = groups.items.reduce((total, group) => total + group.open, 0);
     replace(sum, filter.state === 'open'
       ? `${plural(open, 'open letter')} in ${plural(groups.items.length, 'group')}. Each was received whole, and waits until it is mended or let go.`
-      : `${plural(groups.items.length, 'group')}.`);
+      : groups.items.length ? `${plural(groups.items.length, 'group')}.` : null);
   };
   fill(await load());
   place.show('Dead letters', h('h1', {}, 'Dead letters'), sum,

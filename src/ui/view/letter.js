@@ -2,7 +2,7 @@
 
 import {button, h, replace, say, table} from '../dom.js';
 import {get, post, Problem} from '../api.js';
-import {badge, number, orderLink, orderPath, plural, pointer, reason, shown, since, time} from '../format.js';
+import {badge, number, orderLink, orderPath, plural, pointer, reason, shown, since, source, time} from '../format.js';
 import {askWho, form} from '../dialog.js';
 import {payloadView} from '../payload.js';
 import {mender} from '../mend.js';
@@ -36,18 +36,18 @@ async function row(id, signal) {
 
 function draw(place, letter, answer) {
   const payload = payloadView(letter);
-  const desk = h('div', {});
+  const desk = h('div', {class: 'desk'});
   const again = async () => draw({...place, moved: false}, await get(`/dead-letters/${letter.id}`, place.signal), answer);
   place.show(`Letter ${letter.id}`,
     h('p', {class: 'crumbs'}, h('a', {href: '/groups'}, 'Dead letters'), ' / ', h('a', {href: `/letters?fingerprint=${letter.fingerprint}`}, 'like this one')),
-    h('h1', {}, shown(letter.message, 300)),
+    h('h1', {}, shown(letter.message, 160)),
     h('p', {class: 'lead'}, badge(letter.state), ' ', badge('calm', reason(letter.reason)), ' ', h('code', {}, pointer(letter.pointer)), ` · letter ${letter.id}`),
     answer,
     deciding(place, letter, payload, desk, answer, again),
     desk,
     h('div', {class: 'letter'},
       h('div', {},
-        h('section', {}, h('h2', {}, letter.violations.length > 1 ? `${letter.violations.length} mistakes` : 'The mistake'), payload.findings),
+        h('section', {class: 'mistakes'}, h('h2', {}, letter.violations.length > 1 ? `${letter.violations.length} mistakes` : 'The mistake'), payload.findings),
         h('section', {}, h('h2', {}, 'The message'), payload.element),
         letter.differences.length ? differences(letter) : null),
       h('aside', {'aria-label': 'About this letter'}, about(letter), h('h2', {}, 'History'), history(letter))));
@@ -57,7 +57,7 @@ function about(letter) {
   const link = (rel) => letter.links.find((one) => one.rel === rel)?.href.split('/').pop();
   const pairs = [
     ['Order', letter.order_uid ? orderLink(letter.order_uid) : h('span', {class: 'soft'}, 'no id could be read')],
-    ['From', letter.source],
+    ['From', source(letter.source)],
     ['Received', time(letter.received_at)],
     ['Judged', [plural(letter.attempts, 'time'), letter.attempts > 1 ? [', last ', since(letter.last_failed_at)] : null]],
     ['Tried again by itself', letter.next_attempt_at && since(letter.next_attempt_at)],

@@ -26,7 +26,7 @@ function local(iso) {
 function filterForm(filter) {
   const inputs = {
     reason: select([['', 'Any reason'], ...reasonNames], filter.reason ?? ''),
-    text: input('text', filter.text, {type: 'search', placeholder: 'in the sentence or the order id'}),
+    text: input('text', filter.text, {type: 'search', placeholder: 'In the sentence or the order id'}),
     since: select(TIMES.some(([key]) => key === (filter.since ?? '')) ? TIMES : [...TIMES, [filter.since, 'Since a moment']], filter.since ?? ''),
     code: input('code', filter.code),
     order_uid: input('order_uid', filter.order_uid),
@@ -47,7 +47,7 @@ function filterForm(filter) {
   for (const name of ['reason', 'since']) inputs[name].addEventListener('change', send);
   const rare = ['code', 'order_uid', 'source', 'until', 'from', 'to'].some((name) => filter[name]);
   return h('form', {class: 'filterform', on: {submit: (event) => { event.preventDefault(); send(); }}},
-    h('div', {class: 'filters'}, field('Text', inputs.text), field('Reason', inputs.reason), field('Received', inputs.since), h('button', {type: 'submit', class: 'main'}, 'Filter')),
+    h('div', {class: 'filters'}, h('div', {class: 'field long'}, field('Text', inputs.text)), field('Reason', inputs.reason), field('Received', inputs.since), h('button', {type: 'submit'}, 'Filter')),
     h('details', {open: rare}, h('summary', {}, 'More filters'),
       h('div', {class: 'filters'}, field('Code', inputs.code), field('Order id', inputs.order_uid), field('Source', inputs.source),
         field('Since', inputs.after), field('Until', inputs.until), field('From position', inputs.from), field('To position', inputs.to))));
@@ -84,8 +84,8 @@ export async function view(place) {
 
   const list = table('Dead letters', [
     {label: 'Letter', class: 'nowrap', cell: (letter) => h('span', {}, tick(letter), h('a', {href: `/letters/${letter.id}`, 'data-row': ''}, String(letter.id)))},
-    {label: 'What is wrong', wide: true, cell: (letter) => [h('span', {class: 'sentence'}, shown(letter.message, 200)),
-      h('span', {class: 'under'}, badge('calm', reason(letter.reason)), ' ', h('code', {}, pointer(letter.pointer)))]},
+    {label: 'What is wrong', wide: true, cell: (letter) => [h('span', {class: 'sentence'}, shown(letter.message, 160)),
+      group ? null : h('span', {class: 'under'}, badge('calm', reason(letter.reason)), ' ', h('code', {}, pointer(letter.pointer)))]},
     {label: 'Order', cell: (letter) => (letter.order_uid ? orderLink(letter.order_uid) : h('span', {class: 'soft'}, 'not readable'))},
     {label: 'State', cell: (letter) => badge(letter.state)},
     {label: 'Attempts', num: true, cell: (letter) => number(letter.attempts)},
@@ -119,9 +119,9 @@ export async function view(place) {
     if (!decide.hidden) decide.querySelector('select').focus();
   }, {'aria-expanded': 'false'});
   place.show('Dead letters', h('p', {class: 'crumbs'}, h('a', {href: '/groups'}, 'Dead letters')),
-    h('h1', {}, group ? shown(group.message, 200) : 'Letters'),
+    h('h1', {}, group ? shown(group.message, 160) : 'Letters'),
     group ? h('p', {class: 'lead'}, badge('calm', reason(group.reason)), ' ', h('code', {}, pointer(group.pointer)), ` · ${number(group.open)} open, ${number(group.replaced)} replaced, ${number(group.discarded)} discarded`, ' · last seen ', since(group.last_seen)) : null,
-    h('div', {class: 'filters'}, states, opener, group ? h('a', {class: 'button', href: address({fingerprint: ''})}, 'Not this group alone') : null),
+    h('div', {class: 'filters'}, states, group ? h('a', {class: 'button', href: address({fingerprint: ''})}, 'Not this group alone') : null, h('span', {class: 'gap'}), opener),
     filterForm(filter),
     decide,
     page.items.length ? h('p', {class: 'choose'}, h('label', {}, everyone, ' All on this page')) : null,

@@ -15,7 +15,7 @@ export async function view(place) {
 
 async function one(place) {
   const operation = await get(`/operations/${place.params[0]}`, place.signal);
-  place.show(`Operation ${operation.id}`, h('p', {class: 'crumbs'}, h('a', {href: '/operations'}, 'Operations')), h('h1', {}, sentence(operation)), facts(operation), card(operation, place.signal));
+  place.show(`Operation ${operation.id}`, h('p', {class: 'crumbs'}, h('a', {href: '/operations'}, 'Operations'), ` / ${operation.id}`), h('h1', {}, sentence(operation)), facts(operation), card(operation, place.signal, undefined, {alone: true}));
 }
 
 async function all(place) {
@@ -25,20 +25,20 @@ async function all(place) {
   const told = h('p', {class: 'wrong', role: 'alert', hidden: true});
   let load = async () => {};
   const list = table('Operations', [
-    {label: 'Operation', wide: true, cell: (operation) => [h('a', {href: `/operations/${operation.id}`, 'data-row': ''}, `${operation.id} · ${shown(sentence(operation), 160)}`),
-      h('span', {class: 'under'}, h('span', {class: 'by'}, operation.asked_by), operation.reason ? ` · ${shown(operation.reason)}` : '')]},
+    {label: 'Operation', wide: true, cell: (operation) => [h('a', {href: `/operations/${operation.id}`, 'data-row': ''}, shown(sentence(operation), 160)),
+      h('span', {class: 'under'}, `${operation.id} · `, h('span', {class: 'by'}, operation.asked_by), operation.reason ? ` · ${shown(operation.reason)}` : '')]},
     {label: 'State', cell: (operation) => badge(operation.state)},
-    {label: 'Progress', cell: progress},
-    {label: 'Done', num: true, cell: (operation) => (operation.kind === 'bulk' ? `${number(operation.done)} / ${number(operation.total)}` : '–')},
-    {label: 'Asked', cell: (operation) => since(operation.created_at)},
-    {label: 'Steer', cell: (operation) => {
+    {label: 'Progress', class: 'course', cell: (operation) => {
+      const done = operation.kind === 'bulk' ? `${number(operation.done)} of ${number(operation.total)}` : '';
+      if (over(operation)) return h('span', {class: 'nowrap'}, done || '–');
       const buttons = controls(operation, (_, error) => {
         told.hidden = !error;
         told.textContent = error?.message ?? '';
         load();
       });
-      return buttons.length ? h('span', {class: 'steer'}, buttons) : '–';
+      return h('span', {}, progress(operation), h('span', {class: 'under'}, done), h('span', {class: 'steer'}, buttons));
     }},
+    {label: 'Asked', cell: (operation) => since(operation.created_at)},
   ], page.items, {list: true, empty: 'Nothing runs, and nothing ran.'});
   const replay = button('Start a replay …', async () => {
     const answer = await form('Fold the log again?', {

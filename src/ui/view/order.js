@@ -3,7 +3,7 @@
 import {copy, copyButton, h, replace, say, svg, table} from '../dom.js';
 import {get, getText, Problem} from '../api.js';
 import {format, parse} from '../json.js';
-import {money, number, orderPath, plural, shown, time} from '../format.js';
+import {badge, money, number, orderPath, plural, shown, time} from '../format.js';
 
 export async function view(place) {
   const [uid] = place.params;
@@ -120,6 +120,12 @@ function strokes(text) {
   return svg('svg', {class: 'strokes', viewBox: `0 0 ${Math.max(x, 1).toFixed(1)} 30`, preserveAspectRatio: 'none', 'aria-hidden': 'true'}, bars);
 }
 
+// What each letter says, in its own words.
+async function sentences(ids, signal, into) {
+  const found = await Promise.allSettled(ids.map((id) => get(`/dead-letters/${id}`, signal)));
+  replace(into, found.filter((one) => one.value).map(({value: letter}) => h('li', {class: 'quote'}, badge(letter.state), ' ', shown(letter.message, 300))));
+}
+
 // Why there is no order, by the kind of the problem; looks again by itself where that can help.
 export function missing(place, uid, problem, {searched = false} = {}) {
   const box = h('div', {class: 'missing'});
@@ -142,9 +148,11 @@ export function missing(place, uid, problem, {searched = false} = {}) {
     const elsewhere = h('p', {}, searched ? null : [h('a', {href: `/?q=${encodeURIComponent(uid)}`}, 'Look for it as a track number or a customer'), ' · '],
       h('a', {href: `/letters?text=${encodeURIComponent(uid)}`}, 'Look for it in the dead letters'));
     if (now.kind === 'order-rejected') {
+      const why = h('ul', {class: 'plain'});
+      sentences(letters, place.signal, why);
       replace(box, h(searched ? 'h2' : 'h1', {class: 'verdictline'}, 'Received, and rejected'),
         h('p', {class: 'lead'}, 'A message with the order id ', name, ' came in, but it is no order yet.'),
-        h('p', {class: 'quote'}, now.message),
+        why,
         h('p', {class: 'actions left'}, letters.map((id, index) => h('a', {class: index ? 'button' : 'button main', href: `/letters/${id}`}, `Dead letter ${id}`))));
     } else if (now.kind === 'order-pending') {
       replace(box, h(searched ? 'h2' : 'h1', {class: 'verdictline'}, 'On its way'),

@@ -2,7 +2,7 @@
 
 import {button, field, h, replace, say, select} from '../dom.js';
 import {get, Problem, query, send} from '../api.js';
-import {badge, plural, shown, time} from '../format.js';
+import {badge, number, plural, shown, time} from '../format.js';
 import {askWho} from '../dialog.js';
 import {difference} from '../diff.js';
 import {offsetOf} from '../json.js';
@@ -26,15 +26,17 @@ export async function view(place) {
     h('p', {class: 'lead'}, 'Stricter checks of your own. They judge what comes from now on; an order stays an order.'),
     h('div', {class: 'two'}, h('section', {}, h('h2', {}, 'In force'),
       none ? h('p', {class: 'empty'}, 'No rules: the built-in checks alone decide.') : [
-        h('p', {class: 'soft'}, `From position ${now.position} on · ${now.hash.slice(0, 12)}`),
-        h('pre', {class: 'code', tabindex: 0, role: 'region', 'aria-label': 'The rules in force'}, now.text)]),
+        h('p', {class: 'soft'}, `From position ${number(now.position)} on · ${now.hash.slice(0, 12)}`),
+        h('pre', {class: 'code wrapped', tabindex: 0, role: 'region', 'aria-label': 'The rules in force'}, now.text)]),
     editor(place, now, desk)),
     desk,
-    h('section', {}, h('h2', {}, 'History'), past.items.length ? h('ol', {class: 'history wide'}, past.items.map(entry)) : h('p', {class: 'empty'}, 'None were ever applied.')));
+    h('section', {}, h('h2', {}, 'History'), past.items.length ? h('ol', {class: 'history wide'}, past.items.map((one) => entry(one, now))) : h('p', {class: 'empty'}, 'None were ever applied.')));
 }
 
-function entry(one) {
-  return h('li', {}, badge(one.result), ' ', h('strong', {}, `Position ${one.position}`), one.why ? h('p', {class: 'quote'}, one.why) : null,
+function entry(one, now) {
+  const force = one.position === now.position;
+  return h('li', {class: force ? null : 'calm'}, h('strong', {}, one.result === 'done' ? `In force from position ${number(one.position)} on` : `Position ${number(one.position)}`), ' ',
+    force ? badge('done', 'now') : one.result === 'done' ? null : badge(one.result), one.why ? h('p', {class: 'quote'}, one.why) : null,
     h('span', {class: 'under'}, h('span', {class: 'by'}, one.who), ' · ', time(one.at), ' · ', one.hash.slice(0, 12)),
     h('details', {}, h('summary', {}, 'Text'), h('pre', {class: 'code', tabindex: 0, role: 'region', 'aria-label': `Rules of position ${one.position}`}, one.text)));
 }

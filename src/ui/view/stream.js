@@ -21,28 +21,27 @@ const last = (points) => points.at(-1)?.[1];
 const CHARTS = [
   ['Messages a second', () => rates('messages'), (points) => rate(last(points)), (stats) => `${number(stats.messages)} received`],
   ['Orders a second', () => rates('orders'), (points) => rate(last(points)), (stats) => `${plural(stats.orders, 'order')}, ${plural(stats.duplicates, 'duplicate')}`],
-  ['Rejected a second', () => rates('dead_letters'), (points) => rate(last(points)), (stats) => `${number(stats.dead_letters)} rejected, ever`],
-  ['Open dead letters', () => levels('open'), (points) => number(last(points)), () => ''],
+  ['Rejected a second', () => rates('dead_letters'), (points) => rate(last(points)), () => 'new dead letters'],
+  ['Open dead letters', () => levels('open'), (points) => number(last(points)), (stats) => `of ${number(stats.dead_letters)} that were ever rejected`],
   ['Behind the broker', () => levels('broker_lag'), (points) => number(last(points)), (stats) => (stats.broker === 'none' ? 'no broker is set' : stats.broker_lag === null ? 'not known: the broker’s monitoring does not answer' : 'messages not yet acknowledged'), 10],
   ['Behind the inbox', () => levels('pending'), (points) => number(last(points)), () => 'rows not yet projected', 10],
   ['Cache hits a second', () => rates('cache_hits'), (points) => rate(last(points)), (stats) => `${number(stats.cache_hits)} hits, ${plural(stats.cache_misses, 'miss', 'misses')}`],
   ['Share of hits', hitShare, () => {
     const {cache_hits: hits, cache_misses: misses} = live.stats ?? {};
     return hits + misses > 0 ? `${rate((100 * hits) / (hits + misses))} %` : '–';
-  }, (stats) => `${plural(stats.cache_orders, 'order')} in the cache`],
+  }, (stats) => `${plural(stats.cache_orders, 'order')} in the cache`, 1, 100],
 ];
 
-function chart([label, points, value, more, least], signal) {
+function chart([label, points, value, more, least, limit], signal) {
   const now = h('strong', {}, '–');
   const top = h('span', {class: 'top-mark', 'aria-hidden': 'true'});
   const said = h('span', {class: 'more'});
-  const drawn = line(label, least);
+  const drawn = line(label, least, limit);
   watch((_, change) => {
     if (change.kind === 'order') return;
     const all = points();
     now.textContent = value(all);
-    const limit = drawn.draw(all);
-    top.textContent = number(limit);
+    top.textContent = number(drawn.draw(all));
     if (live.stats) said.textContent = more(live.stats);
   }, signal);
   return h('section', {class: 'figure tall'}, h('h3', {class: 'label'}, label), now, h('div', {class: 'drawn'}, top, drawn), said);
