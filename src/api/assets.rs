@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use poem::error::NotFoundError;
 use poem::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use poem::http::{HeaderMap, StatusCode};
+use poem::http::{HeaderMap, Method, StatusCode};
 use poem::{Endpoint, Request, Response};
 use sha2::{Digest, Sha256};
 
@@ -90,6 +91,27 @@ impl Endpoint for Page {
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         Ok(self.0.answer(request.headers()))
+    }
+}
+
+/// At a path that leads nowhere: the page tells a person, problem+json a program.
+pub async fn or_page<E: Endpoint<Output = Response>>(
+    endpoint: Arc<E>,
+    request: Request,
+    page: Page,
+) -> poem::Result<Response> {
+    let person = request.method() == Method::GET
+        && !request.uri().path().starts_with("/api/")
+        && request
+            .header(ACCEPT)
+            .is_some_and(|accept| accept.contains("text/html"));
+    match endpoint.call(request).await {
+        Err(error) if person && error.is::<NotFoundError>() => {
+            let mut response = page.0.answer(&HeaderMap::new());
+            response.set_status(StatusCode::NOT_FOUND);
+            Ok(response)
+        }
+        other => other,
     }
 }
 

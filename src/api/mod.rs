@@ -152,6 +152,7 @@ pub fn routes(config: &Config, deps: &Dependencies) -> BoxEndpoint<'static> {
         .at("/api/v1/orders/export", exports)
         .at("/api/v1/orders/:order_uid", get(orders::HotRead::new(deps)))
         .nest("/api/v1", service)
+        .around(move |routes, request| assets::or_page(routes, request, page.clone()))
         .catch_all_error(problem::answer)
         .map_to_response()
         .boxed()

@@ -37,7 +37,7 @@ export async function open(chrome, {at = base, width = 1280, height = 900, dark 
     if (url.protocol !== 'data:' && url.origin !== new URL(at).origin) wrong.push(`a request left: ${url}`);
   });
   page.on('console', (message) => {
-    const refused = message.text().startsWith('Failed to load resource') && message.location().url.includes('/api/v1/');
+    const refused = message.text().startsWith('Failed to load resource') && /\/api\/v1\/|\/nowhere$/.test(message.location().url);
     if (['error', 'warning'].includes(message.type()) && !refused) wrong.push(`console: ${message.text()}`);
   });
   page.on('pageerror', (error) => wrong.push(`error: ${error.stack}`));

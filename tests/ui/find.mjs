@@ -45,6 +45,11 @@ export async function headers() {
   const again = await fetch(`${base}/`, {headers: {'if-none-match': etag}});
   assert.equal(again.status, 304);
   assert.equal((await fetch(`${base}/ui/nothing.js`)).status, 404);
+  for (const [accept, type] of [['text/html,*/*', 'text/html; charset=utf-8'], ['*/*', 'application/problem+json']]) {
+    const nothing = await fetch(`${base}/live/nothing`, {headers: {accept}});
+    assert.deepEqual([nothing.status, nothing.headers.get('content-type')], [404, type]);
+  }
+  assert.equal((await fetch(`${base}/api/v1/nothing`, {headers: {accept: 'text/html'}})).headers.get('content-type'), 'application/problem+json');
   assert.equal((await fetch(`${base}/ui/..%2f..%2fCargo.toml`)).status, 404);
 }
 
