@@ -81,8 +81,8 @@ function history(letter) {
 function differences(letter) {
   return h('section', {}, h('h2', {}, 'Where it differs from the order'), table('Where it differs from the order that has its id', [
     {label: 'Field', cell: (one) => h('code', {}, pointer(one.pointer))},
-    {label: 'The order', cell: (one) => shown(JSON.stringify(one.order, big))},
-    {label: 'This letter', cell: (one) => shown(JSON.stringify(one.letter, big))},
+    {label: 'The order', class: 'values', cell: (one) => shown(JSON.stringify(one.order, big))},
+    {label: 'This letter', class: 'values', cell: (one) => shown(JSON.stringify(one.letter, big))},
   ], letter.differences));
 }
 
