@@ -15,7 +15,7 @@ use crate::stan::{self, ChannelStatus};
 use crate::{dead_letter, inbox, projection};
 
 pub struct Account {
-    deps: Option<Dependencies>,
+    deps: Dependencies,
     http: reqwest::Client,
 }
 
@@ -112,22 +112,9 @@ pub struct BrokerStats {
 impl Account {
     pub fn new(deps: &Dependencies) -> Self {
         Self {
-            deps: Some(deps.clone()),
+            deps: deps.clone(),
             http: super::monitoring_client(),
         }
-    }
-
-    pub fn documented() -> Self {
-        Self {
-            deps: None,
-            http: super::monitoring_client(),
-        }
-    }
-
-    fn deps(&self) -> Result<&Dependencies, Problem> {
-        self.deps
-            .as_ref()
-            .ok_or_else(|| Problem::unavailable("This is the specification alone."))
     }
 }
 
@@ -157,7 +144,7 @@ impl Account {
         &self,
         verify: Query<Option<bool>>,
     ) -> Result<Json<Reconciliation>, Problem> {
-        let deps = self.deps()?;
+        let deps = &self.deps;
         let reader = deps.database.reader().await?;
         let account = account::reconcile(&reader).await?;
         let channel = channel(&self.http, deps.broker.as_ref()).await;
@@ -205,7 +192,7 @@ impl Account {
     /// The numbers of one screen
     #[oai(path = "/stats", method = "get", operation_id = "getStats")]
     async fn stats(&self) -> Result<Json<Stats>, Problem> {
-        let deps = self.deps()?;
+        let deps = &self.deps;
         let reader = deps.database.reader().await?;
         let account = account::reconcile_fates(&reader).await?;
         let letters = dead_letter::summary(&reader).await?;

@@ -14,7 +14,8 @@ use crate::inbox::{self, Action, Decision, Position};
 use crate::postgres::Database;
 
 pub struct DeadLetters {
-    parts: Option<(Database, Desk)>,
+    database: Database,
+    desk: Desk,
     max_body_bytes: usize,
 }
 
@@ -165,23 +166,10 @@ const SHOWN_BYTES: usize = 64 * 1024;
 impl DeadLetters {
     pub fn new(deps: &Dependencies, max_body_bytes: usize) -> Self {
         Self {
-            parts: Some((deps.database.clone(), Desk::new(deps))),
+            database: deps.database.clone(),
+            desk: Desk::new(deps),
             max_body_bytes,
         }
-    }
-
-    pub fn documented() -> Self {
-        Self {
-            parts: None,
-            max_body_bytes: 0,
-        }
-    }
-
-    fn database(&self) -> Result<&Database, Problem> {
-        let parts = self.parts.as_ref();
-        parts
-            .map(|parts| &parts.0)
-            .ok_or_else(|| Problem::unavailable("This is the specification alone."))
     }
 
     async fn decide(
@@ -205,11 +193,7 @@ impl DeadLetters {
             &request.who
         };
         let decision = Decision::about(letter, action, who, &request.reason);
-        let (_, desk) = self
-            .parts
-            .as_ref()
-            .ok_or_else(|| Problem::unavailable("This is the specification alone."))?;
-        desk.decide(decision, key, None).await
+        self.desk.decide(decision, key, None).await
     }
 }
 
@@ -266,7 +250,7 @@ impl DeadLetters {
         filter
             .check()
             .map_err(|error| Problem::bad_request(format!("{error}.")))?;
-        let reader = self.database()?.reader().await?;
+        let reader = self.database.reader().await?;
         let mut letters = dead_letter::list(&reader, &filter, before, limit + 1).await?;
         let more = letters.len() as i64 > limit;
         letters.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -301,7 +285,7 @@ impl DeadLetters {
         filter
             .check()
             .map_err(|error| Problem::bad_request(format!("{error}.")))?;
-        let reader = self.database()?.reader().await?;
+        let reader = self.database.reader().await?;
         let groups =
             dead_letter::groups(&reader, filter.state.as_deref(), filter.reason.as_deref()).await?;
         let items = groups
@@ -330,7 +314,7 @@ impl DeadLetters {
         operation_id = "getDeadLetter"
     )]
     async fn one(&self, id: Path<i64>) -> Result<Json<DeadLetterStory>, Problem> {
-        let reader = self.database()?.reader().await?;
+        let reader = self.database.reader().await?;
         let story = dead_letter::story(&reader, Position(id.0)).await?;
         let story = story.ok_or_else(|| not_here(id.0))?;
         let differences = match story.conflicting {
@@ -358,7 +342,7 @@ impl DeadLetters {
         operation_id = "getDeadLetterPayload"
     )]
     async fn payload(&self, id: Path<i64>) -> Result<Attachment<Vec<u8>>, Problem> {
-        let reader = self.database()?.reader().await?;
+        let reader = self.database.reader().await?;
         let known = dead_letter::load(&reader, &[id.0]).await?;
         if known.is_empty() {
             return Err(not_here(id.0));
@@ -460,11 +444,7 @@ impl DeadLetters {
         let payload = super::inbox::whole_body(body.0, self.max_body_bytes).await?;
         let who = who.0.unwrap_or_else(|| "unknown".to_owned());
         let decision = Decision::about(id.0, Action::Resubmit, &who, &reason.0.unwrap_or_default());
-        let (_, desk) = self
-            .parts
-            .as_ref()
-            .ok_or_else(|| Problem::unavailable("This is the specification alone."))?;
-        desk.decide(decision, key.0, Some(payload)).await
+        self.desk.decide(decision, key.0, Some(payload)).await
     }
 }
 

@@ -28,8 +28,7 @@ use crate::projection;
 use pages::{Export, Source};
 
 pub struct Exports {
-    /// None where only the specification is wanted.
-    database: Option<Database>,
+    database: Database,
 }
 
 #[derive(Enum, Clone, Copy, Default, PartialEq, Eq)]
@@ -113,18 +112,8 @@ impl ApiResponse for Download {
 impl Exports {
     pub fn new(deps: &Dependencies) -> Self {
         Self {
-            database: Some(deps.database.clone()),
+            database: deps.database.clone(),
         }
-    }
-
-    pub fn documented() -> Self {
-        Self { database: None }
-    }
-
-    fn database(&self) -> Result<&Database, Problem> {
-        self.database
-            .as_ref()
-            .ok_or_else(|| Problem::unavailable("This is the specification alone."))
     }
 
     /// The first page is read before anything is answered: what fails at once is a problem, not a cut.
@@ -135,7 +124,7 @@ impl Exports {
         source: Source,
     ) -> Result<Download, Problem> {
         let format = format.unwrap_or_default();
-        let export = Export::new(self.database()?.clone(), format, source);
+        let export = Export::new(self.database.clone(), format, source);
         Ok(Download {
             format,
             name,
@@ -198,7 +187,7 @@ impl Exports {
         filter
             .check()
             .map_err(|error| Problem::bad_request(format!("{error}.")))?;
-        let head = inbox::head(&*self.database()?.reader().await?).await?;
+        let head = inbox::head(&*self.database.reader().await?).await?;
         // What comes later is not in it.
         let before = filter
             .to
@@ -238,7 +227,7 @@ impl Exports {
                 )));
             }
         }
-        let reader = self.database()?.reader().await?;
+        let reader = self.database.reader().await?;
         let live = projection::read_checkpoint(&reader).await?.position;
         drop(reader);
         let source = Source::Orders {

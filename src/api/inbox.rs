@@ -21,7 +21,9 @@ use crate::postgres::Database;
 use crate::projection;
 
 pub struct InboxApi {
-    parts: Option<(Database, Inbox, SourceId)>,
+    database: Database,
+    inbox: Inbox,
+    source: SourceId,
     max_body_bytes: usize,
     /// The rules in force when a message was last judged alone: whoever types a letter asks several times a second.
     rules: Mutex<Option<Rules>>,
@@ -117,29 +119,17 @@ pub async fn whole_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
 impl InboxApi {
     pub fn new(deps: &Dependencies, max_body_bytes: usize) -> Self {
         Self {
-            parts: Some((deps.database.clone(), deps.inbox.clone(), deps.http)),
+            database: deps.database.clone(),
+            inbox: deps.inbox.clone(),
+            source: deps.http,
             max_body_bytes,
             rules: Mutex::default(),
         }
     }
 
-    pub fn documented() -> Self {
-        Self {
-            parts: None,
-            max_body_bytes: 0,
-            rules: Mutex::default(),
-        }
-    }
-
-    fn parts(&self) -> Result<&(Database, Inbox, SourceId), Problem> {
-        self.parts
-            .as_ref()
-            .ok_or_else(|| Problem::unavailable("This is the specification alone."))
-    }
-
     /// None where they cannot be asked for now, or this version cannot compile them.
     async fn rules_in_force(&self) -> Option<Rules> {
-        let reader = self.parts().ok()?.0.reader().await.ok()?;
+        let reader = self.database.reader().await.ok()?;
         let Some((_, hash, text)) = projection::latest_rules(&reader).await.ok()? else {
             return Some(Rules::none());
         };
@@ -171,10 +161,13 @@ impl InboxApi {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: Binary<Body>,
     ) -> Result<WithHeaders<AcceptedAnswer>, Problem> {
-        let (_, inbox, http) = self.parts()?;
         let payload = whole_body(body.0, self.max_body_bytes).await?;
         let key = key.0.map(checked_key).transpose()?;
-        let (position, repeated) = match inbox.submit(*http, key, Some(payload), None).await? {
+        let (position, repeated) = match self
+            .inbox
+            .submit(self.source, key, Some(payload), None)
+            .await?
+        {
             Appended::Stored(position) => (position, false),
             Appended::Known(position) => (position, true),
             Appended::KeyTaken(position) => return Err(key_taken(position)),
@@ -200,7 +193,7 @@ impl InboxApi {
     )]
     async fn one(&self, position: Path<i64>) -> Result<Json<InboxRow>, Problem> {
         let position = Position(position.0);
-        let reader = self.parts()?.0.reader().await?;
+        let reader = self.database.reader().await?;
         let content = inbox::row_at(&reader, position).await?;
         let content = content.ok_or_else(|| beyond(position))?;
         let fate = inbox::fate(&reader, position).await?.unwrap_or_default();
@@ -245,7 +238,7 @@ impl InboxApi {
     )]
     async fn payload(&self, position: Path<i64>) -> Result<Attachment<Vec<u8>>, Problem> {
         let position = Position(position.0);
-        let reader = self.parts()?.0.reader().await?;
+        let reader = self.database.reader().await?;
         let payload = inbox::payload(&reader, position).await?;
         let payload = payload.ok_or_else(|| beyond(position))?;
         Ok(Attachment::new(payload.to_vec())

@@ -18,7 +18,7 @@ use crate::order::Rules;
 use crate::postgres::Database;
 
 pub struct Operations {
-    database: Option<Database>,
+    database: Database,
 }
 
 /// How many of a set's named ids an operation shows.
@@ -335,18 +335,8 @@ pub struct ReplayBody {
 impl Operations {
     pub fn new(deps: &Dependencies) -> Self {
         Self {
-            database: Some(deps.database.clone()),
+            database: deps.database.clone(),
         }
-    }
-
-    pub fn documented() -> Self {
-        Self { database: None }
-    }
-
-    fn database(&self) -> Result<&Database, Problem> {
-        self.database
-            .as_ref()
-            .ok_or_else(|| Problem::unavailable("This is the specification alone."))
     }
 }
 
@@ -372,7 +362,7 @@ impl Operations {
             .transpose()?
             .map(|key| format!("client:{key}"));
         let (request, who, why) = body.0.request()?;
-        let session = self.database()?.session("bulk").await?;
+        let session = self.database.session("bulk").await?;
         let asked = Asked {
             who: &who,
             why: &why,
@@ -404,7 +394,7 @@ impl Operations {
         } else {
             body.who
         };
-        let reader = self.database()?.reader().await?;
+        let reader = self.database.reader().await?;
         let asked = Asked {
             who: &who,
             why: &body.reason,
@@ -424,7 +414,7 @@ impl Operations {
     ) -> Result<Json<OperationPage>, Problem> {
         let limit = times::limit(limit.0)?;
         let before = times::below(after.0)?;
-        let reader = self.database()?.reader().await?;
+        let reader = self.database.reader().await?;
         let mut operations = operation::list(&reader, before, limit + 1).await?;
         let more = operations.len() as i64 > limit;
         operations.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -444,7 +434,7 @@ impl Operations {
         operation_id = "getOperation"
     )]
     async fn one(&self, id: Path<i64>) -> Result<Json<OperationView>, Problem> {
-        let reader = self.database()?.reader().await?;
+        let reader = self.database.reader().await?;
         match operation::by_id(&reader, id.0).await? {
             Some(operation) => Ok(Json(operation.into())),
             None => Err(Error::NotFound.into()),
@@ -475,7 +465,7 @@ impl Operations {
         if result.0.as_ref().is_some_and(|list| list.contains('\0')) {
             return Err(Problem::bad_request("result holds a NUL."));
         }
-        let reader = self.database()?.reader().await?;
+        let reader = self.database.reader().await?;
         let mut items = operation::items(
             &reader,
             id.0,
@@ -513,7 +503,7 @@ impl Operations {
         operation_id = "pauseOperation"
     )]
     async fn pause(&self, id: Path<i64>) -> Result<Json<OperationView>, Problem> {
-        let reader = self.database()?.reader().await?;
+        let reader = self.database.reader().await?;
         Ok(Json(operation::pause(&reader, id.0).await?.into()))
     }
 
@@ -524,7 +514,7 @@ impl Operations {
         operation_id = "resumeOperation"
     )]
     async fn resume(&self, id: Path<i64>) -> Result<Json<OperationView>, Problem> {
-        let reader = self.database()?.reader().await?;
+        let reader = self.database.reader().await?;
         Ok(Json(operation::resume(&reader, id.0).await?.into()))
     }
 
@@ -535,7 +525,7 @@ impl Operations {
         operation_id = "cancelOperation"
     )]
     async fn cancel(&self, id: Path<i64>) -> Result<Json<OperationView>, Problem> {
-        let reader = self.database()?.reader().await?;
+        let reader = self.database.reader().await?;
         Ok(Json(operation::cancel(&reader, id.0).await?.into()))
     }
 }

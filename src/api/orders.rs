@@ -24,8 +24,7 @@ use crate::postgres::{self, Database};
 use crate::telemetry::Metrics;
 
 pub struct Orders {
-    /// None where only the specification is wanted.
-    database: Option<Database>,
+    database: Database,
 }
 
 #[derive(Object)]
@@ -102,18 +101,8 @@ pub struct OrderPage {
 impl Orders {
     pub fn new(deps: &Dependencies) -> Self {
         Self {
-            database: Some(deps.database.clone()),
+            database: deps.database.clone(),
         }
-    }
-
-    pub fn documented() -> Self {
-        Self { database: None }
-    }
-
-    fn database(&self) -> Result<&Database, Problem> {
-        self.database
-            .as_ref()
-            .ok_or_else(|| Problem::unavailable("This is the specification alone."))
     }
 }
 
@@ -155,7 +144,7 @@ impl Orders {
                 )));
             }
         }
-        let reader = self.database()?.reader().await?;
+        let reader = self.database.reader().await?;
         let mut found = store::list(
             &reader,
             customer_id.0.as_deref(),

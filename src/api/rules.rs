@@ -18,7 +18,8 @@ use crate::postgres::Database;
 use crate::projection;
 
 pub struct RulesApi {
-    parts: Option<(Database, Desk)>,
+    database: Database,
+    desk: Desk,
     /// One file at a time is compiled: many hostile ones keep one core busy at most.
     compiler: Semaphore,
 }
@@ -59,26 +60,14 @@ pub struct RulesHistory {
 impl RulesApi {
     pub fn new(deps: &Dependencies) -> Self {
         Self {
-            parts: Some((deps.database.clone(), Desk::new(deps))),
+            database: deps.database.clone(),
+            desk: Desk::new(deps),
             compiler: Semaphore::new(1),
         }
-    }
-
-    pub fn documented() -> Self {
-        Self {
-            parts: None,
-            compiler: Semaphore::new(1),
-        }
-    }
-
-    fn parts(&self) -> Result<&(Database, Desk), Problem> {
-        self.parts
-            .as_ref()
-            .ok_or_else(|| Problem::unavailable("This is the specification alone."))
     }
 
     async fn in_force(&self) -> Result<RulesInForce, Problem> {
-        let reader = self.parts()?.0.reader().await?;
+        let reader = self.database.reader().await?;
         Ok(match projection::latest_rules(&reader).await? {
             Some((position, hash, text)) => RulesInForce {
                 position: position.0,
@@ -150,7 +139,7 @@ impl RulesApi {
     ) -> Result<Json<RulesHistory>, Problem> {
         let limit = times::limit(limit.0)?;
         let before = times::below(after.0)?;
-        let reader = self.parts()?.0.reader().await?;
+        let reader = self.database.reader().await?;
         let mut entries = projection::rules_history(&reader, before, limit + 1).await?;
         let more = entries.len() as i64 > limit;
         entries.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -197,7 +186,7 @@ impl RulesApi {
             // In this order: where the first of two with one key is in force already, its decision is found.
             (None, Some(key)) => {
                 let in_force = self.in_force().await?.hash;
-                let earlier = self.parts()?.1.earlier(key).await?;
+                let earlier = self.desk.earlier(key).await?;
                 earlier.and_then(|by| by.replaces).unwrap_or(in_force)
             }
             (None, None) => self.in_force().await?.hash,
@@ -211,7 +200,7 @@ impl RulesApi {
             text: Some(text),
             replaces: Some(replaces),
         };
-        self.parts()?.1.decide(decision, key.0, None).await
+        self.desk.decide(decision, key.0, None).await
     }
 
     /// See what rules would make of history
@@ -241,6 +230,6 @@ impl RulesApi {
             to: to.0,
         };
         let who = who.0.unwrap_or_else(|| "unknown".to_owned());
-        ask_check(&self.parts()?.0, request, &who, key).await
+        ask_check(&self.database, request, &who, key).await
     }
 }

@@ -47,10 +47,6 @@ struct Tick {
 type History = Arc<Mutex<VecDeque<Vec<Option<i64>>>>>;
 
 pub struct Live {
-    shared: Option<Shared>,
-}
-
-struct Shared {
     ticks: watch::Sender<Option<Arc<Tick>>>,
     history: History,
     watched: Arc<Notify>,
@@ -76,17 +72,11 @@ impl Live {
         };
         tokio::spawn(looker.run(deps.stopping.clone()));
         Self {
-            shared: Some(Shared {
-                ticks,
-                history,
-                watched,
-                stopping: deps.stopping.clone(),
-            }),
+            ticks,
+            history,
+            watched,
+            stopping: deps.stopping.clone(),
         }
-    }
-
-    pub fn documented() -> Self {
-        Self { shared: None }
     }
 }
 
@@ -98,20 +88,16 @@ impl Live {
     /// first, and `stats`. Ends when the service stops; an EventSource comes back by itself.
     #[oai(path = "/stream", method = "get", operation_id = "getStream")]
     async fn stream(&self) -> Result<EventStream<BoxStream<'static, StreamEvent>>, Problem> {
-        let shared = self
-            .shared
-            .as_ref()
-            .ok_or_else(|| Problem::unavailable("This is the specification alone."))?;
         let history = StreamHistory {
             columns: COLUMNS.map(str::to_owned).to_vec(),
-            rows: locked(&shared.history).iter().cloned().collect(),
+            rows: locked(&self.history).iter().cloned().collect(),
         };
-        let mut ticks = shared.ticks.subscribe();
+        let mut ticks = self.ticks.subscribe();
         ticks.mark_changed();
-        shared.watched.notify_one();
+        self.watched.notify_one();
         let watcher = Watcher {
             ticks,
-            stopping: shared.stopping.clone(),
+            stopping: self.stopping.clone(),
             seen: Position(0),
         };
         let events = stream::unfold(watcher, |mut watcher| async {

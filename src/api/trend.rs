@@ -20,7 +20,7 @@ const FRESH: Duration = Duration::from_secs(5);
 const WEEK: i64 = 168;
 
 pub struct Trends {
-    database: Option<Database>,
+    database: Database,
     /// Held while looking, so that many who ask at once wait for one look.
     last: Arc<Mutex<Option<(i64, Instant, DeadLetterTrends)>>>,
 }
@@ -43,14 +43,7 @@ pub struct DeadLetterTrends {
 impl Trends {
     pub fn new(deps: &Dependencies) -> Self {
         Self {
-            database: Some(deps.database.clone()),
-            last: Arc::default(),
-        }
-    }
-
-    pub fn documented() -> Self {
-        Self {
-            database: None,
+            database: deps.database.clone(),
             last: Arc::default(),
         }
     }
@@ -75,10 +68,6 @@ impl Trends {
                 "hours={hours} is not between 1 and {WEEK}."
             )));
         }
-        let database = self
-            .database
-            .as_ref()
-            .ok_or_else(|| Problem::unavailable("This is the specification alone."))?;
         let mut last = self.last.lock().await;
         if let Some((of, at, trends)) = &*last
             && *of == hours
@@ -88,7 +77,7 @@ impl Trends {
         }
         let until = Timestamp::now();
         let since = until - SignedDuration::from_hours(hours);
-        let reader = database.reader().await?;
+        let reader = self.database.reader().await?;
         let items = dead_letter::trend(&reader, since, until)
             .await?
             .into_iter()
