@@ -1,0 +1,165 @@
+//! Asking for an operation: a row, and for a bulk operation its frozen set with it. The same asking again is the same
+//! operation.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+
+use super::super::Error;
+use super::{Kind, Operation, columns, from_row};
+use crate::dead_letter::{Filter, Sql};
+use crate::postgres::{self, Client, Session, query_once, query_one, query_opt};
+
+/// What a bulk operation does to each letter of its set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Retry,
+    Discard,
+    Reopen,
+    Note,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BulkRequest {
+    pub action: Action,
+    pub filter: Filter,
+    /// Needed where the filter is empty.
+    #[serde(default)]
+    pub all: bool,
+    /// Judges, and decides nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Letters a second; none for as fast as it goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
+    /// Stops when more than this share of those judged fails again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_share: Option<f64>,
+    /// The service's own: decides only about letters that would pass or change their group.
+    #[serde(default)]
+    pub only_changed: bool,
+}
+
+const BY_KEY: &str = concat!("select ", columns!(), " from operation where key = $1");
+const INSERT: &str = concat!(
+    "insert into operation (kind, state, asked_by, reason, key, request) values ($1, 'pending', $2, $3, $4, $5)
+     returning ",
+    columns!()
+);
+const RUNNING_REPLAY: &str =
+    "select id from operation where kind = 'replay' and state in ('pending', 'running', 'paused')";
+
+/// Who asks, why, and under which key a second asking is the same.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    pub who: &'a str,
+    pub why: &'a str,
+    pub key: Option<&'a str>,
+}
+
+/// A rule check or a replay. True where it is new.
+pub async fn ask(
+    client: &Client,
+    kind: Kind,
+    request: &Value,
+    asked: Asked<'_>,
+) -> Result<(Operation, bool), Error> {
+    let inserted = query_one(
+        client,
+        INSERT,
+        &[&kind.as_str(), &asked.who, &asked.why, &asked.key, request],
+    )
+    .await;
+    match inserted {
+        Ok(row) => Ok((from_row(&row), true)),
+        Err(error) => repeated(client, kind, request, asked, error).await,
+    }
+}
+
+async fn repeated(
+    client: &Client,
+    kind: Kind,
+    request: &Value,
+    asked: Asked<'_>,
+    error: postgres::Error,
+) -> Result<(Operation, bool), Error> {
+    let constraint = match &error {
+        postgres::Error::Server(server) if server.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+            server
+                .as_db_error()
+                .and_then(|db| db.constraint())
+                .map(str::to_owned)
+        }
+        _ => None,
+    };
+    if constraint.is_none() {
+        return Err(error.into());
+    }
+    if let Some(row) = query_opt(client, BY_KEY, &[&asked.key]).await? {
+        let earlier = from_row(&row);
+        let same = earlier.kind == kind.as_str()
+            && earlier.request == *request
+            && earlier.asked_by == asked.who
+            && earlier.reason == asked.why;
+        return if same {
+            Ok((earlier, false))
+        } else {
+            Err(Error::KeyTaken(earlier.id))
+        };
+    }
+    match query_opt(client, RUNNING_REPLAY, &[]).await? {
+        Some(row) => Err(Error::ReplayRunning(row.get(0))),
+        None => Err(error.into()),
+    }
+}
+
+const SET_TOTAL: &str = concat!(
+    "update operation set total = $2 where id = $1 returning ",
+    columns!()
+);
+
+/// A bulk operation: the set is frozen here, in the same transaction that asks for it.
+pub async fn ask_bulk(
+    session: &Session,
+    request: &BulkRequest,
+    asked: Asked<'_>,
+) -> Result<(Operation, bool), Error> {
+    let client = session.client();
+    let json = serde_json::to_value(request).unwrap_or_default();
+    session.begin().await?;
+    let inserted = query_one(
+        client,
+        INSERT,
+        &[
+            &Kind::Bulk.as_str(),
+            &asked.who,
+            &asked.why,
+            &asked.key,
+            &json,
+        ],
+    )
+    .await;
+    let operation = match inserted {
+        Ok(row) => from_row(&row),
+        Err(error) => {
+            session.rollback().await?;
+            return repeated(client, Kind::Bulk, &json, asked, error).await;
+        }
+    };
+    let mut sql =
+        Sql::new("with frozen as (insert into operation_item (operation, letter) select ");
+    sql.bind(operation.id, Type::INT8)
+        .push(", l.id from dead_letters l where true");
+    request.filter.conditions(&mut sql);
+    if request.only_changed {
+        sql.push(" and l.state = 'open'");
+    }
+    sql.push(" returning 1) select count(*) from frozen");
+    let frozen = query_once(client, &sql.text, &sql.parameters()).await?;
+    let total: i64 = frozen.first().map_or(0, |row| row.get(0));
+    let row = query_one(client, SET_TOTAL, &[&operation.id, &total]).await?;
+    session.commit().await?;
+    Ok((from_row(&row), true))
+}
