@@ -83,6 +83,7 @@ pub struct Broker {
 type Nouns = (
     orders::Orders,
     dead_letters::DeadLetters,
+    dead_letters::Decisions,
     export::Exports,
     inbox::InboxApi,
     rules::RulesApi,
@@ -128,7 +129,8 @@ pub fn specification() -> String {
 pub fn routes(config: &Config, deps: &Dependencies) -> BoxEndpoint<'static> {
     let service = service((
         orders::Orders::new(deps),
-        dead_letters::DeadLetters::new(deps, config.max_body_bytes),
+        dead_letters::DeadLetters::new(deps),
+        dead_letters::Decisions::new(deps, config.max_body_bytes),
         export::Exports::new(deps),
         inbox::InboxApi::new(deps, config.max_body_bytes),
         rules::RulesApi::new(deps),

@@ -1,0 +1,157 @@
+//! Deciding about one letter: retry, discard, reopen, note, resubmit. Each is a row of the log, and the fold says what it
+//! came to.
+
+use poem::Body;
+use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::payload::{Binary, Json};
+use poem_openapi::{Object, OpenApi};
+
+use crate::api::Dependencies;
+use crate::api::decide::{Decided, Desk};
+use crate::api::inbox::whole_body;
+use crate::api::problem::Problem;
+use crate::inbox::{Action, Decision};
+
+pub struct Decisions {
+    desk: Desk,
+    max_body_bytes: usize,
+}
+
+/// Who decides, and why.
+#[derive(Object, Default)]
+#[oai(default)]
+pub struct DecisionRequest {
+    /// Who decides; unproven until there are tokens.
+    #[oai(rename = "as")]
+    who: String,
+    /// Why. A discard and a note need it.
+    reason: String,
+}
+
+impl Decisions {
+    pub fn new(deps: &Dependencies, max_body_bytes: usize) -> Self {
+        Self {
+            desk: Desk::new(deps),
+            max_body_bytes,
+        }
+    }
+
+    async fn decide(
+        &self,
+        letter: i64,
+        action: Action,
+        request: Option<DecisionRequest>,
+        key: Option<String>,
+        reason_needed: bool,
+    ) -> Result<Decided, Problem> {
+        let request = request.unwrap_or_default();
+        if reason_needed && request.reason.trim().is_empty() {
+            return Err(Problem::bad_request(format!(
+                "A {} needs a reason: {{\"reason\": \"…\"}}.",
+                action.as_str()
+            )));
+        }
+        let who = if request.who.is_empty() {
+            "unknown"
+        } else {
+            &request.who
+        };
+        let decision = Decision::about(letter, action, who, &request.reason);
+        self.desk.decide(decision, key, None).await
+    }
+}
+
+#[OpenApi]
+impl Decisions {
+    /// Judge the same bytes again
+    ///
+    /// They pass: the letter is replaced by an order (or a duplicate). They fail: still_failing. An Idempotency-Key makes a
+    /// repeated request harmless; a letter that is no longer open answers 409 with a link to what was decided.
+    #[oai(
+        path = "/dead-letters/:id/retry",
+        method = "post",
+        operation_id = "retryDeadLetter"
+    )]
+    async fn retry(
+        &self,
+        id: Path<i64>,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        request: Json<Option<DecisionRequest>>,
+    ) -> Result<Decided, Problem> {
+        self.decide(id.0, Action::Retry, request.0, key.0, false)
+            .await
+    }
+
+    /// Let it go
+    #[oai(
+        path = "/dead-letters/:id/discard",
+        method = "post",
+        operation_id = "discardDeadLetter"
+    )]
+    async fn discard(
+        &self,
+        id: Path<i64>,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        request: Json<Option<DecisionRequest>>,
+    ) -> Result<Decided, Problem> {
+        self.decide(id.0, Action::Discard, request.0, key.0, true)
+            .await
+    }
+
+    /// Undo a discard
+    #[oai(
+        path = "/dead-letters/:id/reopen",
+        method = "post",
+        operation_id = "reopenDeadLetter"
+    )]
+    async fn reopen(
+        &self,
+        id: Path<i64>,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        request: Json<Option<DecisionRequest>>,
+    ) -> Result<Decided, Problem> {
+        self.decide(id.0, Action::Reopen, request.0, key.0, false)
+            .await
+    }
+
+    /// Write a note on it
+    #[oai(
+        path = "/dead-letters/:id/notes",
+        method = "post",
+        operation_id = "noteDeadLetter"
+    )]
+    async fn note(
+        &self,
+        id: Path<i64>,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        request: Json<Option<DecisionRequest>>,
+    ) -> Result<Decided, Problem> {
+        self.decide(id.0, Action::Note, request.0, key.0, true)
+            .await
+    }
+
+    /// Send edited bytes in its place
+    ///
+    /// The body is the new message, exactly. Either way the old letter is replaced, its original untouched, both linked.
+    #[oai(
+        path = "/dead-letters/:id/resubmit",
+        method = "post",
+        operation_id = "resubmitDeadLetter"
+    )]
+    async fn resubmit(
+        &self,
+        id: Path<i64>,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        /// Who decides.
+        #[oai(name = "as")]
+        who: Query<Option<String>>,
+        /// Why.
+        reason: Query<Option<String>>,
+        body: Binary<Body>,
+    ) -> Result<Decided, Problem> {
+        let payload = whole_body(body.0, self.max_body_bytes).await?;
+        let who = who.0.unwrap_or_else(|| "unknown".to_owned());
+        let decision = Decision::about(id.0, Action::Resubmit, &who, &reason.0.unwrap_or_default());
+        self.desk.decide(decision, key.0, Some(payload)).await
+    }
+}

@@ -1,0 +1,211 @@
+//! One letter's whole story: what came, what is wrong with it, what was decided, and where it differs from the order that
+//! it conflicts with.
+
+use poem_openapi::Object;
+use poem_openapi::types::Any;
+
+use super::hex;
+use super::letter::DeadLetter;
+use crate::api::problem::Link;
+use crate::dead_letter::{self, State};
+use crate::inbox::Position;
+use crate::order;
+use crate::postgres::{self, Client};
+
+/// A decision in a letter's history.
+#[derive(Object)]
+pub struct DecisionEntry {
+    position: i64,
+    action: String,
+    /// done, still_failing, already_so, too_late
+    result: String,
+    /// What the client said; unproven until there are tokens.
+    who: String,
+    why: String,
+    at: String,
+    operation: Option<i64>,
+}
+
+/// One dead letter with its whole story.
+#[derive(Object)]
+pub struct DeadLetterStory {
+    #[oai(flatten)]
+    letter: DeadLetter,
+    source: String,
+    /// The payload, where it is text.
+    text: Option<String>,
+    /// The payload in hexadecimal, where it is not.
+    hex: Option<String>,
+    payload_bytes: i64,
+    /// True where only the beginning is shown here; the payload's own address has all of it.
+    payload_cut: bool,
+    /// All that is wrong: code, message, pointer, line, column.
+    violations: Any<serde_json::Value>,
+    decisions: Vec<DecisionEntry>,
+    /// Of a conflict: where this message and the order that has its order_uid differ.
+    differences: Vec<Difference>,
+    links: Vec<Link>,
+}
+
+#[derive(Object)]
+pub struct Difference {
+    pointer: String,
+    /// What the order has.
+    order: Any<serde_json::Value>,
+    /// What this letter has.
+    letter: Any<serde_json::Value>,
+}
+
+/// How much of a payload a story shows.
+const SHOWN_BYTES: usize = 64 * 1024;
+
+/// None where there is no such letter.
+pub async fn read(
+    client: &Client,
+    id: Position,
+) -> Result<Option<DeadLetterStory>, postgres::Error> {
+    let Some(story) = dead_letter::story(client, id).await? else {
+        return Ok(None);
+    };
+    let verdict = &story.letter.verdict;
+    let differences = match story.conflicting {
+        Some(_) if verdict.reason == "conflict" => {
+            let order_uid = verdict.order_uid.as_deref().unwrap_or_default();
+            let order = order::store::by_uid(client, order_uid).await?;
+            order
+                .map(|order| differences(&order.payload, &story.payload))
+                .unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    Ok(Some(tell(story, differences)))
+}
+
+fn tell(story: dead_letter::Story, differences: Vec<Difference>) -> DeadLetterStory {
+    let id = story.letter.id.0;
+    let mut links = vec![
+        Link {
+            rel: "inbox".to_owned(),
+            href: format!("/api/v1/inbox/{id}"),
+        },
+        Link {
+            rel: "payload".to_owned(),
+            href: format!("/api/v1/dead-letters/{id}/payload"),
+        },
+    ];
+    let mut link = |rel: &str, href: String| {
+        links.push(Link {
+            rel: rel.to_owned(),
+            href,
+        });
+    };
+    if let Some(by) = story.letter.decided_by {
+        let rel = match story.letter.state {
+            State::Replaced => "replaced_by",
+            _ => "decided_by",
+        };
+        link(rel, format!("/api/v1/inbox/{by}"));
+    }
+    if let Some(origin) = story.letter.origin {
+        link("origin", format!("/api/v1/dead-letters/{origin}"));
+    }
+    if let (Some(_), Some(order_uid)) = (story.conflicting, &story.letter.verdict.order_uid) {
+        link(
+            "order",
+            format!("/api/v1/orders/{}", encode_path(order_uid)),
+        );
+    }
+    let cut = story.payload.len() > SHOWN_BYTES;
+    let (text, hex) = match std::str::from_utf8(&story.payload) {
+        Ok(text) => (Some(text.chars().take(SHOWN_BYTES).collect()), None),
+        Err(_) => (
+            None,
+            Some(hex(&story.payload[..story.payload.len().min(SHOWN_BYTES)])),
+        ),
+    };
+    DeadLetterStory {
+        letter: DeadLetter::from(&story.letter),
+        source: format!("{}:{}", story.source_kind, story.source_name),
+        text,
+        hex,
+        payload_bytes: story.payload.len() as i64,
+        payload_cut: cut,
+        violations: Any(story.violations),
+        decisions: story
+            .decisions
+            .into_iter()
+            .map(|entry| DecisionEntry {
+                position: entry.position.0,
+                action: entry.decision.action.as_str().to_owned(),
+                result: entry.result,
+                who: entry.decision.who,
+                why: entry.decision.why,
+                at: entry.at.to_string(),
+                operation: entry.decision.operation,
+            })
+            .collect(),
+        differences,
+        links,
+    }
+}
+
+fn encode_path(segment: &str) -> String {
+    use std::fmt::Write;
+    segment.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+        text
+    })
+}
+
+/// Field by field, under the present model.
+fn differences(order: &[u8], letter: &[u8]) -> Vec<Difference> {
+    let render = |bytes: &[u8]| -> serde_json::Value {
+        match order::parse(bytes) {
+            Ok(order) => serde_json::from_str(&order.to_json()).unwrap_or_default(),
+            Err(_) => serde_json::Value::Null,
+        }
+    };
+    let mut found = Vec::new();
+    compare(String::new(), &render(order), &render(letter), &mut found);
+    found
+}
+
+fn compare(
+    pointer: String,
+    order: &serde_json::Value,
+    letter: &serde_json::Value,
+    found: &mut Vec<Difference>,
+) {
+    use serde_json::Value;
+    if order == letter || found.len() >= 100 {
+        return;
+    }
+    let null = Value::Null;
+    match (order, letter) {
+        (Value::Object(a), Value::Object(b)) => {
+            for key in a.keys() {
+                compare(
+                    format!("{pointer}/{key}"),
+                    &a[key],
+                    b.get(key).unwrap_or(&null),
+                    found,
+                );
+            }
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            for index in 0..a.len().max(b.len()) {
+                let (left, right) = (a.get(index).unwrap_or(&null), b.get(index).unwrap_or(&null));
+                compare(format!("{pointer}/{index}"), left, right, found);
+            }
+        }
+        _ => found.push(Difference {
+            pointer,
+            order: Any(order.clone()),
+            letter: Any(letter.clone()),
+        }),
+    }
+}
