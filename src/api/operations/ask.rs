@@ -1,0 +1,218 @@
+//! Asking for long work: a decision about a whole set, a replay; and for rules.rs, a check.
+
+use poem::http::StatusCode;
+use poem::http::header::{CONTENT_TYPE, LOCATION};
+use poem::{IntoResponse, Response};
+use poem_openapi::param::Header;
+use poem_openapi::payload::Json;
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::{ToJSON, Type};
+use poem_openapi::{ApiResponse, Object, OpenApi};
+
+use super::bulk::BulkBody;
+use super::view::OperationView;
+use crate::api::Dependencies;
+use crate::api::decide::checked_key;
+use crate::api::problem::Problem;
+use crate::operation::{self, Asked, CheckRequest, Error, Kind};
+use crate::order::Rules;
+use crate::postgres::Database;
+
+pub struct Requests {
+    database: Database,
+}
+
+/// 202 with the operation; 200 where the same key had asked for it before.
+pub struct Started {
+    operation: OperationView,
+    new: bool,
+}
+
+impl Started {
+    pub fn new((operation, new): (operation::Operation, bool)) -> Self {
+        Self {
+            operation: operation.into(),
+            new,
+        }
+    }
+}
+
+impl IntoResponse for Started {
+    fn into_response(self) -> Response {
+        let status = if self.new {
+            StatusCode::ACCEPTED
+        } else {
+            StatusCode::OK
+        };
+        Response::builder()
+            .status(status)
+            .header(CONTENT_TYPE, "application/json")
+            .header(
+                LOCATION,
+                format!("/api/v1/operations/{}", self.operation.id),
+            )
+            .body(self.operation.to_json_string())
+    }
+}
+
+impl ApiResponse for Started {
+    fn meta() -> MetaResponses {
+        let answer = |status, description| MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: OperationView::schema_ref(),
+            }],
+            headers: vec![],
+        };
+        MetaResponses {
+            responses: vec![
+                answer(202, "Asked for; its address is in Location"),
+                answer(200, "Asked for before, with the same Idempotency-Key"),
+            ],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        OperationView::register(registry);
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Postgres(error) => error.into(),
+            Error::Inbox(error) => error.into(),
+            Error::NotFound => Self::not_found("There is no such operation."),
+            Error::WrongState(state) => Self::new(
+                StatusCode::CONFLICT,
+                "wrong-state",
+                format!("The operation is {state}: this can no longer be done with it."),
+            ),
+            Error::ReplayRunning(id) => Self::new(
+                StatusCode::CONFLICT,
+                "replay-running",
+                format!("A replay is under way already: operation {id}. One at a time."),
+            )
+            .link("operation", format!("/api/v1/operations/{id}")),
+            Error::KeyTaken(id) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "key-taken",
+                format!("This Idempotency-Key was used for operation {id}, which asks for something else. Take a new key."),
+            )
+            .link("operation", format!("/api/v1/operations/{id}")),
+            other => {
+                tracing::error!(error = %other, "an operation could not be asked for: {other}");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong inside; it is in the service's log.")
+            }
+        }
+    }
+}
+
+/// Who asks, and why.
+#[derive(Object, Default)]
+#[oai(default)]
+pub struct ReplayBody {
+    #[oai(rename = "as")]
+    who: String,
+    reason: String,
+}
+
+impl Requests {
+    pub fn new(deps: &Dependencies) -> Self {
+        Self {
+            database: deps.database.clone(),
+        }
+    }
+}
+
+#[OpenApi]
+impl Requests {
+    /// Decide about a whole set of dead letters
+    ///
+    /// The set is frozen now. A dry run judges again and decides nothing. The operation survives a restart, can be paused and
+    /// cancelled, and an Idempotency-Key makes a repeated request harmless.
+    #[oai(
+        path = "/dead-letters/batch",
+        method = "post",
+        operation_id = "batchDeadLetters"
+    )]
+    async fn batch(
+        &self,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        body: Json<BulkBody>,
+    ) -> Result<Started, Problem> {
+        let key = key
+            .0
+            .map(checked_key)
+            .transpose()?
+            .map(|key| format!("client:{key}"));
+        let (request, who, why) = body.0.request()?;
+        let session = self.database.session("bulk").await?;
+        let asked = Asked {
+            who: &who,
+            why: &why,
+            key: key.as_deref(),
+        };
+        Ok(Started::new(
+            operation::ask_bulk(&session, &request, asked).await?,
+        ))
+    }
+
+    /// Fold the log again
+    ///
+    /// Into shadow tables, while the service goes on; then they become the tables, at once. For rebuilding, and for fields
+    /// that the model has gained. No fate changes. One at a time.
+    #[oai(path = "/replays", method = "post", operation_id = "startReplay")]
+    async fn replay(
+        &self,
+        #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
+        body: Json<Option<ReplayBody>>,
+    ) -> Result<Started, Problem> {
+        let key = key
+            .0
+            .map(checked_key)
+            .transpose()?
+            .map(|key| format!("client:{key}"));
+        let body = body.0.unwrap_or_default();
+        let who = if body.who.is_empty() {
+            "unknown".to_owned()
+        } else {
+            body.who
+        };
+        let reader = self.database.reader().await?;
+        let asked = Asked {
+            who: &who,
+            why: &body.reason,
+            key: key.as_deref(),
+        };
+        Ok(Started::new(
+            operation::ask(&reader, Kind::Replay, &serde_json::json!({}), asked).await?,
+        ))
+    }
+}
+
+/// For the rules' own file.
+pub async fn ask_check(
+    database: &Database,
+    request: CheckRequest,
+    who: &str,
+    key: Option<String>,
+) -> Result<Started, Problem> {
+    debug_assert!(
+        Rules::compile(&request.rules).is_ok(),
+        "the caller has compiled them"
+    );
+    let reader = database.reader().await?;
+    let json = serde_json::to_value(&request).unwrap_or_default();
+    let asked = Asked {
+        who,
+        why: "",
+        key: key.as_deref(),
+    };
+    Ok(Started::new(
+        operation::ask(&reader, Kind::RulesCheck, &json, asked).await?,
+    ))
+}
