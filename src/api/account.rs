@@ -61,6 +61,7 @@ pub struct Verification {
 
 /// received = orders + duplicates + dead_letters + decisions + pending, each counted on its own.
 #[derive(Object)]
+#[oai(example)]
 pub struct Reconciliation {
     received: i64,
     orders: i64,
@@ -77,6 +78,7 @@ pub struct Reconciliation {
 }
 
 #[derive(Object)]
+#[oai(example)]
 pub struct Stats {
     version: String,
     received: i64,

@@ -9,16 +9,16 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{Attachment, AttachmentType, Json};
 
-use self::letter::{DeadLetterGroup, DeadLetterGroups, DeadLetterPage};
-use self::story::DeadLetterStory;
+use self::letter::DeadLetterGroup;
 use super::problem::Problem;
 use super::{Dependencies, times};
 use crate::dead_letter::{self, Filter};
 use crate::inbox::{self, Position};
 use crate::postgres::Database;
 
-pub use decisions::Decisions;
-pub use letter::DeadLetter;
+pub use decisions::{DecisionRequest, Decisions};
+pub use letter::{DeadLetter, DeadLetterGroups, DeadLetterPage};
+pub use story::DeadLetterStory;
 
 pub struct DeadLetters {
     database: Database,

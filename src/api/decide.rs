@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a decision came to.
 #[derive(Serialize, Object)]
+#[oai(example)]
 pub struct Outcome {
     /// The decision's own place in the log.
     pub position: i64,

@@ -7,14 +7,15 @@ use bytes::Bytes;
 use poem::Body;
 use poem::http::StatusCode;
 use poem_openapi::param::{Header, Path};
-use poem_openapi::payload::{Attachment, AttachmentType, Binary, Json, Response as WithHeaders};
+use poem_openapi::payload::{Attachment, AttachmentType, Json, Response as WithHeaders};
 use poem_openapi::types::Any;
-use poem_openapi::{ApiResponse, Object, OpenApi};
+use poem_openapi::{ApiResponse, NewType, Object, OpenApi};
 use tokio::io::AsyncReadExt;
 
 use super::Dependencies;
 use super::decide::{checked_key, key_taken};
 use super::problem::{Link, Problem};
+use super::raw::Message;
 use crate::inbox::{self, Appended, Inbox, Position, SourceId};
 use crate::order::{self, Rules};
 use crate::postgres::Database;
@@ -31,6 +32,7 @@ pub struct InboxApi {
 
 /// A row of the log.
 #[derive(Object)]
+#[oai(example)]
 pub struct InboxRow {
     position: i64,
     /// stan, http, operator
@@ -53,6 +55,7 @@ pub struct InboxRow {
 
 /// Where a message now stands.
 #[derive(Object)]
+#[oai(example)]
 pub struct Accepted {
     position: i64,
     /// True where the same Idempotency-Key had brought it before.
@@ -66,8 +69,19 @@ pub enum AcceptedAnswer {
     Accepted(Json<Accepted>),
 }
 
+/// What senders and their tools can check before they send.
+#[derive(NewType)]
+#[oai(
+    from_parameter = false,
+    from_multipart = false,
+    to_header = false,
+    example
+)]
+pub struct OrderJsonSchema(Any<serde_json::Value>);
+
 /// What the checks say of a message.
 #[derive(Object)]
+#[oai(example)]
 pub struct Judgement {
     valid: bool,
     /// The order as it would be stored; null where it is none.
@@ -159,7 +173,7 @@ impl InboxApi {
     async fn post(
         &self,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
-        body: Binary<Body>,
+        body: Message,
     ) -> Result<WithHeaders<AcceptedAnswer>, Problem> {
         let payload = whole_body(body.0, self.max_body_bytes).await?;
         let key = key.0.map(checked_key).transpose()?;
@@ -250,7 +264,7 @@ impl InboxApi {
     ///
     /// By the built-in checks, and by the rules in force. Whether its order_uid is taken is not asked.
     #[oai(path = "/validate", method = "post", operation_id = "validate")]
-    async fn validate(&self, body: Binary<Body>) -> Result<Json<Judgement>, Problem> {
+    async fn validate(&self, body: Message) -> Result<Json<Judgement>, Problem> {
         let payload = whole_body(body.0, self.max_body_bytes.max(1 << 20)).await?;
         let rules = self.rules_in_force().await;
         let ruled = rules.is_some();
@@ -286,8 +300,8 @@ impl InboxApi {
         method = "get",
         operation_id = "getOrderSchema"
     )]
-    async fn schema(&self) -> Json<Any<serde_json::Value>> {
-        Json(Any(order::schema::schema()))
+    async fn schema(&self) -> Json<OrderJsonSchema> {
+        Json(OrderJsonSchema(Any(order::schema::schema())))
     }
 }
 

@@ -8,13 +8,15 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 
-use self::view::{OperationLetter, OperationLetters, OperationPage, OperationView};
+use self::view::OperationLetter;
 use super::problem::Problem;
 use super::{Dependencies, times};
 use crate::operation::{self, Error};
 use crate::postgres::Database;
 
-pub use ask::{Requests, Started, ask_check};
+pub use ask::{ReplayBody, Requests, Started, ask_check};
+pub use bulk::BulkBody;
+pub use view::{OperationLetters, OperationPage, OperationView};
 
 pub struct Operations {
     database: Database,

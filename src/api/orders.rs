@@ -73,7 +73,7 @@ pub struct ItemSchema {
 /// An order, as it is stored and served: canonical compact JSON, with "" or 0 for what the sender left out.
 /// GET /schema/order.json says what the service takes.
 #[derive(Object)]
-#[oai(rename = "Order")]
+#[oai(rename = "Order", example)]
 pub struct OrderSchema {
     order_uid: String,
     track_number: String,
@@ -92,6 +92,7 @@ pub struct OrderSchema {
 }
 
 #[derive(Object)]
+#[oai(example)]
 pub struct OrderPage {
     items: Vec<OrderSchema>,
     /// Pass it as `after` for the next page; null on the last.

@@ -51,16 +51,6 @@ pub struct Mistake {
     pub message: String,
 }
 
-impl poem_openapi::types::Example for Problem {
-    fn example() -> Self {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            "order-not-found",
-            "There is no order b563feb7b2b84b6test: no message with this order_uid was received.",
-        )
-    }
-}
-
 impl Problem {
     pub fn new(status: StatusCode, name: &str, detail: impl Into<String>) -> Self {
         Self {

@@ -3,13 +3,14 @@
 use poem::Body;
 use poem::http::StatusCode;
 use poem_openapi::param::{Header, Query};
-use poem_openapi::payload::{Binary, Json};
+use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 use tokio::sync::Semaphore;
 
 use super::decide::{Decided, Desk, checked_key};
 use super::operations::{Started, ask_check};
 use super::problem::{Mistake, Problem};
+use super::raw::RulesFile;
 use super::{Dependencies, times};
 use crate::inbox::{Action, Decision};
 use crate::operation::CheckRequest;
@@ -29,6 +30,7 @@ const MAX_BYTES: usize = 256 * 1024;
 
 /// The rules in force.
 #[derive(Object)]
+#[oai(example)]
 pub struct RulesInForce {
     /// Where in the log they were applied; 0 where none ever were.
     position: i64,
@@ -52,6 +54,7 @@ pub struct RulesEntry {
 }
 
 #[derive(Object)]
+#[oai(example)]
 pub struct RulesHistory {
     items: Vec<RulesEntry>,
     next: Option<String>,
@@ -178,7 +181,7 @@ impl RulesApi {
         /// Why.
         reason: Query<Option<String>>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
-        body: Binary<Body>,
+        body: RulesFile,
     ) -> Result<Decided, Problem> {
         let text = self.compiled(body.0).await?;
         let replaces = match (replaces.0, &key.0) {
@@ -216,7 +219,7 @@ impl RulesApi {
         to: Query<Option<i64>>,
         #[oai(name = "as")] who: Query<Option<String>>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
-        body: Binary<Body>,
+        body: RulesFile,
     ) -> Result<Started, Problem> {
         let rules = self.compiled(body.0).await?;
         let key = key

@@ -14,7 +14,7 @@ use poem_openapi::OpenApi;
 use poem_openapi::payload::EventStream;
 use tokio::sync::{Notify, watch};
 
-use self::event::{COLUMNS, StreamEvent, StreamHistory, StreamOrder, StreamStats, summary};
+use self::event::{StreamEvent, summary};
 use super::problem::Problem;
 use super::{Broker, Dependencies, account};
 use crate::cache::Cache;
@@ -23,6 +23,8 @@ use crate::order::store;
 use crate::postgres::{Database, Error};
 use crate::telemetry::Metrics;
 use crate::{account as books, dead_letter};
+
+pub use event::{COLUMNS, StreamHistory, StreamOrder, StreamStats};
 
 /// While somebody watches.
 const SECOND: Duration = Duration::from_secs(1);

@@ -33,6 +33,7 @@ pub struct DeadLetterTrend {
 }
 
 #[derive(Clone, Object)]
+#[oai(example)]
 pub struct DeadLetterTrends {
     since: String,
     until: String,

@@ -1,15 +1,15 @@
 //! Deciding about one letter: retry, discard, reopen, note, resubmit. Each is a row of the log, and the fold says what it
 //! came to.
 
-use poem::Body;
 use poem_openapi::param::{Header, Path, Query};
-use poem_openapi::payload::{Binary, Json};
+use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
 use crate::api::Dependencies;
 use crate::api::decide::{Decided, Desk};
 use crate::api::inbox::whole_body;
 use crate::api::problem::Problem;
+use crate::api::raw::Message;
 use crate::inbox::{Action, Decision};
 
 pub struct Decisions {
@@ -19,7 +19,7 @@ pub struct Decisions {
 
 /// Who decides, and why.
 #[derive(Object, Default)]
-#[oai(default)]
+#[oai(default, example)]
 pub struct DecisionRequest {
     /// Who decides; unproven until there are tokens.
     #[oai(rename = "as")]
@@ -147,7 +147,7 @@ impl Decisions {
         who: Query<Option<String>>,
         /// Why.
         reason: Query<Option<String>>,
-        body: Binary<Body>,
+        body: Message,
     ) -> Result<Decided, Problem> {
         let payload = whole_body(body.0, self.max_body_bytes).await?;
         let who = who.0.unwrap_or_else(|| "unknown".to_owned());

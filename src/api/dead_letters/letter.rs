@@ -61,6 +61,7 @@ impl From<&Letter> for DeadLetter {
 }
 
 #[derive(Object)]
+#[oai(example)]
 pub struct DeadLetterPage {
     pub(super) items: Vec<DeadLetter>,
     /// Pass it as `after` for the next page; null on the last.
@@ -103,6 +104,7 @@ impl From<Group> for DeadLetterGroup {
 }
 
 #[derive(Object)]
+#[oai(example)]
 pub struct DeadLetterGroups {
     pub(super) items: Vec<DeadLetterGroup>,
     pub(super) next: Option<String>,

@@ -28,6 +28,7 @@ pub struct DecisionEntry {
 
 /// One dead letter with its whole story.
 #[derive(Object)]
+#[oai(example)]
 pub struct DeadLetterStory {
     #[oai(flatten)]
     letter: DeadLetter,

@@ -113,7 +113,7 @@ impl From<Error> for Problem {
 
 /// Who asks, and why.
 #[derive(Object, Default)]
-#[oai(default)]
+#[oai(default, example)]
 pub struct ReplayBody {
     #[oai(rename = "as")]
     who: String,

@@ -61,6 +61,7 @@ impl FilterBody {
 
 /// A decision about a whole set.
 #[derive(Object)]
+#[oai(example)]
 pub struct BulkBody {
     action: BulkAction,
     #[oai(default)]

@@ -10,7 +10,7 @@ const SHOWN_IDS: usize = 20;
 
 /// Long-running work.
 #[derive(Object)]
-#[oai(rename = "Operation")]
+#[oai(rename = "Operation", example)]
 pub struct OperationView {
     pub(super) id: i64,
     /// bulk, rules_check, replay
@@ -90,12 +90,14 @@ impl From<operation::Item> for OperationLetter {
 }
 
 #[derive(Object)]
+#[oai(example)]
 pub struct OperationLetters {
     pub(super) items: Vec<OperationLetter>,
     pub(super) next: Option<String>,
 }
 
 #[derive(Object)]
+#[oai(example)]
 pub struct OperationPage {
     pub(super) items: Vec<OperationView>,
     pub(super) next: Option<String>,

@@ -8,6 +8,7 @@ use crate::order::{self, store};
 
 /// The numbers of one moment. Counters only grow: rates are the differences of two moments.
 #[derive(Clone, Default, Object)]
+#[oai(example)]
 pub struct StreamStats {
     /// Milliseconds since 1970.
     pub at: i64,
@@ -40,6 +41,7 @@ pub struct StreamStats {
 
 /// The last minutes, oldest first, one row for each moment.
 #[derive(Clone, Object)]
+#[oai(example)]
 pub struct StreamHistory {
     /// What the numbers of a row are: fields of the stats.
     pub columns: Vec<String>,
@@ -76,6 +78,7 @@ impl StreamStats {
 
 /// A new order.
 #[derive(Clone, Object)]
+#[oai(example)]
 pub struct StreamOrder {
     pub position: i64,
     pub order_uid: String,
