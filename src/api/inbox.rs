@@ -1,21 +1,16 @@
 //! The log by position, one message in by HTTP, and the judge alone.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use bytes::Bytes;
-use poem::Body;
-use poem::http::StatusCode;
 use poem_openapi::param::{Header, Path};
 use poem_openapi::payload::{Attachment, AttachmentType, Json, Response as WithHeaders};
 use poem_openapi::types::Any;
 use poem_openapi::{ApiResponse, NewType, Object, OpenApi};
-use tokio::io::AsyncReadExt;
 
 use super::Dependencies;
 use super::decide::{checked_key, key_taken};
 use super::problem::{Link, Problem};
-use super::raw::Message;
+use super::raw::{Message, whole_body};
 use crate::inbox::{self, Appended, Inbox, Position, SourceId};
 use crate::order::{self, Rules};
 use crate::postgres::Database;
@@ -93,41 +88,6 @@ pub struct Judgement {
     violations: Any<serde_json::Value>,
     /// False where the rules in force could not be asked, since Postgres is away.
     ruled: bool,
-}
-
-const BODY_TIME: Duration = Duration::from_secs(30);
-/// What is read of a body that is too large, for its sender's sake.
-const MOST_DRAINED: u64 = 16 << 20;
-
-/// A body, bounded in size and in time.
-pub async fn whole_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let read = async {
-        let mut reader = body.into_async_read();
-        let mut bytes = Vec::new();
-        let most = limit as u64 + 1;
-        (&mut reader).take(most).read_to_end(&mut bytes).await?;
-        if bytes.len() > limit {
-            // A client that is still sending would hear of a broken connection, and not what was wrong.
-            tokio::io::copy(&mut reader.take(MOST_DRAINED), &mut tokio::io::sink()).await?;
-        }
-        Ok::<_, std::io::Error>(bytes)
-    };
-    match tokio::time::timeout(BODY_TIME, read).await {
-        Ok(Ok(bytes)) if bytes.len() <= limit => Ok(Bytes::from(bytes)),
-        Ok(Ok(_)) => Err(Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
-            format!("The body is larger than {limit} bytes; --max-body-bytes sets the limit."),
-        )),
-        Ok(Err(error)) => Err(Problem::bad_request(format!(
-            "The body could not be read: {error}."
-        ))),
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "too-slow",
-            format!("The body did not arrive within {} s.", BODY_TIME.as_secs()),
-        )),
-    }
 }
 
 impl InboxApi {

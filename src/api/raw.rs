@@ -1,11 +1,18 @@
 //! Bodies that are taken byte for byte, so that nothing looks into them too early; the specification shows an example of
 //! each.
 
+use std::time::Duration;
+
+use bytes::Bytes;
+use poem::http::StatusCode;
 use poem::{Body, FromRequest, Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
+use tokio::io::AsyncReadExt;
+
 use super::examples::{MESSAGE_BODY, RULES_BODY};
+use super::problem::Problem;
 
 macro_rules! raw {
     ($($(#[$doc:meta])* $name:ident = $example:expr;)*) => {$(
@@ -49,4 +56,39 @@ raw! {
     Message = MESSAGE_BODY;
     /// A rules file, in YAML.
     RulesFile = RULES_BODY;
+}
+
+const BODY_TIME: Duration = Duration::from_secs(30);
+/// What is read of a body that is too large, for its sender's sake.
+const MOST_DRAINED: u64 = 16 << 20;
+
+/// A body, bounded in size and in time.
+pub async fn whole_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let read = async {
+        let mut reader = body.into_async_read();
+        let mut bytes = Vec::new();
+        let most = limit as u64 + 1;
+        (&mut reader).take(most).read_to_end(&mut bytes).await?;
+        if bytes.len() > limit {
+            // A client that is still sending would hear of a broken connection, and not what was wrong.
+            tokio::io::copy(&mut reader.take(MOST_DRAINED), &mut tokio::io::sink()).await?;
+        }
+        Ok::<_, std::io::Error>(bytes)
+    };
+    match tokio::time::timeout(BODY_TIME, read).await {
+        Ok(Ok(bytes)) if bytes.len() <= limit => Ok(Bytes::from(bytes)),
+        Ok(Ok(_)) => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            format!("The body is larger than {limit} bytes; --max-body-bytes sets the limit."),
+        )),
+        Ok(Err(error)) => Err(Problem::bad_request(format!(
+            "The body could not be read: {error}."
+        ))),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "too-slow",
+            format!("The body did not arrive within {} s.", BODY_TIME.as_secs()),
+        )),
+    }
 }

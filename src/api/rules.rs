@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::decide::{Decided, Desk, checked_key};
 use super::operations::{Started, ask_check};
 use super::problem::{Mistake, Problem};
-use super::raw::RulesFile;
+use super::raw::{RulesFile, whole_body};
 use super::{Dependencies, times};
 use crate::inbox::{Action, Decision};
 use crate::operation::CheckRequest;
@@ -89,7 +89,7 @@ impl RulesApi {
 impl RulesApi {
     /// The text of a rules file that compiles, or every mistake in it with its place. Readers do not wait meanwhile.
     async fn compiled(&self, body: Body) -> Result<String, Problem> {
-        let bytes = super::inbox::whole_body(body, MAX_BYTES).await?;
+        let bytes = whole_body(body, MAX_BYTES).await?;
         let text = String::from_utf8(bytes.to_vec())
             .map_err(|_| Problem::bad_request("The rules are not UTF-8."))?;
         let stopping = || Problem::unavailable("The service is stopping.");

@@ -7,9 +7,8 @@ use poem_openapi::{Object, OpenApi};
 
 use crate::api::Dependencies;
 use crate::api::decide::{Decided, Desk};
-use crate::api::inbox::whole_body;
 use crate::api::problem::Problem;
-use crate::api::raw::Message;
+use crate::api::raw::{Message, whole_body};
 use crate::inbox::{Action, Decision};
 
 pub struct Decisions {
