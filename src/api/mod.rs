@@ -3,6 +3,7 @@
 
 mod account;
 mod assets;
+mod body;
 mod csv;
 mod dead_letters;
 mod decide;

@@ -80,7 +80,9 @@ pub async fn whole_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
         Ok(Ok(_)) => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too-large",
-            format!("The body is larger than {limit} bytes; --max-body-bytes sets the limit."),
+            format!(
+                "The body is larger than {limit} bytes, the most that is taken here; of a message, --max-body-bytes sets the limit."
+            ),
         )),
         Ok(Err(error)) => Err(Problem::bad_request(format!(
             "The body could not be read: {error}."

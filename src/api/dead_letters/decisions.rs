@@ -2,10 +2,11 @@
 //! came to.
 
 use poem_openapi::param::{Header, Path, Query};
-use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
+use serde::Deserialize;
 
 use crate::api::Dependencies;
+use crate::api::body::{Strict, given};
 use crate::api::decide::{Decided, Desk};
 use crate::api::problem::Problem;
 use crate::api::raw::{Message, whole_body};
@@ -17,13 +18,16 @@ pub struct Decisions {
 }
 
 /// Who decides, and why.
-#[derive(Object, Default)]
-#[oai(default, example)]
+#[derive(Object, Default, Deserialize)]
+#[oai(default, deny_unknown_fields, example)]
+#[serde(default, deny_unknown_fields)]
 pub struct DecisionRequest {
     /// Who decides; unproven until there are tokens.
     #[oai(rename = "as")]
+    #[serde(rename = "as", deserialize_with = "given")]
     who: String,
     /// Why. A discard and a note need it.
+    #[serde(deserialize_with = "given")]
     reason: String,
 }
 
@@ -75,7 +79,7 @@ impl Decisions {
         &self,
         id: Path<i64>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
-        request: Json<Option<DecisionRequest>>,
+        request: Strict<Option<DecisionRequest>>,
     ) -> Result<Decided, Problem> {
         self.decide(id.0, Action::Retry, request.0, key.0, false)
             .await
@@ -91,7 +95,7 @@ impl Decisions {
         &self,
         id: Path<i64>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
-        request: Json<Option<DecisionRequest>>,
+        request: Strict<Option<DecisionRequest>>,
     ) -> Result<Decided, Problem> {
         self.decide(id.0, Action::Discard, request.0, key.0, true)
             .await
@@ -107,7 +111,7 @@ impl Decisions {
         &self,
         id: Path<i64>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
-        request: Json<Option<DecisionRequest>>,
+        request: Strict<Option<DecisionRequest>>,
     ) -> Result<Decided, Problem> {
         self.decide(id.0, Action::Reopen, request.0, key.0, false)
             .await
@@ -123,7 +127,7 @@ impl Decisions {
         &self,
         id: Path<i64>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
-        request: Json<Option<DecisionRequest>>,
+        request: Strict<Option<DecisionRequest>>,
     ) -> Result<Decided, Problem> {
         self.decide(id.0, Action::Note, request.0, key.0, true)
             .await

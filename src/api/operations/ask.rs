@@ -4,14 +4,15 @@ use poem::http::StatusCode;
 use poem::http::header::{CONTENT_TYPE, LOCATION};
 use poem::{IntoResponse, Response};
 use poem_openapi::param::Header;
-use poem_openapi::payload::Json;
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
 use poem_openapi::types::{ToJSON, Type};
 use poem_openapi::{ApiResponse, Object, OpenApi};
+use serde::Deserialize;
 
 use super::bulk::BulkBody;
 use super::view::OperationView;
 use crate::api::Dependencies;
+use crate::api::body::{Strict, given};
 use crate::api::decide::checked_key;
 use crate::api::problem::Problem;
 use crate::operation::{self, Asked, CheckRequest, Error, Kind};
@@ -112,11 +113,14 @@ impl From<Error> for Problem {
 }
 
 /// Who asks, and why.
-#[derive(Object, Default)]
-#[oai(default, example)]
+#[derive(Object, Default, Deserialize)]
+#[oai(default, deny_unknown_fields, example)]
+#[serde(default, deny_unknown_fields)]
 pub struct ReplayBody {
     #[oai(rename = "as")]
+    #[serde(rename = "as", deserialize_with = "given")]
     who: String,
+    #[serde(deserialize_with = "given")]
     reason: String,
 }
 
@@ -142,7 +146,7 @@ impl Requests {
     async fn batch(
         &self,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
-        body: Json<BulkBody>,
+        body: Strict<BulkBody>,
     ) -> Result<Started, Problem> {
         let key = key
             .0
@@ -169,7 +173,7 @@ impl Requests {
     async fn replay(
         &self,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
-        body: Json<Option<ReplayBody>>,
+        body: Strict<Option<ReplayBody>>,
     ) -> Result<Started, Problem> {
         let key = key
             .0

@@ -1,14 +1,17 @@
 //! What a client says of a decision about a whole set, checked.
 
 use poem_openapi::{Enum, Object};
+use serde::Deserialize;
 
+use crate::api::body::{given, given_object};
 use crate::api::problem::Problem;
 use crate::api::times;
 use crate::dead_letter::Filter;
 use crate::operation::{Action, BulkRequest};
 
-#[derive(Enum, Clone, Copy)]
+#[derive(Enum, Clone, Copy, Deserialize)]
 #[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum BulkAction {
     Retry,
     Discard,
@@ -17,8 +20,9 @@ pub enum BulkAction {
 }
 
 /// Which letters: the list's filters, all of them.
-#[derive(Object, Default)]
-#[oai(default)]
+#[derive(Object, Default, Deserialize)]
+#[oai(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct FilterBody {
     state: Option<String>,
     reason: Option<String>,
@@ -60,17 +64,21 @@ impl FilterBody {
 }
 
 /// A decision about a whole set.
-#[derive(Object)]
-#[oai(example)]
+#[derive(Object, Deserialize)]
+#[oai(deny_unknown_fields, example)]
+#[serde(deny_unknown_fields)]
 pub struct BulkBody {
     action: BulkAction,
     #[oai(default)]
+    #[serde(default, deserialize_with = "given_object")]
     filter: FilterBody,
     /// Needed where the filter is empty: every letter.
     #[oai(default)]
+    #[serde(default, deserialize_with = "given")]
     all: bool,
     /// Judges again, says what would pass, and decides nothing.
     #[oai(default)]
+    #[serde(default, deserialize_with = "given")]
     dry_run: bool,
     /// Letters a second.
     rate: Option<u32>,
@@ -78,9 +86,11 @@ pub struct BulkBody {
     stop_share: Option<f64>,
     /// Who decides; unproven until there are tokens.
     #[oai(rename = "as", default)]
+    #[serde(rename = "as", default, deserialize_with = "given")]
     who: String,
     /// Why. A discard and a note need it.
     #[oai(default)]
+    #[serde(default, deserialize_with = "given")]
     reason: String,
 }
 
