@@ -41,7 +41,8 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
             .await?;
         sql.batch_execute(AFRESH).await?;
         limit.push(stage.psql(&copy("inbox")).await?);
-        sql.batch_execute("truncate public.bare; checkpoint").await?;
+        sql.batch_execute("truncate public.bare; checkpoint")
+            .await?;
         bare.push(stage.psql(&copy("bare")).await?);
     }
     let ratios = |limit: &[f64]| {

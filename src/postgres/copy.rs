@@ -104,13 +104,14 @@ impl CopyRows {
     }
 
     /// `statement` is `copy table (columns) from stdin binary`. Nothing is sent where there are no rows.
-    pub async fn send(mut self, client: &Client, statement: &str) -> Result<u64, Error> {
+    pub async fn send(mut self, client: &Client, statement: &'static str) -> Result<u64, Error> {
         if self.rows == 0 {
             return Ok(0);
         }
         self.buffer.put_i16(-1);
         self.pieces.push(self.buffer.freeze());
-        let mut sink = pin!(client.copy_in::<_, Bytes>(statement).await?);
+        let prepared = client.prepare_cached(statement).await?;
+        let mut sink = pin!(client.copy_in::<_, Bytes>(&prepared).await?);
         for piece in self.pieces {
             sink.feed(piece).await?;
         }

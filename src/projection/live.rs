@@ -1,32 +1,56 @@
-//! The live projection: one batch, one transaction. Where a row is at fault, the batch goes in halves, until the row fails
-//! alone and is a letter.
+//! The live projection: one batch, one transaction; two at a time, committed in the log's order. A batch with decisions, which
+//! look at what was committed before, goes alone. Where a row is at fault, its batch goes in halves, alone too, until the
+//! row fails by itself and is a letter.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::try_join;
 use tokio::sync::watch;
 
-use super::batch;
+use super::batch::{self, Known};
 use super::checkpoint::LIVE;
 use super::fold::{Fold, Judge, Outcome, Writes};
-use super::reader::ReadRow;
+use super::reader::{Examined, ReadRow};
 use super::rules::InForce;
 use super::run::{Dependencies, publish};
+use super::turn::{Abort, Turn, Turns};
 use super::{Error, write};
 use crate::account::{self, Epochs, Fate};
+use crate::cache::Cache;
 use crate::dead_letter;
 use crate::inbox::{Position, SourceId};
 use crate::postgres::{self, Session, is_row_fault};
+use crate::telemetry::Metrics;
+
+/// While one waits for Postgres' answer to its commit, the other is written.
+const WRITERS: usize = 2;
 
 pub struct Live<'a> {
-    session: &'a Session,
-    name: &'a str,
+    name: Arc<str>,
     deps: &'a Dependencies,
     brokers: Vec<SourceId>,
     epochs: Epochs,
     in_force: watch::Sender<Arc<InForce>>,
+    idle: Vec<Session>,
+    under_way: VecDeque<UnderWay>,
+    turns: Turns,
+    /// Where the last batch that was begun ends.
+    begun: Position,
 }
+
+/// A batch that was folded and is being written.
+struct UnderWay {
+    task: Abort<(Session, Result<(), Error>)>,
+    from: Position,
+    rows: Vec<ReadRow>,
+    /// What it brings, which no other transaction can see yet.
+    orders: HashMap<Arc<str>, Known>,
+}
+
+/// What became of the oldest batch under way.
+pub struct Ended(Result<(Session, Result<(), Error>), tokio::task::JoinError>);
 
 const BROKERS: &str = "select id from source where kind in ('stan', 'jetstream')";
 
@@ -41,18 +65,30 @@ const GATE: &str = "lock table orders in row exclusive mode";
 
 impl<'a> Live<'a> {
     pub async fn begin(
-        session: &'a Session,
-        name: &'a str,
+        session: &Session,
+        name: &str,
         deps: &'a Dependencies,
         in_force: watch::Sender<Arc<InForce>>,
+        start: Position,
     ) -> Result<Self, Error> {
+        let mut idle = Vec::new();
+        for _ in 0..WRITERS {
+            let writer = deps.database.session("projector").await?;
+            if writer.identity() != session.identity() {
+                return Err(Error::CheckpointMoved);
+            }
+            idle.push(writer);
+        }
         Ok(Self {
-            session,
-            name,
+            name: name.into(),
             deps,
             brokers: brokers(session).await?,
             epochs: account::load_epochs(session.client()).await?,
             in_force,
+            idle,
+            under_way: VecDeque::new(),
+            turns: Turns::default(),
+            begun: start,
         })
     }
 
@@ -60,15 +96,164 @@ impl<'a> Live<'a> {
         self.in_force.borrow().clone()
     }
 
-    /// The position reached: the batch's last.
-    pub async fn project(&mut self, from: Position, rows: &[ReadRow]) -> Result<Position, Error> {
-        let mut position = from;
+    /// The position that is committed; none while a batch is under way.
+    pub fn at_rest(&self) -> Option<Position> {
+        self.under_way.is_empty().then_some(self.begun)
+    }
+
+    /// Begins a batch. What it says of the one before is committed or known here.
+    pub async fn project(&mut self, rows: Vec<ReadRow>) -> Result<(), Error> {
+        if rows.iter().any(|read| read.row.decision.is_some()) {
+            self.settle().await?;
+            return self.alone(&rows).await;
+        }
+        while self.idle.is_empty() {
+            let ended = self.oldest().await;
+            self.ended(ended).await?;
+        }
+        self.start(rows).await
+    }
+
+    /// When the oldest batch under way has ended; never where there is none. May be given up and called again.
+    pub async fn oldest(&mut self) -> Ended {
+        match self.under_way.front_mut() {
+            Some(oldest) => Ended((&mut oldest.task.0).await),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// To be told what `oldest` answered.
+    pub async fn ended(&mut self, ended: Ended) -> Result<(), Error> {
+        let Some(batch) = self.under_way.pop_front() else {
+            return Ok(());
+        };
+        let (session, outcome) = ended.0.map_err(|_| Error::CheckpointMoved)?;
+        match outcome {
+            Ok(()) => {
+                self.idle.push(session);
+                Ok(())
+            }
+            Err(Error::Postgres(error)) if is_row_fault(&error).is_some() => {
+                self.redo(session, batch).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Until nothing is under way.
+    pub async fn settle(&mut self) -> Result<(), Error> {
+        while !self.under_way.is_empty() {
+            let ended = self.oldest().await;
+            self.ended(ended).await?;
+        }
+        Ok(())
+    }
+
+    /// A row of this batch is at fault: it and those after it, which cannot have been committed, go again one by one.
+    async fn redo(&mut self, session: Session, batch: UnderWay) -> Result<(), Error> {
+        let mut again = vec![batch];
+        Session::bounded(session.rollback()).await?;
+        self.idle.push(session);
+        while let Some(mut later) = self.under_way.pop_front() {
+            let ended = (&mut later.task.0).await;
+            let (session, outcome) = ended.map_err(|_| Error::CheckpointMoved)?;
+            if outcome.is_ok() {
+                return Err(Error::CheckpointMoved);
+            }
+            Session::bounded(session.rollback()).await?;
+            self.idle.push(session);
+            again.push(later);
+        }
+        self.turns = Turns::default();
+        self.begun = again[0].from;
+        self.reload().await?;
+        for batch in again {
+            self.alone(&batch.rows).await?;
+        }
+        Ok(())
+    }
+
+    /// The epochs as they were committed.
+    async fn reload(&mut self) -> Result<(), Error> {
+        let session = self.idle.last().ok_or(Error::CheckpointMoved)?;
+        self.epochs = Session::bounded(account::load_epochs(session.client())).await?;
+        Ok(())
+    }
+
+    async fn start(&mut self, rows: Vec<ReadRow>) -> Result<(), Error> {
+        let Some(last) = rows.last() else {
+            return Ok(());
+        };
+        let started = Instant::now();
+        let (from, to) = (self.begun, last.row.position);
+        let session = self.idle.pop().ok_or(Error::CheckpointMoved)?;
+        let writes = Session::bounded(self.fold(&session, &rows, &HashMap::new())).await??;
+        let known = |order: &crate::order::store::NewOrder| {
+            let known = Known {
+                bytes: bytes::Bytes::new(),
+                data: Some(order.data.clone()),
+            };
+            (order.order_uid.clone(), known)
+        };
+        let orders = writes.orders.iter().map(known).collect();
+        let committing = Committing {
+            name: self.name.clone(),
+            after: AfterCommit::new(self.deps),
+            from,
+            to,
+            started,
+        };
+        let turn = self.turns.next();
+        let task = tokio::spawn(committing.run(session, writes, turn));
+        self.under_way.push_back(UnderWay {
+            task: Abort(task),
+            from,
+            rows,
+            orders,
+        });
+        self.begun = to;
+        Ok(())
+    }
+
+    /// Opens the transaction, and folds what the tables and the batches under way know.
+    async fn fold(
+        &mut self,
+        session: &Session,
+        rows: &[ReadRow],
+        refused: &HashMap<i64, String>,
+    ) -> Result<Result<Writes, Error>, postgres::Error> {
+        let ((), mut loaded) = try_join!(
+            session.begin_locking(GATE),
+            batch::load(session.client(), rows)
+        )?;
+        for batch in &self.under_way {
+            let uids = rows.iter().filter_map(|read| read.examined.as_ref());
+            for order_uid in uids.filter_map(Examined::order_uid) {
+                if let Some((order_uid, known)) = batch.orders.get_key_value(order_uid) {
+                    loaded.orders.insert(order_uid.clone(), known.clone());
+                }
+            }
+        }
+        let in_force = self.in_force.borrow().clone();
+        let judge = Judge::Live {
+            in_force: &in_force,
+            refused,
+        };
+        Ok(Fold::new(judge, &self.brokers, &mut self.epochs, loaded).run(rows))
+    }
+
+    /// With nothing else under way, to its end.
+    async fn alone(&mut self, rows: &[ReadRow]) -> Result<(), Error> {
         // Parts still to do, the next one last; with what Postgres said of a single row.
         let mut parts: Vec<(&[ReadRow], HashMap<i64, String>)> = vec![(rows, HashMap::new())];
         while let Some((part, refused)) = parts.pop() {
-            let error = match self.commit(position, part, &refused).await {
-                Ok(to) => {
-                    position = to;
+            let Some(last) = part.last() else {
+                continue;
+            };
+            let to = last.row.position;
+            let error = match self.commit_alone(to, part, &refused).await? {
+                Ok(()) => {
+                    self.begun = to;
                     continue;
                 }
                 Err(Error::Postgres(error)) => error,
@@ -77,8 +262,9 @@ impl<'a> Live<'a> {
             let Some(state) = is_row_fault(&error).filter(|_| refused.is_empty()) else {
                 return Err(error.into());
             };
-            Session::bounded(self.session.rollback()).await?;
-            self.epochs = Session::bounded(account::load_epochs(self.session.client())).await?;
+            let session = self.idle.last().ok_or(Error::CheckpointMoved)?;
+            Session::bounded(session.rollback()).await?;
+            self.reload().await?;
             if let [row] = part {
                 let at = row.row.position;
                 tracing::warn!(position = at.0, sqlstate = %state, "Postgres refuses the row at position {at} alone ({state}): it is a dead letter");
@@ -90,76 +276,121 @@ impl<'a> Live<'a> {
                 parts.push((first, HashMap::new()));
             }
         }
-        Ok(position)
+        Ok(())
     }
 
-    async fn commit(
+    /// The outer error ends the projection, the inner one may be a row's.
+    async fn commit_alone(
         &mut self,
-        from: Position,
-        rows: &[ReadRow],
-        refused: &HashMap<i64, String>,
-    ) -> Result<Position, Error> {
-        let Some(last) = rows.last() else {
-            return Ok(from);
-        };
-        let to = last.row.position;
-        let started = Instant::now();
-        let limit = postgres::HARD_DEADLINE;
-        let writes = tokio::time::timeout(limit, self.transaction(from, to, rows, refused))
-            .await
-            .map_err(|_| postgres::Error::TimedOut(limit))??;
-        let seconds = started.elapsed().as_secs_f64();
-        let timer = &self.deps.metrics.commit_seconds;
-        timer.with_label_values(&["projector"]).observe(seconds);
-        self.after_commit(writes, to)?;
-        Ok(to)
-    }
-
-    async fn transaction(
-        &mut self,
-        from: Position,
         to: Position,
         rows: &[ReadRow],
         refused: &HashMap<i64, String>,
-    ) -> Result<Writes, Error> {
-        let client = self.session.client();
-        self.session.begin_locking(GATE).await?;
-        let loaded = batch::load(client, rows).await?;
-        let in_force = self.in_force.borrow().clone();
-        let judge = Judge::Live {
-            in_force: &in_force,
-            refused,
+    ) -> Result<Result<(), Error>, Error> {
+        let started = Instant::now();
+        let session = self.idle.pop().ok_or(Error::CheckpointMoved)?;
+        let writes = Session::bounded(self.fold(&session, rows, refused)).await??;
+        let rules: Vec<_> = writes
+            .rules
+            .iter()
+            .filter(|applied| applied.result == Outcome::Done.as_str())
+            .map(|applied| (applied.position, applied.hash.clone(), applied.text.clone()))
+            .collect();
+        let committing = Committing {
+            name: self.name.clone(),
+            after: AfterCommit::new(self.deps),
+            from: self.begun,
+            to,
+            started,
         };
-        let writes = Fold::new(judge, &self.brokers, &mut self.epochs, loaded).run(rows)?;
-        dead_letter::write_verdicts(client, &writes.verdicts).await?;
-        write::write_rows(client, &writes).await?;
-        write::write_counts(client, LIVE, self.name, from, to, &writes).await?;
-        self.session.commit().await?;
-        Ok(writes)
+        let (session, outcome) = committing
+            .run(session, writes, Turns::default().next())
+            .await;
+        self.idle.push(session);
+        if outcome.is_ok() {
+            for (position, hash, text) in rules {
+                tracing::info!("rules applied at position {position}: {hash}");
+                self.in_force
+                    .send_replace(InForce::compile(position, &text)?);
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+/// The second half of a batch, on its own.
+struct Committing {
+    name: Arc<str>,
+    after: AfterCommit,
+    from: Position,
+    to: Position,
+    started: Instant,
+}
+
+impl Committing {
+    async fn run(
+        self,
+        session: Session,
+        writes: Writes,
+        mut turn: Turn,
+    ) -> (Session, Result<(), Error>) {
+        let limit = postgres::HARD_DEADLINE;
+        let work = tokio::time::timeout(limit, self.write(&session, &writes, &mut turn));
+        let outcome = match work.await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(postgres::Error::TimedOut(limit).into()),
+        };
+        if outcome.is_ok() {
+            self.after.commit(writes, self.to, self.started);
+            turn.pass();
+        }
+        (session, outcome)
     }
 
-    /// Only what was committed is shown, and only rules that were committed are in force.
-    fn after_commit(&self, writes: Writes, to: Position) -> Result<(), Error> {
+    async fn write(
+        &self,
+        session: &Session,
+        writes: &Writes,
+        turn: &mut Turn,
+    ) -> Result<(), Error> {
+        let client = session.client();
+        dead_letter::write_verdicts(client, &writes.verdicts).await?;
+        write::write_rows(client, writes).await?;
+        turn.come().await?;
+        write::write_counts(client, LIVE, &self.name, self.from, self.to, writes).await?;
+        session.commit().await?;
+        Ok(())
+    }
+}
+
+/// Who is told of a commit, in the log's order.
+struct AfterCommit {
+    cache: Arc<Cache>,
+    metrics: Arc<Metrics>,
+    projected: watch::Sender<Position>,
+}
+
+impl AfterCommit {
+    fn new(deps: &Dependencies) -> Self {
+        Self {
+            cache: deps.cache.clone(),
+            metrics: deps.metrics.clone(),
+            projected: deps.projected.clone(),
+        }
+    }
+
+    /// Only what was committed is shown.
+    fn commit(&self, writes: Writes, to: Position, started: Instant) {
+        let seconds = started.elapsed().as_secs_f64();
+        let timer = &self.metrics.commit_seconds;
+        timer.with_label_values(&["projector"]).observe(seconds);
         for order in writes.orders {
-            self.deps.cache.put(&order.order_uid, order.data);
+            self.cache.put(&order.order_uid, order.data);
         }
         for fate in Fate::ALL {
             let count = u64::try_from(writes.fates[fate as usize]).unwrap_or(0);
-            let counter = &self.deps.metrics.fates;
+            let counter = &self.metrics.fates;
             counter.with_label_values(&[fate.as_str()]).inc_by(count);
         }
-        for applied in &writes.rules {
-            if applied.result == Outcome::Done.as_str() {
-                tracing::info!(
-                    "rules applied at position {}: {}",
-                    applied.position,
-                    applied.hash
-                );
-                self.in_force
-                    .send_replace(InForce::compile(applied.position, &applied.text)?);
-            }
-        }
-        publish(&self.deps.projected, to);
-        Ok(())
+        publish(&self.projected, to);
     }
 }

@@ -11,6 +11,7 @@ mod replay;
 mod retries;
 mod rules;
 mod run;
+mod turn;
 mod write;
 
 pub use checkpoint::{Checkpoint, read as read_checkpoint};

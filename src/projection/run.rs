@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
@@ -15,6 +14,7 @@ use super::live::Live;
 use super::reader::{self, Bounds};
 use super::retries;
 use super::rules::{self, InForce};
+use super::turn::Abort;
 use crate::cache::Cache;
 use crate::inbox::{Inbox, Position, SourceId};
 use crate::postgres::{self, Database, Session};
@@ -192,7 +192,7 @@ impl Projector {
     ) -> Result<(), Error> {
         let deps = &self.deps;
         let (in_force, rules_of_reader) = watch::channel(rules::load(session.client()).await?);
-        let mut live = Live::begin(session, &self.name, deps, in_force).await?;
+        let mut live = Live::begin(session, &self.name, deps, in_force, start).await?;
         let (batches, mut ready) = mpsc::channel(1);
         let reader = reader::run(
             deps.database.session("reader").await?,
@@ -205,13 +205,12 @@ impl Projector {
             rules_of_reader,
             batches,
         );
-        let mut reader = AbortOnDrop(tokio::spawn(reader));
+        let mut reader = Abort(tokio::spawn(reader));
         let retries = retries::run(deps.database.clone(), deps.inbox.clone(), deps.operator);
-        let _retries = AbortOnDrop(tokio::spawn(retries));
+        let _retries = Abort(tokio::spawn(retries));
         deps.metrics.leading.set(1);
         self.complaint.clear();
 
-        let mut position = start;
         loop {
             let leadership = Leadership {
                 name: self.name.clone(),
@@ -228,12 +227,16 @@ impl Projector {
                 changed
             });
             let batch = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return live.settle().await,
+                ended = live.oldest() => {
+                    live.ended(ended).await?;
+                    continue;
+                }
                 batch = tokio::time::timeout(Duration::from_secs(1), ready.recv()) => batch,
             };
             match batch {
                 Ok(Some(batch)) => {
-                    position = live.project(position, &batch).await?;
+                    live.project(batch).await?;
                     let pause = deps.give_way.get();
                     if !pause.is_zero() {
                         tokio::time::sleep(pause).await;
@@ -242,6 +245,10 @@ impl Projector {
                 // The reader ends only by an error.
                 Ok(None) => return (&mut reader.0).await.unwrap_or(Ok(())),
                 Err(_) => {
+                    // A batch's commit renews the lease, too.
+                    let Some(position) = live.at_rest() else {
+                        continue;
+                    };
                     let renewed = checkpoint::renew(session.client(), &self.name, position);
                     if !Session::bounded(renewed).await? {
                         return Err(Error::CheckpointMoved);
@@ -258,12 +265,4 @@ pub fn publish(projected: &watch::Sender<Position>, position: Position) {
         *now = position;
         moved
     });
-}
-
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

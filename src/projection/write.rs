@@ -1,5 +1,7 @@
 //! A batch's writes, in one transaction: rows first, then the counters, the checkpoint last.
 
+use futures_util::try_join;
+
 use super::Error;
 use super::checkpoint;
 use super::fold::{Decided, Writes};
@@ -56,11 +58,16 @@ pub async fn write_counts(
     to: Position,
     writes: &Writes,
 ) -> Result<(), Error> {
-    dead_letter::write_groups(client, &writes.groups).await?;
-    account::add_fates(client, writes.fates).await?;
-    account::write_epochs(client, &writes.epochs).await?;
-    if !checkpoint::advance(client, projection, leader, from, to).await? {
-        return Err(Error::CheckpointMoved);
+    // Sent together, done one after the other.
+    let ((), (), (), advanced) = try_join!(
+        dead_letter::write_groups(client, &writes.groups),
+        account::add_fates(client, writes.fates),
+        account::write_epochs(client, &writes.epochs),
+        checkpoint::advance(client, projection, leader, from, to),
+    )?;
+    if advanced {
+        Ok(())
+    } else {
+        Err(Error::CheckpointMoved)
     }
-    Ok(())
 }

@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 
 use super::super::batch::{self, Known, Loaded};
 use super::super::fold::{Fold, Judge, Outcome, Writes};
 use super::super::live::brokers;
 use super::super::reader::Examined;
+use super::super::turn::{Abort, Turn, Turns};
 use super::super::{Error, checkpoint, rules, write};
 use super::source::{self, Batch};
 use super::taken::Taken;
@@ -26,12 +26,6 @@ const WRITERS: usize = 3;
 const CLOSE: i64 = 4096;
 /// Rows of one reading statement, whose snapshot keeps dead rows from being cleaned away.
 const READ_ROWS: i64 = 32 * 1024;
-
-/// A batch's place in the order of commits: wait for the one before, tell the one after.
-struct Turn {
-    before: oneshot::Receiver<()>,
-    done: oneshot::Sender<()>,
-}
 
 impl Replay<'_> {
     pub(super) async fn load(&self) -> Result<(), Error> {
@@ -53,7 +47,7 @@ impl Replay<'_> {
 
         let mut under_way: VecDeque<Abort<Result<Session, Error>>> = VecDeque::new();
         let mut position = start;
-        let mut committed: Option<oneshot::Receiver<()>> = None;
+        let mut turns = Turns::default();
         while let Some(batch) = ready.recv().await {
             let (batch, target): (Batch, Position) = batch?;
             let Some(to) = batch.last() else {
@@ -82,14 +76,8 @@ impl Replay<'_> {
                 take_back(&mut under_way, &mut idle).await?;
             }
             let writer = idle.pop().ok_or(Error::CheckpointMoved)?;
-            let (done, after) = oneshot::channel();
-            let before = committed.replace(after).unwrap_or_else(|| {
-                let (none_before, before) = oneshot::channel();
-                let _ = none_before.send(());
-                before
-            });
             let leader = self.leadership.name.clone();
-            let turn = Turn { before, done };
+            let turn = turns.next();
             under_way.push_back(Abort(tokio::spawn(commit(
                 writer, leader, position, to, writes, turn,
             ))));
@@ -100,14 +88,6 @@ impl Replay<'_> {
             }
         }
         drain(&mut under_way, &mut idle).await
-    }
-}
-
-struct Abort<T>(JoinHandle<T>);
-
-impl<T> Drop for Abort<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
@@ -180,13 +160,13 @@ async fn commit(
     from: Position,
     to: Position,
     writes: Writes,
-    turn: Turn,
+    mut turn: Turn,
 ) -> Result<Session, Error> {
     let limit = postgres::HARD_DEADLINE;
     let work = async {
         session.begin().await?;
         write::write_rows(session.client(), &writes).await?;
-        turn.before.await.map_err(|_| Error::CheckpointMoved)?;
+        turn.come().await?;
         write::write_counts(session.client(), "next", &leader, from, to, &writes).await?;
         session.commit().await?;
         Ok::<(), Error>(())
@@ -194,7 +174,7 @@ async fn commit(
     tokio::time::timeout(limit, work)
         .await
         .map_err(|_| postgres::Error::TimedOut(limit))??;
-    let _ = turn.done.send(());
+    turn.pass();
     Ok(session)
 }
 
