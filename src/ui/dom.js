@@ -79,13 +79,13 @@ function classes(column) {
   return [column.num && 'num', column.wide && 'wide', column.class].filter(Boolean).join(' ') || null;
 }
 
-// A label above a field.
-export function field(label, input, hint) {
+// A label above a field; `shown` is what the field stands in.
+export function field(label, input, hint, shown = input) {
   const id = input.id || `f${++count}`;
   input.id = id;
   const said = hint ? h('span', {class: 'hint', id: `${id}-hint`}, hint) : null;
   if (said) input.setAttribute('aria-describedby', said.id);
-  return h('div', {class: 'field'}, h('label', {for: id}, label), input, said);
+  return h('div', {class: 'field'}, h('label', {for: id}, label), shown, said);
 }
 
 let count = 0;

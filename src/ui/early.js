@@ -13,8 +13,8 @@
     orders: ['view/order'],
     live: ['view/stream', 'view/find', 'view/order', 'chart'],
     groups: ['view/groups', 'chart'],
-    letters: second ? ['view/letter', 'payload', 'mend', 'diff'] : ['view/letters', 'bulk', 'operation'],
-    rules: ['view/rules', 'diff', 'operation'],
+    letters: second ? ['view/letter', 'payload', 'mend', 'diff', 'editor'] : ['view/letters', 'bulk', 'operation'],
+    rules: ['view/rules', 'diff', 'editor', 'operation'],
     operations: ['view/operations', 'operation'],
     account: ['view/account'],
   };

@@ -6,6 +6,7 @@ import {format, offsetOf, spanAt} from './json.js';
 import {pointer} from './format.js';
 import {askWho} from './dialog.js';
 import {difference} from './diff.js';
+import {numbered} from './editor.js';
 
 const PAUSE = 250;
 
@@ -20,9 +21,10 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
     class: 'code editor', id: 'editor', rows: 22, spellcheck: 'false', autocomplete: 'off', autocapitalize: 'none', wrap: 'off',
     'aria-describedby': 'verdict', value: start,
   });
+  const box = numbered(area);
   const verdict = h('div', {class: 'verdict', id: 'verdict', role: 'status', 'aria-live': 'polite'});
   const next = button('See the difference', review, {class: 'main'});
-  const box = h('section', {class: 'card mend'});
+  const card = h('section', {class: 'card mend'});
   let judged = null;
   let asking = null;
 
@@ -69,12 +71,12 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
   });
 
   function edit() {
-    replace(box, h('h2', {}, 'Edit and resubmit'),
+    replace(card, h('h2', {}, 'Edit and resubmit'),
       h('p', {class: 'soft'}, 'The original stays as it is. What you send stands in its place, whatever becomes of it.'),
-      field('The new message', area),
+      field('The new message', area, null, box),
       verdict,
       h('p', {class: 'actions'},
-        button('Format', () => { area.value = format(area.value).text; judge(); }),
+        button('Format', () => { area.value = format(area.value).text; box.count(); judge(); }),
         h('span', {class: 'gap'}), button('Leave it', leave), next));
   }
 
@@ -98,7 +100,7 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
         failed.textContent = error.message;
       }
     }, {class: judged?.valid ? 'main' : 'main danger'});
-    replace(box, h('h2', {}, 'What you changed'),
+    replace(card, h('h2', {}, 'What you changed'),
       difference(start, area.value),
       judged?.valid
         ? h('p', {class: 'verdict', 'data-valid': 'true'}, h('strong', {}, '✓ This is an order. '), `It would become order ${judged.order_uid}.${judged.ruled ? '' : ' The rules in force could not be asked.'}`)
@@ -116,5 +118,5 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
     const first = judged?.violations?.find((one) => one.line);
     if (first && document.activeElement === area && area.value === start) caret(first.line, first.column ?? 1);
   });
-  return box;
+  return card;
 }

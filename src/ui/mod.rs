@@ -58,6 +58,7 @@ pub const FILES: &[File] = files![
     "chart.js",
     "dialog.js",
     "diff.js",
+    "editor.js",
     "payload.js",
     "mend.js",
     "bulk.js",

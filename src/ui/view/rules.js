@@ -5,6 +5,7 @@ import {get, Problem, query, send} from '../api.js';
 import {badge, number, plural, shown, time} from '../format.js';
 import {askWho} from '../dialog.js';
 import {difference} from '../diff.js';
+import {numbered} from '../editor.js';
 import {offsetOf} from '../json.js';
 import {card} from '../operation.js';
 import {live} from '../live.js';
@@ -105,7 +106,7 @@ function editor(place, now, desk) {
   const apply2 = () => replace(desk, h('section', {class: 'card'}, h('h2', {}, 'Theirs and yours'), difference(base.text, area.value), h('p', {class: 'actions'}, button('Go on with mine', apply, {class: 'main'}))));
 
   return h('section', {}, h('h2', {}, 'Edit'),
-    field('The new rules, in YAML', area, 'A list of rules, each with id, message, field and rule; [] for none.'),
+    field('The new rules, in YAML', area, 'A list of rules, each with id, message, field and rule; [] for none.', numbered(area)),
     told,
     h('div', {class: 'filters'}, field('Check against', recent), button('Check', check), button('Apply …', apply, {class: 'main'})));
 }
