@@ -72,7 +72,10 @@ export async function accessible(page, name) {
   assert.deepEqual(bad.map((one) => [one.id, one.nodes.slice(0, 3).map((node) => node.html.slice(0, 200))]), [], name);
 }
 
+// Nothing is wider than the page, and no table than the card that would cut it off.
 export async function noSideways(page, name) {
+  const cut = await page.locator('.tabled').evaluateAll((all) => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.innerText.slice(0, 200)));
+  assert.deepEqual(cut, [], name);
   const [content, width] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
   assert.ok(content <= width, `${name} is ${content} wide on ${width}`);
 }

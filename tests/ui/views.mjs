@@ -184,7 +184,7 @@ const BEHIND = [
 // Each view, on a phone and on a screen, in light and in dark.
 export async function everyView(chrome) {
   await accepted(order('views-1'));
-  await letter(JSON.stringify(order('views-1', (one) => { one.locale = 'ru'; })));
+  await letter(JSON.stringify(order('views-1', (one) => { one.locale = 'ru'; one.delivery.name = 'x'.repeat(300); })));
   await letter(JSON.stringify(order('views-2', (one) => { delete one.customer_id; })));
   await letter('{"order_uid": "half');
   await letter(JSON.stringify(order('nul', (one) => { one.delivery.name = 'a\u0000b'; })));
