@@ -103,6 +103,7 @@ pub async fn run(
         hard_stop.clone(),
     ));
     let warming = tokio::spawn(cache::warm(cache.clone(), database.clone()));
+    let watching = tokio::spawn(database.clone().watch_snapshots());
     let projecting = tokio::spawn(projection::run(
         config.projection.clone(),
         projection::Dependencies {
@@ -211,6 +212,7 @@ pub async fn run(
         draining.close().await;
     }
     warming.abort();
+    watching.abort();
     database.close();
     tracing::info!("stopped");
     match ended_early {

@@ -316,7 +316,7 @@ pub async fn observe(
     metrics.inbox_lag.set(head.0 - checkpoint.position.0);
     metrics
         .oldest_snapshot_age
-        .set(crate::postgres::oldest_snapshot_seconds(&reader).await?);
+        .set(database.oldest_snapshot(&reader).await?);
     drop(reader);
     metrics.cache_entries.set(deps.cache.entries() as i64);
     metrics

@@ -9,16 +9,20 @@ mod migrate;
 mod query;
 mod session;
 mod settings;
+mod snapshots;
 mod tls;
 
 pub use copy::CopyRows;
 pub use error::{Error, is_row_fault};
 pub use migrate::migrate;
-pub use query::{execute, oldest_snapshot_seconds, query, query_once, query_one, query_opt};
+pub use query::{execute, query, query_once, query_one, query_opt};
 pub use session::{Identity, Session};
 pub use settings::Settings;
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use snapshots::Snapshots;
 
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Metrics, Pool, RecyclingMethod, Timeouts,
@@ -39,6 +43,7 @@ pub type Client = deadpool_postgres::ClientWrapper;
 pub struct Database {
     settings: Settings,
     pool: Pool,
+    snapshots: Arc<Snapshots>,
 }
 
 impl Database {
@@ -65,7 +70,11 @@ impl Database {
             }))
             .build()
             .map_err(|e| Error::Settings(e.to_string()))?;
-        Ok(Self { settings, pool })
+        Ok(Self {
+            settings,
+            pool,
+            snapshots: Arc::default(),
+        })
     }
 
     /// A connection of its own for a stage that writes.
@@ -76,6 +85,22 @@ impl Database {
     /// A reader's connection out of the pool.
     pub async fn reader(&self) -> Result<deadpool_postgres::Client, Error> {
         self.pool.get().await.map_err(Error::from)
+    }
+
+    /// In seconds; 0 where none is open.
+    pub async fn oldest_snapshot(&self, client: &Client) -> Result<f64, Error> {
+        self.snapshots.oldest(client).await
+    }
+
+    /// Raises the alarm about one that stays open, until it is dropped.
+    pub async fn watch_snapshots(self) {
+        loop {
+            tokio::time::sleep(snapshots::EVERY).await;
+            let look = async { self.oldest_snapshot(&*self.reader().await?).await };
+            if let Err(error) = look.await {
+                tracing::debug!(%error, "the open snapshots cannot be read: {error}");
+            }
+        }
     }
 
     pub fn settings(&self) -> &Settings {

@@ -73,12 +73,3 @@ pub async fn query_once(
     })
     .await
 }
-
-/// Someone's snapshot that stays open keeps dead rows from being cleaned away: its age is an alarm.
-const OLDEST_SNAPSHOT: &str = "
-    select coalesce(extract(epoch from max(clock_timestamp() - xact_start)), 0)::float8
-    from pg_stat_activity where backend_xmin is not null and datname = current_database()";
-
-pub async fn oldest_snapshot_seconds(client: &Client) -> Result<f64, Error> {
-    Ok(query_one(client, OLDEST_SNAPSHOT, &[]).await?.get(0))
-}

@@ -34,6 +34,7 @@ mod restore;
 mod rules_harm;
 mod sandbox;
 mod settings;
+mod snapshot;
 mod stan;
 mod stan_broker;
 mod standby;
