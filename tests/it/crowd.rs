@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::harness::{Bench, Service, Weight, check, order, orders, until_equal};
+use crate::harness::{Bench, Service, Weight, check, order, orders, resident_bytes, until_equal};
 
 /// Lifts our own limit, and says how many sockets we may open at most.
 fn granted() -> usize {
@@ -46,13 +46,6 @@ async fn pace(service: &Service) -> (usize, Duration) {
         answers += 1;
     }
     (answers, slowest)
-}
-
-fn resident_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
-    kilobytes.parse::<u64>().unwrap() * 1024
 }
 
 /// Started with so many file descriptors (`ulimit -S` or `-H`), whatever we have.

@@ -31,7 +31,7 @@ pub use cluster::directory;
 pub use operator::{Tables, make_log, same, tables};
 pub use oracle::check;
 pub use proxy::{Line, Proxy};
-pub use service::{Answer, OCTETS, Service};
+pub use service::{Answer, OCTETS, Service, resident_bytes};
 pub use traffic::{Ledger, Sender, junk, mixed, order, order_with, orders};
 
 /// How much of the machine a test takes: those that push thousands of messages are few at a time.

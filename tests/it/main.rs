@@ -15,6 +15,7 @@ mod crowd;
 mod decide;
 mod dev;
 mod export;
+mod flood;
 mod harness;
 mod history;
 mod http;

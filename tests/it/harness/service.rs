@@ -236,6 +236,14 @@ impl Service {
     }
 }
 
+/// What a process holds of the machine's memory.
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
+    kilobytes.parse::<u64>().unwrap() * 1024
+}
+
 pub const OCTETS: (&str, &str) = ("content-type", "application/octet-stream");
 
 impl Drop for Service {

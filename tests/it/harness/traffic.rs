@@ -37,7 +37,7 @@ pub fn junk(number: usize) -> Bytes {
         2 => Bytes::from([b"\xff\xfe ", number.to_string().as_bytes()].concat()),
         3 => format!("{{\"order_uid\": \"bare-{number}\"}}").into(),
         4 => order_with(&format!("nul-{number}"), &[("Test Testov", "\\u0000")]),
-        _ => order_with(&format!("debt-{number}"), &[("1817", "-1817")]),
+        _ => order_with(&format!("debt-{number}"), &[(": 1817", ": -1817")]),
     }
 }
 
