@@ -42,3 +42,4 @@ mod standby;
 mod stop;
 mod tidy;
 mod tls;
+mod versions;
