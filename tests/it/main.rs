@@ -14,6 +14,7 @@ mod containers;
 mod crowd;
 mod decide;
 mod dev;
+mod disk_full;
 mod export;
 mod flood;
 mod harness;
