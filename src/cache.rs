@@ -2,15 +2,19 @@
 //! projector after its commit was answered, by misses, and at start from the inbox, newest first until full. Orders never
 //! change, so nothing is ever invalidated; it may be emptied at any time. Absent on purpose: any wire between replicas.
 
+use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as QuickCache;
+use tokio::task::JoinSet;
 
 use crate::order::{self, store};
-use crate::postgres::{Database, Error, query, query_one};
+use crate::postgres::{Client, Database, Error, Session, query, query_one};
 
 /// What quick_cache and the allocator spend on an entry besides key and value; measured.
 const OVERHEAD: usize = 96;
@@ -94,20 +98,21 @@ impl Cache {
 /// By the present model, from the inbox's bytes; where older code cannot read what newer accepted, as it was projected.
 pub fn render(stored: &store::Stored) -> Bytes {
     match order::parse(&stored.payload) {
-        Ok(order) => Bytes::from(order.to_json().into_boxed_str().into_boxed_bytes()),
+        Ok(order) => order.to_bytes(stored.payload.len()),
         Err(_) => Bytes::from(stored.data.clone()),
     }
 }
 
-/// By inbox_pkey and the derived tables' primary keys: the messages that are orders, of one window of positions.
+/// By inbox_pkey: one window's messages, as they come.
 const MESSAGES: &str = "
-    select i.payload
-    from inbox i
-    where i.position > $1 and i.position <= $2 and i.payload is not null
-      and not exists (select from dead_letters l where l.id = i.position)
-      and not exists (select from duplicates d where d.position = i.position)
-      and not exists (select from decisions c where c.position = i.position and c.fate <> 'order')
-    order by i.position desc";
+    select position, payload from inbox
+    where position > $1 and position <= $2 and payload is not null
+    order by position desc";
+/// By the derived tables' primary keys: which of the window's messages are no orders. Few, where things go well.
+const NOT_ORDERS: &str = "
+    select id from dead_letters where id > $1 and id <= $2
+    union all select position from duplicates where position > $1 and position <= $2
+    union all select position from decisions where position > $1 and position <= $2 and fate <> 'order'";
 /// Orders that a retry brought home: the bytes are the letter's, the place is the decision's.
 const HEALED: &str = "
     select i.payload
@@ -116,25 +121,64 @@ const HEALED: &str = "
 const PROJECTED: &str = "select position from checkpoint where projection = 'live'";
 
 const WINDOW: i64 = 4096;
+/// Postgres needs less for a row than its parsing takes, and the cores are there.
+const MOST_WORKERS: usize = 4;
 
-/// Restores the cache, newest first until it is full. Parsed, never judged.
+/// Restores the cache, newest first until it is full, on all cores. Parsed, never judged.
 pub async fn restore(cache: &Arc<Cache>, database: &Database) -> Result<u64, Error> {
-    let reader = database.reader().await?;
-    let mut top: i64 = query_one(&reader, PROJECTED, &[]).await?.get(0);
-    let mut restored = 0;
-    while top > 0 && !cache.is_full() {
-        let bottom = (top - WINDOW).max(0);
-        for statement in [HEALED, MESSAGES] {
-            for row in query(&reader, statement, &[&bottom, &top]).await? {
-                let payload: &[u8] = row.get(0);
-                if let Ok(order) = order::parse(payload) {
-                    let data = Bytes::from(order.to_json().into_boxed_str().into_boxed_bytes());
-                    cache.put(&order.order_uid, data);
-                    restored += 1;
+    let top: i64 = query_one(&*database.reader().await?, PROJECTED, &[])
+        .await?
+        .get(0);
+    let next = Arc::new(AtomicI64::new(top));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut workers = JoinSet::new();
+    for _ in 0..cores.min(MOST_WORKERS) {
+        let (cache, database, next) = (cache.clone(), database.clone(), next.clone());
+        workers.spawn(async move {
+            let reader = database.reader().await?;
+            let mut restored = 0;
+            loop {
+                let top = next.fetch_sub(WINDOW, Ordering::Relaxed);
+                if top <= 0 || cache.is_full() {
+                    return Ok::<u64, Error>(restored);
                 }
+                let window = restore_window(&cache, &reader, (top - WINDOW).max(0), top);
+                restored += Session::bounded(window).await?;
             }
+        });
+    }
+    let mut restored = 0;
+    while let Some(worker) = workers.join_next().await {
+        restored += worker.unwrap_or(Ok(0))?;
+    }
+    Ok(restored)
+}
+
+async fn restore_window(
+    cache: &Cache,
+    client: &Client,
+    bottom: i64,
+    top: i64,
+) -> Result<u64, Error> {
+    let mut restored = 0;
+    let mut put = |payload: &[u8]| {
+        if let Ok(order) = order::parse(payload) {
+            cache.put(&order.order_uid, order.to_bytes(payload.len()));
+            restored += 1;
         }
-        top = bottom;
+    };
+    for row in query(client, HEALED, &[&bottom, &top]).await? {
+        put(row.get(0));
+    }
+    let others = query(client, NOT_ORDERS, &[&bottom, &top]).await?;
+    let others: HashSet<i64> = others.iter().map(|row| row.get(0)).collect();
+    // A row at a time: a window of the largest messages would not fit in memory.
+    let messages = client.prepare_cached(MESSAGES).await?;
+    let mut messages = pin!(client.query_raw(&messages, [bottom, top]).await?);
+    while let Some(row) = messages.try_next().await? {
+        if !others.contains(&row.get(0)) {
+            put(row.get(1));
+        }
     }
     Ok(restored)
 }

@@ -12,6 +12,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use bytes::Bytes;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize as DeriveDeserialize, Serialize};
@@ -133,6 +134,13 @@ impl Order<'_> {
     pub fn to_json(&self) -> String {
         // Writing texts and numbers to memory has no way to fail.
         serde_json::to_string(self).expect("an order is always writable as JSON")
+    }
+
+    /// The same in an allocation of its own size, since the cache keeps it; `message` is as long as it was sent.
+    pub fn to_bytes(&self, message: usize) -> Bytes {
+        let mut json = Vec::with_capacity(message + message / 8);
+        serde_json::to_writer(&mut json, self).expect("an order is always writable as JSON");
+        Bytes::from(json.into_boxed_slice())
     }
 }
 

@@ -54,7 +54,7 @@ pub fn examine(bytes: &[u8]) -> Examined {
 fn examine_by(bytes: &[u8], in_force: Option<&InForce>) -> Examined {
     match order::parse(bytes) {
         Ok(order) => Examined::Order {
-            data: Bytes::from(order.to_json()),
+            data: order.to_bytes(bytes.len()),
             stored: stored(&order, bytes.len()),
             ruled: Ruled {
                 by: in_force.map(|rules| rules.position),
