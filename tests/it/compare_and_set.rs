@@ -13,7 +13,7 @@ const AT_THE_GATE: &str = "
 async fn between_read_and_commit(bench: &Bench, sql: &Sql, order_uid: &str) -> Service {
     let service = bench.serve(None, &["--lease", "2"]).await;
     until_equal(20, "it leads", true, async || {
-        sql.text("select leader from checkpoint").await != ""
+        !sql.text("select leader from checkpoint").await.is_empty()
     })
     .await;
     sql.run("begin; lock table orders in access exclusive mode")
