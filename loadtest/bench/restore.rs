@@ -4,7 +4,7 @@ use super::fill::fill;
 use super::report::{Figure, Reach, rate};
 use super::stage::Stage;
 
-const ORDERS: u64 = 300_000;
+const ORDERS: u64 = 1_000_000;
 const PAIRS: usize = 3;
 /// Room for all of them.
 const CACHE: &str = "3221225472";
