@@ -98,7 +98,7 @@ impl Cache {
 /// By the present model, from the inbox's bytes; where older code cannot read what newer accepted, as it was projected.
 pub fn render(stored: &store::Stored) -> Bytes {
     match order::parse(&stored.payload) {
-        Ok(order) => order.to_bytes(stored.payload.len()),
+        Ok(order) => order.to_bytes(&mut Vec::new()),
         Err(_) => Bytes::from(stored.data.clone()),
     }
 }
@@ -161,9 +161,10 @@ async fn restore_window(
     top: i64,
 ) -> Result<u64, Error> {
     let mut restored = 0;
+    let mut scratch = Vec::new();
     let mut put = |payload: &[u8]| {
         if let Ok(order) = order::parse(payload) {
-            cache.put(&order.order_uid, order.to_bytes(payload.len()));
+            cache.put(&order.order_uid, order.to_bytes(&mut scratch));
             restored += 1;
         }
     };

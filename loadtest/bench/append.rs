@@ -55,7 +55,7 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
     Ok(vec![
         Figure::new("inbox append", rate(ROWS, &ours), format!("psql COPY into the same table {}", rate(ROWS, &limit)))
             .ratios(ratios(&limit), Reach::AtLeast(0.95))
-            .note("batches of 1,024, each with the head's lock, the COPY, the head's move and a commit; psql commits once"),
+            .note("batches of 4,096, each with the head's lock, the COPY, the head's move and a commit; psql commits once"),
         Figure::new(
             "inbox append, against a bare table",
             rate(ROWS, &ours),

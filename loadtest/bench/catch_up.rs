@@ -12,7 +12,7 @@ use super::report::{Figure, Reach, rate};
 use super::stage::Stage;
 
 const ROWS: u64 = 300_000;
-const PAIRS: usize = 1;
+const PAIRS: usize = 3;
 const BATCH: usize = 1024;
 
 pub async fn run() -> anyhow::Result<Vec<Figure>> {

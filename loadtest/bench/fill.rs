@@ -11,7 +11,8 @@ use waybill::postgres::{Database, Session, Settings};
 
 use super::stage::Stage;
 
-pub const BATCH: usize = 1024;
+/// As many as the service commits at once when they wait.
+pub const BATCH: usize = 4096;
 
 pub async fn session(stage: &Stage) -> anyhow::Result<Session> {
     let settings = Settings::parse(&stage.postgres.url(), None, false)?;

@@ -27,7 +27,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            batch_rows: 1024,
+            // The more rows, the less its commit weighs; a batch is only as large as what waits.
+            batch_rows: 4096,
             batch_bytes: 8 << 20,
         }
     }

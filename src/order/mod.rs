@@ -21,8 +21,8 @@ pub mod schema;
 mod sentence;
 mod shape;
 pub mod store;
-mod stored;
 mod validate;
+mod write;
 
 pub use model::{Delivery, Item, Order, Payment};
 pub use rejection::{Code, MAX_VIOLATIONS, Reason, Rejection, UnknownReason, Violation};

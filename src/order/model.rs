@@ -12,17 +12,16 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use bytes::Bytes;
+use serde::Deserialize as DeriveDeserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde::{Deserialize as DeriveDeserialize, Serialize};
 
 use super::read::{
     date, integer, items, key, money, optional_integer, optional_money, optional_text, text,
 };
 
 /// One valid order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, DeriveDeserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, DeriveDeserialize)]
 #[serde(remote = "Self")]
 pub struct Order<'a> {
     #[serde(borrow, deserialize_with = "key")]
@@ -56,7 +55,7 @@ pub struct Order<'a> {
 }
 
 /// To whom and where an order goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, DeriveDeserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, DeriveDeserialize)]
 #[serde(remote = "Self")]
 pub struct Delivery<'a> {
     #[serde(borrow, default, deserialize_with = "optional_text")]
@@ -76,7 +75,7 @@ pub struct Delivery<'a> {
 }
 
 /// What was paid, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, DeriveDeserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, DeriveDeserialize)]
 #[serde(remote = "Self")]
 pub struct Payment<'a> {
     #[serde(borrow, deserialize_with = "text")]
@@ -102,7 +101,7 @@ pub struct Payment<'a> {
 }
 
 /// One thing that was bought.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, DeriveDeserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, DeriveDeserialize)]
 #[serde(remote = "Self")]
 pub struct Item<'a> {
     #[serde(deserialize_with = "integer")]
@@ -129,21 +128,6 @@ pub struct Item<'a> {
     pub status: i64,
 }
 
-impl Order<'_> {
-    /// The canonical compact JSON: what is stored and served.
-    pub fn to_json(&self) -> String {
-        // Writing texts and numbers to memory has no way to fail.
-        serde_json::to_string(self).expect("an order is always writable as JSON")
-    }
-
-    /// The same in an allocation of its own size, since the cache keeps it; `message` is as long as it was sent.
-    pub fn to_bytes(&self, message: usize) -> Bytes {
-        let mut json = Vec::with_capacity(message + message / 8);
-        serde_json::to_writer(&mut json, self).expect("an order is always writable as JSON");
-        Bytes::from(json.into_boxed_slice())
-    }
-}
-
 /// Serde's derived structs also take a list of values in the fields' order; a list is no order. So each is read
 /// through a visitor that knows objects only, and hands them to the derived code (`remote = "Self"` above).
 macro_rules! objects_only {
@@ -161,12 +145,6 @@ macro_rules! objects_only {
                     }
                 }
                 deserializer.deserialize_map(Object)
-            }
-        }
-
-        impl Serialize for $name<'_> {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                $name::serialize(self, serializer)
             }
         }
     )*};

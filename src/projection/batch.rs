@@ -30,9 +30,12 @@ impl Known {
     }
 }
 
+/// By order_uid. Its hashing is seeded at random: who chooses uids cannot make them collide.
+pub type Orders = foldhash::HashMap<Arc<str>, Known>;
+
 #[derive(Default)]
 pub struct Loaded {
-    pub orders: HashMap<Arc<str>, Known>,
+    pub orders: Orders,
     pub letters: BTreeMap<i64, Letter>,
     /// The bytes of those letters, and what they say.
     pub letter_bytes: HashMap<i64, (Bytes, Examined)>,

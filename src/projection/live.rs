@@ -9,7 +9,7 @@ use std::time::Instant;
 use futures_util::try_join;
 use tokio::sync::watch;
 
-use super::batch::{self, Known};
+use super::batch::{self, Known, Orders};
 use super::checkpoint::LIVE;
 use super::fold::{Fold, Judge, Outcome, Writes};
 use super::reader::{Examined, ReadRow};
@@ -46,7 +46,7 @@ struct UnderWay {
     from: Position,
     rows: Vec<ReadRow>,
     /// What it brings, which no other transaction can see yet.
-    orders: HashMap<Arc<str>, Known>,
+    orders: Orders,
 }
 
 /// What became of the oldest batch under way.

@@ -48,43 +48,51 @@ impl Ruled {
 
 /// Without rules: they are asked when it comes to them.
 pub fn examine(bytes: &[u8]) -> Examined {
-    examine_by(bytes, None)
+    Examiner::default().examine(bytes, None)
 }
 
-fn examine_by(bytes: &[u8], in_force: Option<&InForce>) -> Examined {
-    match order::parse(bytes) {
-        Ok(order) => Examined::Order {
-            data: order.to_bytes(bytes.len()),
-            stored: stored(&order, bytes.len()),
-            ruled: Ruled {
-                by: in_force.map(|rules| rules.position),
-                rejection: in_force.and_then(|rules| rules.rules.check(&order).err()),
+/// Examines one after the other, and keeps its buffers.
+#[derive(Default)]
+pub struct Examiner {
+    scratch: Vec<u8>,
+}
+
+impl Examiner {
+    fn examine(&mut self, bytes: &[u8], in_force: Option<&InForce>) -> Examined {
+        match order::parse(bytes) {
+            Ok(order) => Examined::Order {
+                data: order.to_bytes(&mut self.scratch),
+                stored: self.stored(&order),
+                ruled: Ruled {
+                    by: in_force.map(|rules| rules.position),
+                    rejection: in_force.and_then(|rules| rules.rules.check(&order).err()),
+                },
+                order_uid: (*order.order_uid).into(),
             },
-            order_uid: (*order.order_uid).into(),
-        },
-        Err(rejection) => Examined::Rejected(rejection),
+            Err(rejection) => Examined::Rejected(rejection),
+        }
     }
-}
 
-fn stored(order: &Order<'_>, about: usize) -> Bytes {
-    let mut stored = Vec::with_capacity(about + about / 8);
-    order.write_stored(&mut stored);
-    Bytes::from(stored)
-}
-
-/// For a replay, which serves nobody and asks no rules.
-pub fn examine_to_store(bytes: &[u8]) -> Examined {
-    match order::parse(bytes) {
-        Ok(order) => Examined::Order {
-            data: Bytes::new(),
-            stored: stored(&order, bytes.len()),
-            ruled: Ruled {
-                by: None,
-                rejection: None,
+    /// For a replay, which serves nobody and asks no rules.
+    pub fn examine_to_store(&mut self, bytes: &[u8]) -> Examined {
+        match order::parse(bytes) {
+            Ok(order) => Examined::Order {
+                data: Bytes::new(),
+                stored: self.stored(&order),
+                ruled: Ruled {
+                    by: None,
+                    rejection: None,
+                },
+                order_uid: (*order.order_uid).into(),
             },
-            order_uid: (*order.order_uid).into(),
-        },
-        Err(rejection) => Examined::Rejected(rejection),
+            Err(rejection) => Examined::Rejected(rejection),
+        }
+    }
+
+    fn stored(&mut self, order: &Order<'_>) -> Bytes {
+        self.scratch.clear();
+        order.write_stored(&mut self.scratch);
+        Bytes::copy_from_slice(&self.scratch)
     }
 }
 
@@ -118,6 +126,7 @@ pub async fn run(
     in_force: watch::Receiver<Arc<InForce>>,
     batches: mpsc::Sender<Vec<ReadRow>>,
 ) -> Result<(), Error> {
+    let mut examiner = Examiner::default();
     loop {
         // Armed before the read: what is appended after it wakes us. Other replicas' rows are found by the poll.
         appended.borrow_and_update();
@@ -144,7 +153,14 @@ pub async fn run(
             }
         }
         let rules = in_force.borrow().clone();
-        let mut batch: Vec<ReadRow> = rows.into_iter().map(|row| read_row(row, &rules)).collect();
+        let examined = |row: Row| ReadRow {
+            examined: row
+                .payload
+                .as_deref()
+                .map(|bytes| examiner.examine(bytes, Some(&rules))),
+            row,
+        };
+        let mut batch: Vec<ReadRow> = rows.into_iter().map(examined).collect();
         if let Some(last) = batch.last() {
             after = last.row.position;
         }
@@ -167,12 +183,4 @@ fn is_rules(read: &ReadRow) -> bool {
         .decision
         .as_ref()
         .is_some_and(|decision| decision.action == Action::Rules)
-}
-
-fn read_row(row: Row, in_force: &InForce) -> ReadRow {
-    let examined = row
-        .payload
-        .as_deref()
-        .map(|bytes| examine_by(bytes, Some(in_force)));
-    ReadRow { row, examined }
 }

@@ -25,7 +25,7 @@ const WRITERS: usize = 3;
 /// The load ends this close to the live checkpoint: what is left belongs to the catching up.
 const CLOSE: i64 = 4096;
 /// Rows of one reading statement, whose snapshot keeps dead rows from being cleaned away.
-const READ_ROWS: i64 = 32 * 1024;
+const READ_ROWS: i64 = 16 * 1024;
 
 impl Replay<'_> {
     pub(super) async fn load(&self) -> Result<(), Error> {

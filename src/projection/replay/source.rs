@@ -10,21 +10,20 @@ use futures_util::{StreamExt, TryStreamExt};
 use tokio_postgres::types::{Json, ToSql};
 use tokio_postgres::{Row as SqlRow, RowStream};
 
-use super::super::reader::{ReadRow, examine_to_store};
+use super::super::reader::{Examiner, ReadRow};
 use super::{BATCH_BYTES, BATCH_ROWS};
 use crate::dead_letter::Verdict;
 use crate::inbox::{Decision, Position, Row, SourceId};
-use crate::postgres::{Client, Error, Session};
+use crate::postgres::{Client, Error, Session, query};
 
-/// By inbox_pkey and verdict_pkey.
+/// By inbox_pkey.
 const READ: &str = "
-    select i.position, i.source_id, i.sequence, i.broker_time_ns, i.received_at, i.payload, i.decision,
-           v.rules_position, v.fingerprint, v.code_version, v.reason, v.code, v.message, v.pointer, v.order_uid,
-           v.violations::text
-    from inbox i
-    left join (select * from verdict where position > $1 and position <= $2) v on v.position = i.position
-    where i.position > $1 and i.position <= $2
-    order by i.position";
+    select position, source_id, sequence, broker_time_ns, received_at, payload, decision
+    from inbox where position > $1 and position <= $2 order by position";
+/// By verdict_pkey. Most rows have none: apart from the rows, it is no column of each.
+const VERDICTS: &str = "
+    select position, rules_position, fingerprint, code_version, reason, code, message, pointer, order_uid, violations::text
+    from verdict where position > $1 and position <= $2";
 
 pub struct Batch {
     pub rows: Vec<ReadRow>,
@@ -43,18 +42,44 @@ impl Batch {
 }
 
 /// Rows on their way.
-pub struct Reading(Pin<Box<Fuse<RowStream>>>);
+pub struct Reading {
+    rows: Pin<Box<Fuse<RowStream>>>,
+    verdicts: HashMap<i64, Verdict>,
+    examiner: Examiner,
+}
 
 /// The rows after `after`, up to `until`.
 pub async fn read(client: &Client, after: Position, until: Position) -> Result<Reading, Error> {
     Session::bounded(async {
+        let verdicts = query(client, VERDICTS, &[&after.0, &until.0]).await?;
         let prepared = client.prepare_cached(READ).await?;
         let span: [&(dyn ToSql + Sync); 2] = [&after.0, &until.0];
         let rows = client.query_raw(&prepared, span).await?;
         // Past its end, a RowStream says that the connection is closed.
-        Ok(Reading(Box::pin(rows.fuse())))
+        Ok(Reading {
+            rows: Box::pin(rows.fuse()),
+            verdicts: verdicts.iter().map(verdict).collect(),
+            examiner: Examiner::default(),
+        })
     })
     .await
+}
+
+fn verdict(row: &SqlRow) -> (i64, Verdict) {
+    let position = row.get(0);
+    let verdict = Verdict {
+        position: Position(position),
+        rules_position: row.get(1),
+        fingerprint: row.get(2),
+        code_version: row.get(3),
+        reason: row.get(4),
+        code: row.get(5),
+        message: row.get(6),
+        pointer: row.get(7),
+        order_uid: row.get(8),
+        violations: row.get(9),
+    };
+    (position, verdict)
 }
 
 impl Reading {
@@ -67,10 +92,10 @@ impl Reading {
             };
             let mut bytes = 0;
             while batch.rows.len() < BATCH_ROWS && bytes < BATCH_BYTES {
-                let Some(row) = self.0.try_next().await? else {
+                let Some(row) = self.rows.try_next().await? else {
                     break;
                 };
-                bytes += batch.add(&row);
+                bytes += batch.add(&row, &mut self.verdicts, &mut self.examiner);
             }
             Ok(batch)
         })
@@ -80,22 +105,15 @@ impl Reading {
 
 impl Batch {
     /// Answers with the payload's length.
-    fn add(&mut self, row: &SqlRow) -> usize {
+    fn add(
+        &mut self,
+        row: &SqlRow,
+        verdicts: &mut HashMap<i64, Verdict>,
+        examiner: &mut Examiner,
+    ) -> usize {
         let position = Position(row.get(0));
         let payload: Option<&[u8]> = row.get(5);
-        if let Some(rules_position) = row.get(7) {
-            let verdict = Verdict {
-                position,
-                rules_position,
-                fingerprint: row.get(8),
-                code_version: row.get(9),
-                reason: row.get(10),
-                code: row.get(11),
-                message: row.get(12),
-                pointer: row.get(13),
-                order_uid: row.get(14),
-                violations: row.get(15),
-            };
+        if let Some(verdict) = verdicts.remove(&position.0) {
             self.verdicts.insert(position.0, verdict);
         }
         let decision = row.get::<_, Option<Json<Decision>>>(6).map(|json| json.0);
@@ -114,7 +132,7 @@ impl Batch {
                 payload: payload.map(kept),
                 decision,
             },
-            examined: payload.map(examine_to_store),
+            examined: payload.map(|bytes| examiner.examine_to_store(bytes)),
         });
         payload.map_or(0, <[u8]>::len)
     }

@@ -1,7 +1,6 @@
 //! Which order_uids are taken, while the rows are loaded into a table without an index: 16 bytes of SHA-256 for each. Past
 //! a few million the index is built and asked instead, so the memory is bounded.
 
-use std::collections::HashSet;
 use std::pin::pin;
 
 use futures_util::TryStreamExt;
@@ -13,7 +12,7 @@ use crate::postgres::{Client, Error};
 const MOST: usize = 4_000_000;
 
 #[derive(Default)]
-pub struct Taken(HashSet<u128>);
+pub struct Taken(foldhash::HashSet<u128>);
 
 fn digest(order_uid: &str) -> u128 {
     let digest = Sha256::digest(order_uid.as_bytes());
