@@ -54,7 +54,7 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
         ),
         (
             "dead letters by state and reason",
-            "/api/v1/dead-letters?state=open&reason=invalid&limit=50&before=",
+            "/api/v1/dead-letters?state=open&reason=schema&limit=50&before=",
             &positions,
         ),
         (

@@ -1,7 +1,5 @@
 //! The same flow with junk in it, and with rules in force: the rate against that of good orders alone, interleaved.
 
-use serde_json::json;
-
 use super::report::{Figure, Reach, rate};
 use super::stage::Stage;
 
@@ -20,7 +18,7 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
         fifty.push(stage.through(COUNT, "50%").await?);
         apply(&stage, RULES).await?;
         ruled.push(stage.through(COUNT, "0%").await?);
-        apply(&stage, "").await?;
+        apply(&stage, "[]").await?;
     }
     let ratios = |other: &[f64]| {
         plain
@@ -40,12 +38,15 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-async fn apply(stage: &Stage, rules: &str) -> anyhow::Result<()> {
+async fn apply(stage: &Stage, rules: &'static str) -> anyhow::Result<()> {
     let now = stage.get("/api/v1/rules").await?;
-    let url = format!("{}/api/v1/rules", stage.url());
-    let body =
-        json!({ "text": rules, "replaces": now["hash"], "reason": "a benchmark", "by": "bench" });
-    let answer = stage.http.put(url).json(&body).send().await?;
+    let hash = now["hash"].as_str().unwrap_or_default();
+    let url = format!("{}/api/v1/rules?replaces={hash}", stage.url());
+    let request = stage
+        .http
+        .put(url)
+        .header("content-type", "application/yaml");
+    let answer = request.body(rules).send().await?;
     anyhow::ensure!(answer.status().is_success(), "{}", answer.text().await?);
     Ok(())
 }

@@ -17,16 +17,7 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
     let results = stage.dir.file("results.bin");
     run_program(
         Command::new("vegeta")
-            .args([
-                "attack",
-                "-rate",
-                "10000",
-                "-duration",
-                "30s",
-                "-keepalive",
-                "true",
-                "-output",
-            ])
+            .args(["attack", "-rate", "10000", "-duration", "30s", "-output"])
             .arg(&results)
             .arg("-targets")
             .arg(&targets),
