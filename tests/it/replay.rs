@@ -71,6 +71,29 @@ impl Service {
     }
 }
 
+#[tokio::test]
+async fn a_replay_does_not_wait_for_autovacuum() {
+    let often = [("autovacuum_naptime", "1s")];
+    let bench = Bench::with_own_postgres(Weight::Heavy, &often).await;
+    let sql = bench.sql().await;
+    let service = with_log(&bench, &sql, 3_000).await;
+    // As on a table of terabytes: at work for hours. The shadow table takes the settings over.
+    sql.run("alter table live.orders set (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1,
+                 autovacuum_vacuum_insert_threshold = 1, autovacuum_vacuum_insert_scale_factor = 0)")
+        .await;
+    until(30, "autovacuum is at work", async || {
+        (sql.count(AT_VACUUM).await > 0).then_some(())
+    })
+    .await;
+    let id = service.asks("/replays", &json!({"as": "olga"})).await;
+    let ended = service.ends(20, id).await;
+    assert_eq!(ended["state"], "done", "{ended:#}");
+    check(&bench, &service, &Ledger::default()).await;
+}
+
+const AT_VACUUM: &str = "select count(*) from pg_locks
+    where relation = 'live.orders'::regclass and mode = 'ShareUpdateExclusiveLock'";
+
 /// What readers ask of the derived tables.
 const LISTS: [&str; 6] = [
     "/api/v1/orders?limit=100",

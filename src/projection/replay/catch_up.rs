@@ -107,7 +107,11 @@ impl Replay<'_> {
     ) -> Result<Option<Position>, Error> {
         let work = async {
             session.begin().await?;
-            if let Err(error) = shadow::lock_live(session).await {
+            let locked = async {
+                shadow::keep_autovacuum_out(session).await?;
+                shadow::lock_live(session).await
+            };
+            if let Err(error) = locked.await {
                 session.rollback().await?;
                 return if is_lock_timeout(&error) {
                     Ok(None)
