@@ -97,8 +97,8 @@ impl Cache {
 
 /// By the present model, from the inbox's bytes; where older code cannot read what newer accepted, as it was projected.
 pub fn render(stored: &store::Stored) -> Bytes {
-    match order::parse(&stored.payload) {
-        Ok(order) => order.to_bytes(&mut Vec::new()),
+    match order::parse_to_serve(&stored.payload, &mut Vec::new()) {
+        Ok((_, json)) => json,
         Err(_) => Bytes::from(stored.data.clone()),
     }
 }
@@ -163,8 +163,8 @@ async fn restore_window(
     let mut restored = 0;
     let mut scratch = Vec::new();
     let mut put = |payload: &[u8]| {
-        if let Ok(order) = order::parse(payload) {
-            cache.put(&order.order_uid, order.to_bytes(&mut scratch));
+        if let Ok((order, json)) = order::parse_to_serve(payload, &mut scratch) {
+            cache.put(&order.order_uid, json);
             restored += 1;
         }
     };

@@ -7,65 +7,62 @@ use tokio_postgres::Row;
 
 use super::letter::{Letter, State, Verdict};
 use crate::inbox::{Action, Position, SourceId};
-use crate::postgres::{Client, CopyRows, Error, execute, query};
+use crate::postgres::{Client, Error, copy, execute, query};
 
 const COPY_VERDICTS: &str =
     "copy verdict (position, rules_position, fingerprint, code_version, reason, code, message,
     pointer, order_uid, violations) from stdin binary";
 
 pub async fn write_verdicts(client: &Client, verdicts: &[Verdict]) -> Result<(), Error> {
-    let mut copy = CopyRows::new(10);
-    for verdict in verdicts {
-        copy.row();
-        copy.int8(verdict.position.0);
-        copy.int8(verdict.rules_position);
-        copy.int8(verdict.fingerprint);
-        copy.int4(verdict.code_version);
-        copy.text(&verdict.reason);
-        copy.text(&verdict.code);
-        copy.text(&verdict.message);
-        copy.text(&verdict.pointer);
-        copy.optional_text(verdict.order_uid.as_deref());
-        copy.jsonb(&verdict.violations);
-    }
-    copy.send(client, COPY_VERDICTS).await?;
-    Ok(())
+    copy(
+        client,
+        COPY_VERDICTS,
+        10,
+        verdicts.iter(),
+        |row, verdict| {
+            row.int8(verdict.position.0);
+            row.int8(verdict.rules_position);
+            row.int8(verdict.fingerprint);
+            row.int4(verdict.code_version);
+            row.text(&verdict.reason);
+            row.text(&verdict.code);
+            row.text(&verdict.message);
+            row.text(&verdict.pointer);
+            row.optional_text(verdict.order_uid.as_deref());
+            row.jsonb(&verdict.violations);
+        },
+    )
+    .await
 }
 
 const COPY_LETTERS: &str = "copy dead_letters (id, fingerprint, verdict_position, rules_position, received_at,
     first_failed_at, last_failed_at, next_attempt_at, decided_by, origin, attempts, code_version, source_id, state, reason,
     code, pointer, message, order_uid) from stdin binary";
 
-pub async fn insert<'a>(
-    client: &Client,
-    letters: impl Iterator<Item = &'a Letter>,
-) -> Result<(), Error> {
-    let mut copy = CopyRows::new(19);
-    for letter in letters {
+pub async fn insert(client: &Client, letters: &[&Letter]) -> Result<(), Error> {
+    copy(client, COPY_LETTERS, 19, letters.iter(), |row, letter| {
         let verdict = &letter.verdict;
-        copy.row();
-        copy.int8(letter.id.0);
-        copy.int8(verdict.fingerprint);
-        copy.int8(verdict.position.0);
-        copy.int8(verdict.rules_position);
-        copy.timestamp(letter.received_at);
-        copy.timestamp(letter.first_failed_at);
-        copy.timestamp(letter.last_failed_at);
-        copy.optional_timestamp(letter.next_attempt_at);
-        copy.optional_int8(letter.decided_by.map(|position| position.0));
-        copy.optional_int8(letter.origin.map(|position| position.0));
-        copy.int4(letter.attempts);
-        copy.int4(verdict.code_version);
-        copy.int4(letter.source.0);
-        copy.text(letter.state.as_str());
-        copy.text(&verdict.reason);
-        copy.text(&verdict.code);
-        copy.text(&verdict.pointer);
-        copy.text(&verdict.message);
-        copy.optional_text(verdict.order_uid.as_deref());
-    }
-    copy.send(client, COPY_LETTERS).await?;
-    Ok(())
+        row.int8(letter.id.0);
+        row.int8(verdict.fingerprint);
+        row.int8(verdict.position.0);
+        row.int8(verdict.rules_position);
+        row.timestamp(letter.received_at);
+        row.timestamp(letter.first_failed_at);
+        row.timestamp(letter.last_failed_at);
+        row.optional_timestamp(letter.next_attempt_at);
+        row.optional_int8(letter.decided_by.map(|position| position.0));
+        row.optional_int8(letter.origin.map(|position| position.0));
+        row.int4(letter.attempts);
+        row.int4(verdict.code_version);
+        row.int4(letter.source.0);
+        row.text(letter.state.as_str());
+        row.text(&verdict.reason);
+        row.text(&verdict.code);
+        row.text(&verdict.pointer);
+        row.text(&verdict.message);
+        row.optional_text(verdict.order_uid.as_deref());
+    })
+    .await
 }
 
 const CHANGE: &str = "

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use futures_util::try_join;
-use tokio_postgres::types::ToSql;
 
 use super::row::{Incoming, Position, SourceId};
-use crate::postgres::{CopyRows, Error, Session, execute, query, query_one};
+use crate::postgres::{CopyRows, Error, Session, begin_copy, query, query_one};
 
 /// What became of one incoming row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +43,10 @@ fn identity(row: &Incoming) -> Identity {
 /// Appends what is new; answers for each row, in order. On an error the outcome is unknown: append the same batch again on
 /// a new session, and what was stored is found by its identity.
 pub async fn append(session: &Session, batch: &[Incoming]) -> Result<Vec<Appended>, Error> {
+    let client = session.client();
+    let move_head = client.prepare_cached(MOVE_HEAD).await?;
     // Sent together: the round trips of a small batch are most of its time.
-    let ((), head) = try_join!(session.begin(), query_one(session.client(), LOCK_HEAD, &[]))?;
+    let ((), head) = try_join!(session.begin(), query_one(client, LOCK_HEAD, &[]))?;
     let first: i64 = head.get(0);
     let mut highest: Vec<i64> = head.get(1);
 
@@ -53,9 +54,9 @@ pub async fn append(session: &Session, batch: &[Incoming]) -> Result<Vec<Appende
     known_identities(session, batch, &highest, &mut known).await?;
 
     let mut next = first;
-    let mut copy = CopyRows::new(9);
     // Rows of this batch by identity and key: only where the batch is not plainly rising can one recur.
     let mut seen: Option<Seen> = (!rising(batch)).then(Seen::default);
+    let mut new = Vec::with_capacity(batch.len());
     let mut outcome = Vec::with_capacity(batch.len());
     for (index, row) in batch.iter().enumerate() {
         let earlier = known
@@ -67,26 +68,24 @@ pub async fn append(session: &Session, batch: &[Incoming]) -> Result<Vec<Appende
         }
         let position = Position(next);
         next += 1;
-        write(&mut copy, position, row);
         raise(&mut highest, row);
         if let Some(seen) = &mut seen {
             seen.add(row, position);
         }
+        new.push((position, row));
         outcome.push(Appended::Stored(position));
     }
-    if next > first {
-        let moved: [&(dyn ToSql + Sync); 2] = [&next, &highest];
-        try_join!(
-            copy.send(session.client(), COPY),
-            execute(session.client(), MOVE_HEAD, &moved),
-        )?;
-    }
-    session.commit().await?;
+    let Some(copying) = begin_copy(client, COPY, 9, new.iter(), write).await? else {
+        session.commit().await?;
+        return Ok(outcome);
+    };
+    session
+        .commit_after(copying.finish(), &move_head, &[&next, &highest])
+        .await?;
     Ok(outcome)
 }
 
-fn write(copy: &mut CopyRows, position: Position, row: &Incoming) {
-    copy.row();
+fn write(copy: &mut CopyRows, (position, row): &(Position, &Incoming)) {
     copy.int8(position.0);
     copy.int8(row.sequence);
     copy.int8(row.broker_time_ns);

@@ -21,10 +21,11 @@ pub mod schema;
 mod sentence;
 mod shape;
 pub mod store;
+mod straight;
 mod validate;
 mod write;
 
 pub use model::{Delivery, Item, Order, Payment};
 pub use rejection::{Code, MAX_VIOLATIONS, Reason, Rejection, UnknownReason, Violation};
 pub use rules::{Mistake as RulesMistake, Rules, RulesError};
-pub use validate::{CODE_VERSION, parse};
+pub use validate::{CODE_VERSION, parse, parse_to_serve};

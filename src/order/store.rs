@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::inbox::Position;
-use crate::postgres::{Client, CopyRows, Error, query, query_opt};
+use crate::postgres::{Client, Error, copy, query, query_opt};
 
 /// An order that a batch brings.
 pub struct NewOrder {
@@ -22,16 +22,13 @@ const COPY_ORDERS: &str =
     "copy orders (position, bytes_position, order_uid, data) from stdin binary";
 
 pub async fn insert(client: &Client, orders: &[NewOrder]) -> Result<(), Error> {
-    let mut copy = CopyRows::new(4);
-    for order in orders {
-        copy.row();
-        copy.int8(order.position.0);
-        copy.int8(order.bytes_position.0);
-        copy.text(&order.order_uid);
-        copy.jsonb(&order.stored);
-    }
-    copy.send(client, COPY_ORDERS).await?;
-    Ok(())
+    copy(client, COPY_ORDERS, 4, orders.iter(), |row, order| {
+        row.int8(order.position.0);
+        row.int8(order.bytes_position.0);
+        row.text(&order.order_uid);
+        row.jsonb(&order.stored);
+    })
+    .await
 }
 
 const COPY_DUPLICATES: &str = "copy duplicates (position, order_uid) from stdin binary";
@@ -40,14 +37,18 @@ pub async fn insert_duplicates(
     client: &Client,
     duplicates: &[(Position, Arc<str>)],
 ) -> Result<(), Error> {
-    let mut copy = CopyRows::new(2);
-    for (position, order_uid) in duplicates {
-        copy.row();
-        copy.int8(position.0);
-        copy.text(order_uid);
-    }
-    copy.send(client, COPY_DUPLICATES).await?;
-    Ok(())
+    let rows = duplicates.iter();
+    copy(
+        client,
+        COPY_DUPLICATES,
+        2,
+        rows,
+        |row, (position, order_uid)| {
+            row.int8(position.0);
+            row.text(order_uid);
+        },
+    )
+    .await
 }
 
 /// By orders_pkey.

@@ -2,15 +2,19 @@
 //! message, by the cache for what it restores, and by `POST /validate`.
 //!
 //! Valid messages take the fast path: one check of UTF-8, then one typed parse that borrows from the message and makes every
-//! check on the way (`model`, `read`). Only what fails is looked at again, slowly, for all that is wrong (`diagnose`).
+//! check on the way (`model`, `read`), or a shorter one where the message is canonical (`straight`). Only what fails is
+//! looked at again, slowly, for all that is wrong (`diagnose`).
 //!
 //! What is accepted, Postgres accepts as jsonb and reads back equal: every text is UTF-8 without NUL, every number an
 //! integer of 64 bits, every object has its names once, nothing nests deeper than three levels, and the whole is not
 //! larger than jsonb can be.
 
+use bytes::Bytes;
+
 use super::diagnose::diagnose;
 use super::model::Order;
 use super::rejection::Rejection;
+use super::straight;
 
 /// To be raised whenever a verdict can change, so that letters judged by older code are judged again. Checks may only
 /// become more lenient: an order that was one stays one.
@@ -25,11 +29,37 @@ const MAX_JSONB_BYTES: usize = 250 << 20;
 
 /// Judges one message by the built-in checks.
 pub fn parse(payload: &[u8]) -> Result<Order<'_>, Rejection> {
-    if let Ok(text) = std::str::from_utf8(payload)
-        && let Ok(order) = serde_json::from_str::<Order<'_>>(text)
-        && !is_too_large(payload.len(), order.items.len())
-    {
-        return Ok(order);
+    read(payload).map(|(order, _)| order)
+}
+
+/// With the canonical JSON, in an allocation of exactly its own size, since the cache keeps it. `scratch` is kept from one to
+/// the next.
+pub fn parse_to_serve<'a>(
+    payload: &'a [u8],
+    scratch: &mut Vec<u8>,
+) -> Result<(Order<'a>, Bytes), Rejection> {
+    let (order, is_canonical) = read(payload)?;
+    let json = if is_canonical {
+        payload
+    } else {
+        scratch.clear();
+        order.write_served(scratch);
+        scratch
+    };
+    let json = Bytes::copy_from_slice(json);
+    Ok((order, json))
+}
+
+/// Also whether the message is the canonical JSON already.
+fn read(payload: &[u8]) -> Result<(Order<'_>, bool), Rejection> {
+    if let Ok(text) = std::str::from_utf8(payload) {
+        let straight = straight::read(text);
+        let is_canonical = straight.is_some();
+        if let Some(order) = straight.or_else(|| serde_json::from_str(text).ok())
+            && !is_too_large(payload.len(), order.items.len())
+        {
+            return Ok((order, is_canonical));
+        }
     }
     Err(diagnose(payload))
 }

@@ -1,52 +1,84 @@
-//! COPY BINARY, row by row into one buffer, sent in large pieces. tokio-postgres' own BinaryCopyInWriter goes through
-//! `&dyn ToSql` for each value and sends 4 kB at a time; this is the hot path of both writers.
+//! COPY BINARY, row by row into a buffer, sent in pieces while the next is written. tokio-postgres' own BinaryCopyInWriter
+//! goes through `&dyn ToSql` for each value and sends 4 kB at a time; this is the hot path of both writers.
 
-use std::pin::pin;
+use std::pin::Pin;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
 use jiff::Timestamp;
+use tokio_postgres::CopyInSink;
 
 use super::{Client, Error};
 
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// Microseconds from the Unix epoch to Postgres' (2000-01-01).
 const EPOCH_OFFSET_US: i64 = 946_684_800_000_000;
-const PIECE: usize = 256 * 1024;
+/// Large enough for few exchanges, small enough that the server begins early.
+const PIECE: usize = 64 * 1024;
 
-/// Rows on their way into one table.
+/// Rows, as COPY wants them.
 pub struct CopyRows {
     buffer: BytesMut,
-    pieces: Vec<Bytes>,
-    columns: i16,
-    rows: u64,
 }
 
+/// Rows that were sent, and not yet answered for.
+pub struct Copying(Pin<Box<CopyInSink<Bytes>>>);
+
+/// Sends what `write` makes of each row; `statement` is `copy table (columns) from stdin binary`. Nothing is sent where there
+/// are no rows.
+pub async fn copy<T>(
+    client: &Client,
+    statement: &'static str,
+    columns: i16,
+    rows: impl Iterator<Item = T>,
+    write: impl FnMut(&mut CopyRows, T),
+) -> Result<(), Error> {
+    match begin_copy(client, statement, columns, rows, write).await? {
+        Some(copying) => copying.finish().await,
+        None => Ok(()),
+    }
+}
+
+/// The same without its end, for what is to be sent together with it.
+pub async fn begin_copy<T>(
+    client: &Client,
+    statement: &'static str,
+    columns: i16,
+    rows: impl Iterator<Item = T>,
+    mut write: impl FnMut(&mut CopyRows, T),
+) -> Result<Option<Copying>, Error> {
+    let mut rows = rows.peekable();
+    if rows.peek().is_none() {
+        return Ok(None);
+    }
+    let prepared = client.prepare_cached(statement).await?;
+    let mut sink = Box::pin(client.copy_in::<_, Bytes>(&prepared).await?);
+    let mut copy = CopyRows {
+        buffer: BytesMut::with_capacity(PIECE / 8),
+    };
+    copy.buffer.put_slice(HEADER);
+    for row in rows {
+        copy.buffer.put_i16(columns);
+        write(&mut copy, row);
+        if copy.buffer.len() >= PIECE {
+            sink.feed(copy.buffer.split().freeze()).await?;
+            copy.buffer.reserve(PIECE + PIECE / 8);
+        }
+    }
+    copy.buffer.put_i16(-1);
+    sink.feed(copy.buffer.freeze()).await?;
+    Ok(Some(Copying(sink)))
+}
+
+impl Copying {
+    pub async fn finish(mut self) -> Result<(), Error> {
+        self.0.as_mut().finish().await?;
+        Ok(())
+    }
+}
+
+/// Exactly the table's columns, in order.
 impl CopyRows {
-    pub fn new(columns: i16) -> Self {
-        let mut buffer = BytesMut::with_capacity(8 * 1024);
-        buffer.put_slice(HEADER);
-        Self {
-            buffer,
-            pieces: Vec::new(),
-            columns,
-            rows: 0,
-        }
-    }
-
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
-    /// Begins a row; exactly the table's columns must follow, in order.
-    pub fn row(&mut self) {
-        if self.buffer.len() >= PIECE {
-            self.pieces.push(self.buffer.split().freeze());
-        }
-        self.buffer.put_i16(self.columns);
-        self.rows += 1;
-    }
-
     pub fn null(&mut self) {
         self.buffer.put_i32(-1);
     }
@@ -101,21 +133,6 @@ impl CopyRows {
         self.buffer.put_i32(length(json.len() + 1));
         self.buffer.put_u8(1);
         self.buffer.put_slice(json);
-    }
-
-    /// `statement` is `copy table (columns) from stdin binary`. Nothing is sent where there are no rows.
-    pub async fn send(mut self, client: &Client, statement: &'static str) -> Result<u64, Error> {
-        if self.rows == 0 {
-            return Ok(0);
-        }
-        self.buffer.put_i16(-1);
-        self.pieces.push(self.buffer.freeze());
-        let prepared = client.prepare_cached(statement).await?;
-        let mut sink = pin!(client.copy_in::<_, Bytes>(&prepared).await?);
-        for piece in self.pieces {
-            sink.feed(piece).await?;
-        }
-        Ok(sink.finish().await?)
     }
 }
 

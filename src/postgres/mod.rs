@@ -12,7 +12,7 @@ mod settings;
 mod snapshots;
 mod tls;
 
-pub use copy::CopyRows;
+pub use copy::{CopyRows, begin_copy, copy};
 pub use error::{Error, is_row_fault};
 pub use migrate::migrate;
 pub use query::{execute, query, query_once, query_one, query_opt};

@@ -7,8 +7,10 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use tokio_postgres::AsyncMessage;
+use futures_util::try_join;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{AsyncMessage, Statement};
 
 use super::{Client, Error, HARD_DEADLINE, Settings, tls};
 
@@ -124,6 +126,20 @@ impl Session {
 
     pub async fn rollback(&self) -> Result<(), Error> {
         self.client.batch_execute("rollback").await?;
+        Ok(())
+    }
+
+    /// The end of what was begun, the last statement and the commit, sent together: the round trips of a small batch are most
+    /// of its time. After an error the server makes a rollback of the commit.
+    pub async fn commit_after(
+        &self,
+        end: impl Future<Output = Result<(), Error>>,
+        // Prepared, or it would wait for what is being copied, and the commit overtake it.
+        last: &Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<(), Error> {
+        let last = async { Ok(self.client.execute(last, parameters).await?) };
+        try_join!(end, last, self.commit())?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, watch};
 
 use super::Error;
@@ -55,13 +55,17 @@ pub fn examine(bytes: &[u8]) -> Examined {
 #[derive(Default)]
 pub struct Examiner {
     scratch: Vec<u8>,
+    chunk: BytesMut,
 }
+
+/// What Postgres is given goes with its batch: one allocation for many.
+const CHUNK: usize = 256 * 1024;
 
 impl Examiner {
     fn examine(&mut self, bytes: &[u8], in_force: Option<&InForce>) -> Examined {
-        match order::parse(bytes) {
-            Ok(order) => Examined::Order {
-                data: order.to_bytes(&mut self.scratch),
+        match order::parse_to_serve(bytes, &mut self.scratch) {
+            Ok((order, data)) => Examined::Order {
+                data,
                 stored: self.stored(&order),
                 ruled: Ruled {
                     by: in_force.map(|rules| rules.position),
@@ -92,7 +96,11 @@ impl Examiner {
     fn stored(&mut self, order: &Order<'_>) -> Bytes {
         self.scratch.clear();
         order.write_stored(&mut self.scratch);
-        Bytes::copy_from_slice(&self.scratch)
+        if self.chunk.capacity() < self.scratch.len() {
+            self.chunk = BytesMut::with_capacity(CHUNK.max(self.scratch.len()));
+        }
+        self.chunk.extend_from_slice(&self.scratch);
+        self.chunk.split().freeze()
     }
 }
 

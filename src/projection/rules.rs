@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::Error;
 use crate::inbox::Position;
 use crate::order::Rules;
-use crate::postgres::{self, Client, CopyRows, query, query_opt};
+use crate::postgres::{self, Client, copy, query, query_opt};
 
 #[derive(Clone, Debug)]
 pub struct InForce {
@@ -60,16 +60,13 @@ pub struct Applied {
 const COPY_RULES: &str = "copy rules (position, hash, text, result) from stdin binary";
 
 pub async fn write(client: &Client, applied: &[Applied]) -> Result<(), postgres::Error> {
-    let mut copy = CopyRows::new(4);
-    for rules in applied {
-        copy.row();
-        copy.int8(rules.position.0);
-        copy.text(&rules.hash);
-        copy.text(&rules.text);
-        copy.text(rules.result);
-    }
-    copy.send(client, COPY_RULES).await?;
-    Ok(())
+    copy(client, COPY_RULES, 4, applied.iter(), |row, rules| {
+        row.int8(rules.position.0);
+        row.text(&rules.hash);
+        row.text(&rules.text);
+        row.text(rules.result);
+    })
+    .await
 }
 
 const LATEST: &str =

@@ -10,35 +10,39 @@ use crate::account;
 use crate::dead_letter::{self, Letter};
 use crate::inbox::Position;
 use crate::order::store;
-use crate::postgres::{self, Client, CopyRows};
+use crate::postgres::{self, Client, copy};
 
 const COPY_DECISIONS: &str =
     "copy decisions (position, letter, refers_to, action, result, fate) from stdin binary";
 
 async fn write_decisions(client: &Client, decisions: &[Decided]) -> Result<(), postgres::Error> {
-    let mut copy = CopyRows::new(6);
-    for decided in decisions {
-        copy.row();
-        copy.int8(decided.position.0);
-        copy.optional_int8(decided.letter);
-        copy.optional_int8(decided.refers_to.map(|position| position.0));
-        copy.text(decided.action.as_str());
-        copy.text(decided.outcome.as_str());
-        copy.text(decided.fate.as_str());
-    }
-    copy.send(client, COPY_DECISIONS).await?;
-    Ok(())
+    copy(
+        client,
+        COPY_DECISIONS,
+        6,
+        decisions.iter(),
+        |row, decided| {
+            row.int8(decided.position.0);
+            row.optional_int8(decided.letter);
+            row.optional_int8(decided.refers_to.map(|position| position.0));
+            row.text(decided.action.as_str());
+            row.text(decided.outcome.as_str());
+            row.text(decided.fate.as_str());
+        },
+    )
+    .await
 }
 
 /// The rows: what no other batch can be at work on. Several batches may write theirs at once.
 pub async fn write_rows(client: &Client, writes: &Writes) -> Result<(), postgres::Error> {
     store::insert(client, &writes.orders).await?;
     store::insert_duplicates(client, &writes.duplicates).await?;
-    let new = writes
+    let new: Vec<&Letter> = writes
         .new_letters
         .iter()
-        .filter_map(|id| writes.letters.get(id));
-    dead_letter::insert(client, new).await?;
+        .filter_map(|id| writes.letters.get(id))
+        .collect();
+    dead_letter::insert(client, &new).await?;
     let changed: Vec<&Letter> = writes
         .changed_letters
         .iter()

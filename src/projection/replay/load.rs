@@ -148,6 +148,7 @@ async fn look_up(session: &Session, batch: &Batch, taken: &Taken) -> Result<Load
         .filter(|order_uid| taken.contains(order_uid))
         .map(Arc::from)
         .collect();
+    loaded.orders.reserve(batch.rows.len());
     for order_uid in known {
         loaded.orders.insert(order_uid, Known::taken());
     }

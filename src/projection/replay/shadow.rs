@@ -87,6 +87,8 @@ async fn begin(session: &Session, operation: i64, leader: &str) -> Result<(), Er
         if !options.is_empty() {
             statements += &format!("alter table next.{name} set ({options});");
         }
+        // Rows are only added: there is nothing to clean, and it would be in the swap's way.
+        statements += &format!("alter table next.{name} set (autovacuum_enabled = off);");
     }
     statements += "insert into next.fates (fate, count) select fate, 0 from live.fates;";
     session.begin().await?;
@@ -145,10 +147,14 @@ pub async fn swap(session: &Session) -> Result<(), Error> {
     let tables = query(session.client(), TABLES, &[]).await?;
     let mut statements = String::from("drop view next.indexed; create schema retired;");
     for table in &tables {
-        let name: &str = table.get(0);
+        let (name, options): (&str, &str) = (table.get(0), table.get(1));
         statements += &format!(
-            "alter table live.{name} set schema retired; alter table next.{name} set schema live;"
+            "alter table live.{name} set schema retired; alter table next.{name} set schema live;
+             alter table live.{name} reset (autovacuum_enabled);"
         );
+        if !options.is_empty() {
+            statements += &format!("alter table live.{name} set ({options});");
+        }
     }
     statements += "delete from checkpoint where projection = 'next'; drop schema next;";
     session.client().batch_execute(&statements).await?;
