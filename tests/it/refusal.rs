@@ -75,6 +75,59 @@ async fn a_row_that_postgres_refuses_alone_is_a_letter_and_comes_home_by_itself(
     assert_eq!((count.orders, count.letters), (499, 2));
 }
 
+/// Two batches are written at once: the later one must see what the earlier one brings, and go again where that one fails.
+#[tokio::test]
+async fn batches_under_way_know_of_each_other_and_survive_each_others_faults() {
+    const EACH: usize = 6_000;
+    let bench = Bench::new(Weight::Heavy).await;
+    let broker = bench.broker(Store::File).await;
+    let sql = bench.sql().await;
+    sql.run(REFUSE).await;
+    let poison = ("\"customer_id\": \"test\"", "\"customer_id\": \"poison\"");
+    let other = ("\"sm_id\": 99", "\"sm_id\": 98");
+    let mut payloads = Vec::new();
+    let (mut duplicates, mut conflicts, mut refused) = (0, 0, 0);
+    for number in 0..EACH {
+        payloads.push(order(&format!("uid-{number}")));
+        // So far behind that it is in the next batch, mostly.
+        let Some(before) = number.checked_sub(700) else {
+            continue;
+        };
+        let before = format!("uid-{before}");
+        match number % 3 {
+            0 => {
+                payloads.push(order(&before));
+                duplicates += 1;
+            }
+            1 => {
+                payloads.push(order_with(&before, &[other]));
+                conflicts += 1;
+            }
+            _ => {}
+        }
+        if number % 499 == 0 {
+            payloads.push(order_with(&format!("poison-{number}"), &[poison]));
+            refused += 1;
+        }
+    }
+    let ledger = Sender::new(&broker).publish(payloads.clone()).await;
+    let service = bench.serve(Some(&broker), &[]).await;
+    service.rests(60, payloads.len() as i64).await;
+    // Those that were refused are tried again all the time; at rest, all are at home.
+    sql.run("drop trigger refuse on live.orders").await;
+    until_equal(30, "open letters", conflicts as i64, async || {
+        sql.count("select count(*) from dead_letters where state = 'open'")
+            .await
+    })
+    .await;
+    service.rests(10, payloads.len() as i64).await;
+    let count = check(&bench, &service, &ledger).await;
+    assert_eq!(
+        (count.orders, count.duplicates, count.letters),
+        (EACH + refused, duplicates, conflicts + refused)
+    );
+}
+
 /// A COMMIT that waits for a standby and is told not to: it holds here, and says so by a WARNING.
 const DOUBT: &str = "
     select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'";
