@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -119,6 +119,7 @@ pub async fn run(
         },
         stop_projector.clone(),
     ));
+    let asked = Arc::new(Notify::new());
     let operating = tokio::spawn(operation::run(
         operation::Dependencies {
             database: database.clone(),
@@ -127,6 +128,7 @@ pub async fn run(
             projected: projected.subscribe(),
             leadership: leadership.subscribe(),
             give_way,
+            asked: asked.clone(),
         },
         stop.clone(),
     ));
@@ -164,6 +166,7 @@ pub async fn run(
                 status: status.subscribe(),
             }),
         stopping: stopping.subscribe(),
+        asked,
     };
     let routes = api::routes(&config.api, &api_deps);
     let hot = api::HotRead::new(&api_deps);

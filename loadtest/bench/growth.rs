@@ -1,8 +1,10 @@
 //! What a message costs with 1,000, 1,000,000 and 5,000,000 rows in the tables. Two services side by side, one with few rows
 //! and one with many, take turns.
 
+use std::time::Instant;
+
 use super::fill::fill;
-use super::report::{Figure, Reach, median, rate};
+use super::report::{Figure, Reach, grouped, median, quantile, rate};
 use super::stage::Stage;
 
 const COUNT: u64 = 50_000;
@@ -19,6 +21,9 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
         fill(&few, 1_000, 10).await?;
         let (mut small, mut large) = (Vec::new(), Vec::new());
         for _ in 0..PAIRS {
+            for stage in [&few, &many] {
+                stage.sql().await?.batch_execute("checkpoint").await?;
+            }
             small.push(few.through(COUNT, "10%").await?);
             large.push(many.through(COUNT, "10%").await?);
             rows += COUNT;
@@ -45,5 +50,26 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
             .ratios(ratios, Reach::AtMost(1.15)),
         );
     }
+    figures.push(asked(&many, rows, "", 50).await?);
+    figures.push(asked(&many, rows, "?verify=true", 1).await?);
     Ok(figures)
+}
+
+/// The account: kept, or counted again from the inbox.
+async fn asked(stage: &Stage, rows: u64, how: &str, times: usize) -> anyhow::Result<Figure> {
+    let path = format!("/api/v1/reconciliation{how}");
+    let mut took = Vec::new();
+    for _ in 0..times {
+        let begun = Instant::now();
+        let account = stage.get(&path).await?;
+        took.push(begun.elapsed().as_secs_f64() * 1000.0);
+        anyhow::ensure!(account["balanced"] == true, "{account}");
+    }
+    let what = format!("GET {path} at {} rows", grouped(rows as f64));
+    let answer = format!(
+        "{:.1} ms (p99 {:.1} ms)",
+        median(took.clone()),
+        quantile(took, 0.99)
+    );
+    Ok(Figure::new(what, answer, ""))
 }

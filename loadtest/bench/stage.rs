@@ -74,13 +74,9 @@ impl Stage {
             data_dir: dir.file("postgres"),
             socket_dir: None,
             tcp: false,
-            settings: [
-                ("shared_buffers", "2GB"),
-                ("max_wal_size", "8GB"),
-                ("autovacuum_naptime", "10s"),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec(),
+            settings: [("shared_buffers", "2GB"), ("max_wal_size", "8GB")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
         })
         .await?;
         let broker = Broker::start(broker::Options {

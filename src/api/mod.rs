@@ -31,7 +31,7 @@ use poem::http::Method;
 use poem::{EndpointExt, IntoEndpoint, Route, get};
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::cache::Cache;
 use crate::inbox::{Inbox, Position, SourceId};
@@ -61,6 +61,8 @@ pub struct Dependencies {
     pub broker: Option<Broker>,
     /// True from the moment a stop was asked for.
     pub stopping: watch::Receiver<bool>,
+    /// To be told when an operation is to begin or to go on.
+    pub asked: Arc<Notify>,
 }
 
 /// What asks the broker's monitoring. Plain HTTP needs no certificates, so a system that has none is no reason to fail.

@@ -4,9 +4,12 @@ mod ask;
 mod bulk;
 mod view;
 
+use std::sync::Arc;
+
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
+use tokio::sync::Notify;
 
 use self::view::OperationLetter;
 use super::problem::Problem;
@@ -20,12 +23,14 @@ pub use view::{OperationLetters, OperationPage, OperationView};
 
 pub struct Operations {
     database: Database,
+    asked: Arc<Notify>,
 }
 
 impl Operations {
     pub fn new(deps: &Dependencies) -> Self {
         Self {
             database: deps.database.clone(),
+            asked: deps.asked.clone(),
         }
     }
 }
@@ -134,7 +139,9 @@ impl Operations {
     )]
     async fn resume(&self, id: Path<i64>) -> Result<Json<OperationView>, Problem> {
         let reader = self.database.reader().await?;
-        Ok(Json(operation::resume(&reader, id.0).await?.into()))
+        let operation = operation::resume(&reader, id.0).await?;
+        self.asked.notify_one();
+        Ok(Json(operation.into()))
     }
 
     /// End it; what was decided stays decided

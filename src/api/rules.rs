@@ -1,11 +1,13 @@
 //! The rules in force, their history, a check of new ones against history, and their application: a decision in the log.
 
+use std::sync::Arc;
+
 use poem::Body;
 use poem::http::StatusCode;
 use poem_openapi::param::{Header, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::decide::{Decided, Desk, checked_key};
 use super::operations::{Started, ask_check};
@@ -23,6 +25,7 @@ pub struct RulesApi {
     desk: Desk,
     /// One file at a time is compiled: many hostile ones keep one core busy at most.
     compiler: Semaphore,
+    asked: Arc<Notify>,
 }
 
 /// The largest rules file.
@@ -66,6 +69,7 @@ impl RulesApi {
             database: deps.database.clone(),
             desk: Desk::new(deps),
             compiler: Semaphore::new(1),
+            asked: deps.asked.clone(),
         }
     }
 
@@ -233,6 +237,8 @@ impl RulesApi {
             to: to.0,
         };
         let who = who.0.unwrap_or_else(|| "unknown".to_owned());
-        ask_check(&self.database, request, &who, key).await
+        let started = ask_check(&self.database, request, &who, key).await?;
+        self.asked.notify_one();
+        Ok(started)
     }
 }

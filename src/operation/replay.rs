@@ -68,15 +68,19 @@ pub async fn run(
 async fn report(
     deps: &Dependencies,
     id: i64,
-    seen: watch::Receiver<Progress>,
+    mut seen: watch::Receiver<Progress>,
     cancelled: &CancellationToken,
 ) -> Result<std::convert::Infallible, Error> {
     let begun = Instant::now();
     let first = *seen.borrow();
     let mut from = first.position;
+    let mut phase = first.phase;
     loop {
-        tokio::time::sleep(REPORT).await;
+        // A new phase is told at once.
+        let changed = seen.wait_for(|now| now.phase != phase);
+        let _ = tokio::time::timeout(REPORT, changed).await;
         let now = *seen.borrow();
+        phase = now.phase;
         if from.0 == 0 {
             // A replay that was resumed did not do all of it in this time.
             from = now.position;

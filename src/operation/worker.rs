@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -24,9 +24,11 @@ pub struct Dependencies {
     pub projected: watch::Receiver<Position>,
     pub leadership: watch::Receiver<Option<Leadership>>,
     pub give_way: Arc<GiveWay>,
+    /// Told when this process is asked for something.
+    pub asked: Arc<Notify>,
 }
 
-/// How often new work is looked for.
+/// How often new work is looked for that another replica was asked for.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// What is under way here, by operation: of which kind, and how to end it.
@@ -40,6 +42,7 @@ pub async fn run(deps: Dependencies, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
+            () = deps.asked.notified() => {}
             () = tokio::time::sleep(LOOK) => {}
         }
         let now = leadership.borrow_and_update().clone();

@@ -1,5 +1,7 @@
 //! Asking for long work: a decision about a whole set, a replay; and for rules.rs, a check.
 
+use std::sync::Arc;
+
 use poem::http::StatusCode;
 use poem::http::header::{CONTENT_TYPE, LOCATION};
 use poem::{IntoResponse, Response};
@@ -8,6 +10,7 @@ use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registr
 use poem_openapi::types::{ToJSON, Type};
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Deserialize;
+use tokio::sync::Notify;
 
 use super::bulk::BulkBody;
 use super::view::OperationView;
@@ -21,6 +24,7 @@ use crate::postgres::Database;
 
 pub struct Requests {
     database: Database,
+    asked: Arc<Notify>,
 }
 
 /// 202 with the operation; 200 where the same key had asked for it before.
@@ -128,6 +132,7 @@ impl Requests {
     pub fn new(deps: &Dependencies) -> Self {
         Self {
             database: deps.database.clone(),
+            asked: deps.asked.clone(),
         }
     }
 }
@@ -160,9 +165,9 @@ impl Requests {
             why: &why,
             key: key.as_deref(),
         };
-        Ok(Started::new(
-            operation::ask_bulk(&session, &request, asked).await?,
-        ))
+        let operation = operation::ask_bulk(&session, &request, asked).await?;
+        self.asked.notify_one();
+        Ok(Started::new(operation))
     }
 
     /// Fold the log again
@@ -192,9 +197,10 @@ impl Requests {
             why: &body.reason,
             key: key.as_deref(),
         };
-        Ok(Started::new(
-            operation::ask(&reader, Kind::Replay, &serde_json::json!({}), asked).await?,
-        ))
+        let nothing = serde_json::json!({});
+        let operation = operation::ask(&reader, Kind::Replay, &nothing, asked).await?;
+        self.asked.notify_one();
+        Ok(Started::new(operation))
     }
 }
 
