@@ -12,13 +12,16 @@ async fn killed_again_and_again_it_loses_nothing_and_applies_nothing_twice() {
     let bench = Bench::new(Weight::Heavy).await;
     let broker = bench.broker(Store::File).await;
     let sending = {
-        let sender = Sender::new(&broker).rate(5_000.0);
+        // So slowly that the service, which catches up in an instant, is killed while they come.
+        let sender = Sender::new(&broker).rate(1_500.0);
         tokio::spawn(async move { sender.publish(mixed(MESSAGES, "kill")).await })
     };
     let sql = bench.sql().await;
     let mut service = bench.serve(Some(&broker), &["--lease", "2"]).await;
     for kill in 0..KILLS {
-        let mark = sql.head().await + fastrand::i64(1..MESSAGES as i64 / (KILLS + 2));
+        let head = sql.head().await;
+        let left = MESSAGES as i64 - head;
+        let mark = head + fastrand::i64(1..(left / (KILLS - kill + 1)).max(2));
         until(30, "the next kill's mark is reached", async || {
             (sql.head().await >= mark).then_some(())
         })
