@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import {cpus} from 'node:os';
-import {accepted, base, button, decide, letter, need, open, order, see, send} from './browser.mjs';
+import {accepted, base, button, decide, letter, need, open, order, see, send, until} from './browser.mjs';
 
 // One load in a context of its own, so that nothing is in the browser's cache: its bytes, and when the field could be typed in.
 async function load(chrome) {
@@ -87,7 +87,8 @@ export async function finding(chrome) {
   const page = await open(chrome);
 
   await page.goto('/');
-  assert.equal(await page.evaluate(() => document.activeElement.id), 'find-field', 'the search has the focus at the start');
+  // The view's module may arrive after the page's load event: nobody has to click, but it may take a moment.
+  await until('the search has the focus at the start', () => page.evaluate(() => document.activeElement.id === 'find-field'));
   await find(page, 'find-1');
   await page.waitForURL('**/orders/find-1');
   for (const text of ['Test Testov', 'Kiryat Mozkin', '1,817', 'Mascaras', 'Vivienne Sabo', 'wbpay', '26 Nov 2021, 07:22:19']) await see(page, text);
