@@ -14,9 +14,13 @@ use super::stage::Stage;
 /// As many as the service commits at once when they wait.
 pub const BATCH: usize = 4096;
 
-pub async fn session(stage: &Stage) -> anyhow::Result<Session> {
+pub fn database(stage: &Stage) -> anyhow::Result<Database> {
     let settings = Settings::parse(&stage.postgres.url(), None, false)?;
-    Ok(Database::new(settings, 1)?.session("bench").await?)
+    Ok(Database::new(settings, 1)?)
+}
+
+pub async fn session(stage: &Stage) -> anyhow::Result<Session> {
+    Ok(database(stage)?.session("bench").await?)
 }
 
 /// As the source makes it of a broker's message. Sequences rise over the stage's life.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::inbox::SourceId;
-use crate::postgres::{Client, Error, execute, query};
+use crate::postgres::{Client, Error, Write, query};
 
 /// Sequences received, as disjoint closed ranges: few where little was lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -183,25 +183,18 @@ const WRITE: &str = "
         last_sequence = greatest(a.last_sequence, excluded.last_sequence), last_at = excluded.last_at,
         received = a.received + excluded.received";
 
-pub async fn write_epochs(client: &Client, changes: &EpochChanges) -> Result<(), Error> {
-    for ((source, number), change) in &changes.0 {
-        execute(
-            client,
-            WRITE,
-            &[
-                &source.0,
-                number,
-                &change.rows,
-                &change.first,
-                &change.last,
-                &change.began_ns,
-                &change.last_at,
-                &change.added.to_multirange(),
-            ],
-        )
-        .await?;
-    }
-    Ok(())
+pub fn write_epochs<'a>(changes: &'a EpochChanges) -> impl Iterator<Item = Write<'a>> {
+    changes.0.iter().map(|((source, number), change)| {
+        Write::new(WRITE)
+            .with(source.0)
+            .with(*number)
+            .with(change.rows)
+            .with(change.first)
+            .with(change.last)
+            .with(change.began_ns)
+            .with(change.last_at)
+            .with(change.added.to_multirange())
+    })
 }
 
 #[cfg(test)]

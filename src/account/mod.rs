@@ -8,7 +8,7 @@ mod reconcile;
 pub use epoch::{Epoch, EpochChanges, Epochs, Ranges, load_epochs, write_epochs};
 pub use reconcile::{Reconciliation, SourceLife, Verified, reconcile, reconcile_fates, verify};
 
-use crate::postgres::{Client, Error, execute};
+use crate::postgres::Write;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fate {
@@ -41,8 +41,8 @@ const ADD_FATES: &str = "
     from unnest($1::text[], $2::int8[]) as w(fate, count)
     where f.fate = w.fate and w.count <> 0";
 
-pub async fn add_fates(client: &Client, counts: [i64; 4]) -> Result<(), Error> {
-    let names = Fate::ALL.map(Fate::as_str);
-    execute(client, ADD_FATES, &[&&names[..], &&counts[..]]).await?;
-    Ok(())
+pub fn add_fates(counts: [i64; 4]) -> Write<'static> {
+    Write::new(ADD_FATES)
+        .with(Fate::ALL.map(Fate::as_str).to_vec())
+        .with(counts.to_vec())
 }

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use super::letter::{Letter, State, Verdict};
 use crate::inbox::{Action, Position, SourceId};
-use crate::postgres::{Client, Error, copy, execute, query};
+use crate::postgres::{Client, Error, Write, copy, execute, query};
 
 const COPY_VERDICTS: &str =
     "copy verdict (position, rules_position, fingerprint, code_version, reason, code, message,
@@ -211,31 +211,22 @@ const WRITE_GROUPS: &str = "
         discarded = g.discarded + excluded.discarded, first_seen = least(g.first_seen, excluded.first_seen),
         last_seen = greatest(g.last_seen, excluded.last_seen)";
 
-pub async fn write_groups(client: &Client, changes: &GroupChanges) -> Result<(), Error> {
-    if changes.0.is_empty() {
-        return Ok(());
-    }
+pub fn write_groups(changes: &GroupChanges) -> Option<Write<'_>> {
     fn column<'a, T>(changes: &'a GroupChanges, field: impl Fn(&'a GroupChange) -> T) -> Vec<T> {
         changes.0.values().map(field).collect()
     }
     let fingerprints: Vec<i64> = changes.0.keys().copied().collect();
-    execute(
-        client,
-        WRITE_GROUPS,
-        &[
-            &fingerprints,
-            &column(changes, |c| c.counts[State::Open as usize]),
-            &column(changes, |c| c.counts[State::Replaced as usize]),
-            &column(changes, |c| c.counts[State::Discarded as usize]),
-            &column(changes, |c| c.sample.0),
-            &column(changes, |c| c.first_seen),
-            &column(changes, |c| c.last_seen),
-            &column(changes, |c| c.verdict.reason.as_str()),
-            &column(changes, |c| c.verdict.code.as_str()),
-            &column(changes, |c| c.verdict.pointer.as_str()),
-            &column(changes, |c| c.verdict.message.as_str()),
-        ],
-    )
-    .await?;
-    Ok(())
+    let write = Write::new(WRITE_GROUPS)
+        .with(fingerprints)
+        .with(column(changes, |c| c.counts[State::Open as usize]))
+        .with(column(changes, |c| c.counts[State::Replaced as usize]))
+        .with(column(changes, |c| c.counts[State::Discarded as usize]))
+        .with(column(changes, |c| c.sample.0))
+        .with(column(changes, |c| c.first_seen))
+        .with(column(changes, |c| c.last_seen))
+        .with(column(changes, |c| c.verdict.reason.as_str()))
+        .with(column(changes, |c| c.verdict.code.as_str()))
+        .with(column(changes, |c| c.verdict.pointer.as_str()))
+        .with(column(changes, |c| c.verdict.message.as_str()));
+    (!changes.0.is_empty()).then_some(write)
 }

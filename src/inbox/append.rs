@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use futures_util::try_join;
 
+use super::few::append_few;
 use super::row::{Incoming, Position, SourceId};
 use crate::postgres::{CopyRows, Error, Session, begin_copy, query, query_one};
 
@@ -43,6 +44,11 @@ fn identity(row: &Incoming) -> Identity {
 /// Appends what is new; answers for each row, in order. On an error the outcome is unknown: append the same batch again on
 /// a new session, and what was stored is found by its identity.
 pub async fn append(session: &Session, batch: &[Incoming]) -> Result<Vec<Appended>, Error> {
+    if rising(batch)
+        && let Some(outcome) = append_few(session, batch).await?
+    {
+        return Ok(outcome);
+    }
     let client = session.client();
     let move_head = client.prepare_cached(MOVE_HEAD).await?;
     // Sent together: the round trips of a small batch are most of its time.

@@ -5,6 +5,8 @@
 
 mod append;
 mod decision;
+mod few;
+mod flush;
 mod queue;
 mod read;
 mod row;

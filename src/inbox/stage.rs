@@ -1,21 +1,21 @@
-//! The stage that appends: takes whatever has arrived while the last commit was under way, commits it, and only then
-//! acknowledges. A lost answer is an unknown outcome: the same batch goes again, and what was stored is found.
+//! The stage that appends: takes whatever has arrived while the last commit was under way, and commits it. A lost answer is an
+//! unknown outcome: the same batch goes again, and what was stored is found. Nobody is answered before the flush.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::append::{Appended, append};
+use super::flush::{Committed, Flush};
 use super::queue::Queue;
-use super::row::{Incoming, Position, Reply};
+use super::row::{Incoming, Position};
 use crate::postgres::{Database, Error, Session, is_row_fault};
-use crate::stan;
 use crate::telemetry::Metrics;
 
 #[derive(Clone, Debug)]
@@ -38,14 +38,13 @@ struct Stage {
     config: Config,
     database: Database,
     healthy: Arc<AtomicBool>,
-    last_message: Arc<AtomicI64>,
     appended: watch::Sender<Position>,
     metrics: Arc<Metrics>,
     session: Option<Session>,
-    acking: Option<JoinHandle<()>>,
+    committed: mpsc::Sender<Committed>,
 }
 
-/// Runs until every sender is gone and the last batch is committed, or until `hard_stop`.
+/// Runs until every sender is gone and the last batch is answered for, or until `hard_stop`.
 pub async fn run(
     config: Config,
     database: Database,
@@ -59,15 +58,22 @@ pub async fn run(
         healthy,
         last_message,
     } = queue;
+    let flush = Flush {
+        database: database.clone(),
+        healthy: healthy.clone(),
+        last_message,
+        metrics: metrics.clone(),
+    };
+    let (committed, flushing) = flush.start();
+    let flushing = AbortOnDropHandle::new(flushing);
     let mut stage = Stage {
         config,
         database,
         healthy,
-        last_message,
         appended,
         metrics,
         session: None,
-        acking: None,
+        committed,
     };
     let work = async {
         // The first message need not wait for a connection.
@@ -78,7 +84,7 @@ pub async fn run(
                 let room = stage.config.batch_rows;
                 let idle = Duration::from_secs(1);
                 match tokio::time::timeout(idle, rows.recv_many(&mut waiting, room)).await {
-                    Ok(0) => return stage.finish_acks().await,
+                    Ok(0) => break,
                     Ok(_) => {}
                     Err(_) => {
                         stage.look_after_session().await;
@@ -90,6 +96,8 @@ pub async fn run(
             stage.commit(waiting).await;
             waiting = rest;
         }
+        drop(stage);
+        let _ = flushing.await;
     };
     tokio::select! {
         () = work => {}
@@ -123,7 +131,7 @@ impl Stage {
             self.healthy.store(true, Ordering::Relaxed);
             return;
         }
-        self.session = self.database.session("inbox").await.ok();
+        self.session = self.connect().await.ok();
         self.healthy
             .store(self.session.is_some(), Ordering::Relaxed);
     }
@@ -133,14 +141,7 @@ impl Stage {
         loop {
             let started = Instant::now();
             match self.try_append(&batch).await {
-                Ok(outcome) => {
-                    self.metrics
-                        .commit_seconds
-                        .with_label_values(&["inbox"])
-                        .observe(started.elapsed().as_secs_f64());
-                    self.answer(batch, outcome).await;
-                    return;
-                }
+                Ok(outcome) => return self.hand_on(batch, outcome, started).await,
                 Err(error) => {
                     if let Some(state) = is_row_fault(&error) {
                         self.isolate(batch, &state).await;
@@ -156,12 +157,16 @@ impl Stage {
 
     async fn try_append(&mut self, batch: &[Incoming]) -> Result<Vec<Appended>, Error> {
         if self.session.is_none() {
-            self.session = Some(self.database.session("inbox").await?);
+            self.session = Some(self.connect().await?);
         }
         let session = self.session.as_ref().expect("it was just made");
-        let outcome = Session::bounded(append(session, batch)).await?;
-        self.healthy.store(true, Ordering::Relaxed);
-        Ok(outcome)
+        Session::bounded(append(session, batch)).await
+    }
+
+    async fn connect(&self) -> Result<Session, Error> {
+        let session = self.database.session("inbox").await?;
+        Session::bounded(session.commit_unflushed()).await?;
+        Ok(session)
     }
 
     /// Bytes of a payload cannot offend Postgres, the text of a decision can: find the one that does, and refuse it alone.
@@ -172,9 +177,8 @@ impl Stage {
                 sqlstate = state,
                 "a decision was refused by Postgres (SQLSTATE {state})"
             );
-            self.answer(batch, vec![Appended::Refused(state.to_owned())])
-                .await;
-            return;
+            let outcome = vec![Appended::Refused(state.to_owned())];
+            return self.hand_on(batch, outcome, Instant::now()).await;
         }
         let second = batch.split_off(batch.len() / 2);
         Box::pin(self.commit(batch)).await;
@@ -199,61 +203,25 @@ impl Stage {
         }
     }
 
-    async fn answer(&mut self, batch: Vec<Incoming>, outcome: Vec<Appended>) {
-        let mut last = None;
-        let mut receipts = Vec::with_capacity(batch.len());
-        let (mut stored, mut known) = (0, 0);
-        for (row, appended) in batch.into_iter().zip(outcome) {
-            match &appended {
-                Appended::Stored(position) => {
-                    stored += 1;
-                    last = Some(*position);
-                    if row.decision.is_none() {
-                        self.last_message
-                            .fetch_max(row.received_at.as_millisecond(), Ordering::Relaxed);
-                    }
-                }
-                _ => known += 1,
-            }
-            match row.reply {
-                Reply::Broker(receipt) => receipts.push(receipt),
-                Reply::Answer(answer) => {
-                    let _ = answer.send(appended);
-                }
-            }
-        }
-        self.metrics.appended.inc_by(stored);
-        self.metrics.redelivered.inc_by(known);
+    async fn hand_on(&self, batch: Vec<Incoming>, outcome: Vec<Appended>, started: Instant) {
+        let last = outcome.iter().rev().find_map(|appended| match appended {
+            Appended::Stored(position) => Some(*position),
+            _ => None,
+        });
         if let Some(last) = last {
             self.appended.send_replace(last);
         }
-        self.ack(receipts).await;
-    }
-
-    /// In a task of its own, so that the next commit need not wait for the broker's socket; one batch's at a time.
-    async fn ack(&mut self, receipts: Vec<stan::Receipt>) {
-        if receipts.is_empty() {
-            return;
-        }
-        self.finish_acks().await;
-        self.acking = Some(tokio::spawn(async move {
-            for receipt in receipts {
-                // On a lost connection an ack does nothing: the broker sends the message again, and it is found.
-                if receipt.ack().await.is_err() {
-                    return;
-                }
-            }
-        }));
-    }
-
-    async fn finish_acks(&mut self) {
-        if let Some(acking) = self.acking.take() {
-            let _ = acking.await;
-        }
+        let committed = Committed {
+            batch,
+            outcome,
+            started,
+        };
+        // It is gone only where we are, too.
+        let _ = self.committed.send(committed).await;
     }
 }
 
-fn backoff() -> impl Iterator<Item = Duration> {
+pub(super) fn backoff() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(50))
         .with_max_delay(Duration::from_secs(2))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::inbox::Position;
-use crate::postgres::{Client, Error, copy, query, query_opt};
+use crate::postgres::{Client, Error, Write, copy, query, query_opt};
 
 /// An order that a batch brings.
 pub struct NewOrder {
@@ -29,6 +29,25 @@ pub async fn insert(client: &Client, orders: &[NewOrder]) -> Result<(), Error> {
         row.jsonb(&order.stored);
     })
     .await
+}
+
+const INSERT_FEW: &str = "
+    insert into orders (position, bytes_position, order_uid, data)
+    select position, bytes_position, order_uid, data::jsonb
+    from unnest($1::int8[], $2::int8[], $3::text[], $4::text[]) as w(position, bytes_position, order_uid, data)";
+
+/// The same in one statement, which can be sent together with others.
+pub fn insert_few(orders: &[NewOrder]) -> Write<'_> {
+    fn column<'a, T>(orders: &'a [NewOrder], field: impl Fn(&'a NewOrder) -> T) -> Vec<T> {
+        orders.iter().map(field).collect()
+    }
+    Write::new(INSERT_FEW)
+        .with(column(orders, |order| order.position.0))
+        .with(column(orders, |order| order.bytes_position.0))
+        .with(column(orders, |order| &*order.order_uid))
+        .with(column(orders, |order| {
+            String::from_utf8_lossy(&order.stored)
+        }))
 }
 
 const COPY_DUPLICATES: &str = "copy duplicates (position, order_uid) from stdin binary";

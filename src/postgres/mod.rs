@@ -6,6 +6,7 @@
 mod copy;
 mod error;
 mod migrate;
+mod pipeline;
 mod query;
 mod session;
 mod settings;
@@ -15,6 +16,7 @@ mod tls;
 pub use copy::{CopyRows, begin_copy, copy};
 pub use error::{Error, is_row_fault};
 pub use migrate::migrate;
+pub use pipeline::{Write, send};
 pub use query::{execute, query, query_once, query_one, query_opt};
 pub use session::{Identity, Session};
 pub use settings::Settings;

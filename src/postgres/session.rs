@@ -106,22 +106,34 @@ impl Session {
     }
 
     pub async fn begin(&self) -> Result<(), Error> {
-        self.warning
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.forget_warning();
         self.client.batch_execute("begin").await?;
         Ok(())
     }
 
     /// With a lock that is to come before all others of the transaction; one exchange with the server.
     pub async fn begin_locking(&self, lock: &'static str) -> Result<(), Error> {
-        self.warning
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.forget_warning();
         self.client.batch_execute(&format!("begin; {lock}")).await?;
         Ok(())
+    }
+
+    /// From here on a commit is answered before it is on disk: for those who answer for nothing before a `flush` elsewhere.
+    pub async fn commit_unflushed(&self) -> Result<(), Error> {
+        self.client
+            .batch_execute("set synchronous_commit = off")
+            .await?;
+        Ok(())
+    }
+
+    /// All that was committed on whatever session before this began is on disk (and on the standby that commits wait for)
+    /// when it is answered: the WAL is written in order. A commit that wrote nothing waits for nothing, hence the message.
+    pub async fn flush(&self) -> Result<(), Error> {
+        self.forget_warning();
+        self.client
+            .batch_execute("select pg_logical_emit_message(true, 'waybill', '')")
+            .await?;
+        self.heard_no_warning()
     }
 
     pub async fn rollback(&self) -> Result<(), Error> {
@@ -146,12 +158,19 @@ impl Session {
     /// Only a COMMIT that answered, and without a warning, is one.
     pub async fn commit(&self) -> Result<(), Error> {
         self.client.batch_execute("commit").await?;
-        match self
-            .warning
+        self.heard_no_warning()
+    }
+
+    fn forget_warning(&self) {
+        self.warning
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
+            .take();
+    }
+
+    fn heard_no_warning(&self) -> Result<(), Error> {
+        let mut warning = self.warning.lock().unwrap_or_else(PoisonError::into_inner);
+        match warning.take() {
             None => Ok(()),
             Some(warning) => Err(Error::UnknownOutcome(warning)),
         }

@@ -2,9 +2,10 @@
 //! for five seconds of the watcher's own clock.
 
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 
 use crate::inbox::Position;
-use crate::postgres::{Client, Error, execute, query_one};
+use crate::postgres::{Client, Error, Write, execute, query_one};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -62,19 +63,32 @@ pub async fn renew(client: &Client, leader: &str, position: Position) -> Result<
     Ok(execute(client, RENEW, &[&leader, &position.0]).await? == 1)
 }
 
+/// An error where another has gone on: what was sent with it, the commit too, must come to nothing.
 const ADVANCE: &str = "
-    update checkpoint set position = $3, renewals = renewals + 1
-    where projection = $4 and leader = $1 and position = $2";
+    with moved as (
+        update checkpoint set position = $3, renewals = renewals + 1
+        where projection = $4 and leader = $1 and position = $2
+        returning 1
+    )
+    select 1 / count(*) from moved";
 
-/// Last in the transaction. False: another has gone on, roll back.
-pub async fn advance(
-    client: &Client,
-    projection: &str,
-    leader: &str,
+/// Last in the transaction.
+pub fn advance<'a>(
+    projection: &'a str,
+    leader: &'a str,
     from: Position,
     to: Position,
-) -> Result<bool, Error> {
-    Ok(execute(client, ADVANCE, &[&leader, &from.0, &to.0, &projection]).await? == 1)
+) -> Write<'a> {
+    Write::new(ADVANCE)
+        .with(leader)
+        .with(from.0)
+        .with(to.0)
+        .with(projection)
+}
+
+/// Whether `advance` found that another has gone on: nothing else here divides.
+pub fn is_moved(error: &Error) -> bool {
+    matches!(error, Error::Server(error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO))
 }
 
 const RELEASE: &str = "update checkpoint set leader = '', renewals = renewals + 1 where projection = 'live' and leader = $1";

@@ -8,15 +8,17 @@ use std::time::Instant;
 
 use futures_util::try_join;
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
+use super::Error;
 use super::batch::{self, Known, Orders};
 use super::checkpoint::LIVE;
 use super::fold::{Fold, Judge, Outcome, Writes};
 use super::reader::{Examined, ReadRow};
 use super::rules::InForce;
 use super::run::{Dependencies, publish};
-use super::turn::{Abort, Turn, Turns};
-use super::{Error, write};
+use super::turn::{Turn, Turns};
+use super::write::{self, Step};
 use crate::account::{self, Epochs, Fate};
 use crate::cache::Cache;
 use crate::dead_letter;
@@ -42,7 +44,7 @@ pub struct Live<'a> {
 
 /// A batch that was folded and is being written.
 struct UnderWay {
-    task: Abort<(Session, Result<(), Error>)>,
+    task: AbortOnDropHandle<(Session, Result<(), Error>)>,
     from: Position,
     rows: Vec<ReadRow>,
     /// What it brings, which no other transaction can see yet.
@@ -117,7 +119,7 @@ impl<'a> Live<'a> {
     /// When the oldest batch under way has ended; never where there is none. May be given up and called again.
     pub async fn oldest(&mut self) -> Ended {
         match self.under_way.front_mut() {
-            Some(oldest) => Ended((&mut oldest.task.0).await),
+            Some(oldest) => Ended((&mut oldest.task).await),
             None => std::future::pending().await,
         }
     }
@@ -155,7 +157,7 @@ impl<'a> Live<'a> {
         Session::bounded(session.rollback()).await?;
         self.idle.push(session);
         while let Some(mut later) = self.under_way.pop_front() {
-            let ended = (&mut later.task.0).await;
+            let ended = (&mut later.task).await;
             let (session, outcome) = ended.map_err(|_| Error::CheckpointMoved)?;
             if outcome.is_ok() {
                 return Err(Error::CheckpointMoved);
@@ -206,7 +208,7 @@ impl<'a> Live<'a> {
         let turn = self.turns.next();
         let task = tokio::spawn(committing.run(session, writes, turn));
         self.under_way.push_back(UnderWay {
-            task: Abort(task),
+            task: AbortOnDropHandle::new(task),
             from,
             rows,
             orders,
@@ -356,9 +358,13 @@ impl Committing {
         dead_letter::write_verdicts(client, &writes.verdicts).await?;
         write::write_rows(client, writes).await?;
         turn.come().await?;
-        write::write_counts(client, LIVE, &self.name, self.from, self.to, writes).await?;
-        session.commit().await?;
-        Ok(())
+        let step = Step {
+            projection: LIVE,
+            leader: &self.name,
+            from: self.from,
+            to: self.to,
+        };
+        write::commit(session, step, writes).await
     }
 }
 

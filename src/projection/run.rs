@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Error;
 use super::checkpoint::{self, Checkpoint};
@@ -14,7 +15,6 @@ use super::live::Live;
 use super::reader::{self, Bounds};
 use super::retries;
 use super::rules::{self, InForce};
-use super::turn::Abort;
 use crate::cache::Cache;
 use crate::inbox::{Inbox, Position, SourceId};
 use crate::postgres::{self, Database, Session};
@@ -205,9 +205,9 @@ impl Projector {
             rules_of_reader,
             batches,
         );
-        let mut reader = Abort(tokio::spawn(reader));
+        let reader = AbortOnDropHandle::new(tokio::spawn(reader));
         let retries = retries::run(deps.database.clone(), deps.inbox.clone(), deps.operator);
-        let _retries = Abort(tokio::spawn(retries));
+        let _retries = AbortOnDropHandle::new(tokio::spawn(retries));
         deps.metrics.leading.set(1);
         self.complaint.clear();
 
@@ -243,7 +243,7 @@ impl Projector {
                     }
                 }
                 // The reader ends only by an error.
-                Ok(None) => return (&mut reader.0).await.unwrap_or(Ok(())),
+                Ok(None) => return reader.await.unwrap_or(Ok(())),
                 Err(_) => {
                     // A batch's commit renews the lease, too.
                     let Some(position) = live.at_rest() else {

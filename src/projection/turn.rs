@@ -1,7 +1,6 @@
 //! Several batches are written at once and committed in the log's order: each has its turn.
 
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::Error;
 
@@ -36,14 +35,5 @@ impl Turns {
             before: self.0.replace(after),
             done,
         }
-    }
-}
-
-/// A task that ends with its owner.
-pub struct Abort<T>(pub JoinHandle<T>);
-
-impl<T> Drop for Abort<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

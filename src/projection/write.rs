@@ -1,7 +1,5 @@
 //! A batch's writes, in one transaction: rows first, then the counters, the checkpoint last.
 
-use futures_util::try_join;
-
 use super::Error;
 use super::checkpoint;
 use super::fold::{Decided, Writes};
@@ -10,7 +8,7 @@ use crate::account;
 use crate::dead_letter::{self, Letter};
 use crate::inbox::Position;
 use crate::order::store;
-use crate::postgres::{self, Client, copy};
+use crate::postgres::{self, Client, Session, Write, copy};
 
 const COPY_DECISIONS: &str =
     "copy decisions (position, letter, refers_to, action, result, fate) from stdin binary";
@@ -33,9 +31,14 @@ async fn write_decisions(client: &Client, decisions: &[Decided]) -> Result<(), p
     .await
 }
 
+/// So many orders go with the counts, in one exchange; above it COPY is quicker.
+const FEW: usize = 16;
+
 /// The rows: what no other batch can be at work on. Several batches may write theirs at once.
 pub async fn write_rows(client: &Client, writes: &Writes) -> Result<(), postgres::Error> {
-    store::insert(client, &writes.orders).await?;
+    if writes.orders.len() > FEW {
+        store::insert(client, &writes.orders).await?;
+    }
     store::insert_duplicates(client, &writes.duplicates).await?;
     let new: Vec<&Letter> = writes
         .new_letters
@@ -53,25 +56,47 @@ pub async fn write_rows(client: &Client, writes: &Writes) -> Result<(), postgres
     rules::write(client, &writes.rules).await
 }
 
+/// How far which projection came by a batch, and who wrote it.
+#[derive(Clone, Copy)]
+pub struct Step<'a> {
+    pub projection: &'a str,
+    pub leader: &'a str,
+    pub from: Position,
+    pub to: Position,
+}
+
 /// The counters, which every batch changes, and last of all the checkpoint: in the order of the log.
-pub async fn write_counts(
-    client: &Client,
-    projection: &str,
-    leader: &str,
-    from: Position,
-    to: Position,
-    writes: &Writes,
-) -> Result<(), Error> {
-    // Sent together, done one after the other.
-    let ((), (), (), advanced) = try_join!(
-        dead_letter::write_groups(client, &writes.groups),
-        account::add_fates(client, writes.fates),
-        account::write_epochs(client, &writes.epochs),
-        checkpoint::advance(client, projection, leader, from, to),
-    )?;
-    if advanced {
-        Ok(())
+pub async fn write_counts(client: &Client, step: Step<'_>, writes: &Writes) -> Result<(), Error> {
+    let sent = postgres::send(client, &counts(step, writes)).await;
+    sent.map_err(moved)
+}
+
+/// The same and the commit.
+pub async fn commit(session: &Session, step: Step<'_>, writes: &Writes) -> Result<(), Error> {
+    let committed = session.commit_with(&counts(step, writes)).await;
+    committed.map_err(moved)
+}
+
+fn counts<'a>(step: Step<'a>, writes: &'a Writes) -> Vec<Write<'a>> {
+    let few = (1..=FEW).contains(&writes.orders.len());
+    let mut counts = Vec::new();
+    counts.extend(few.then(|| store::insert_few(&writes.orders)));
+    counts.extend(dead_letter::write_groups(&writes.groups));
+    counts.push(account::add_fates(writes.fates));
+    counts.extend(account::write_epochs(&writes.epochs));
+    counts.push(checkpoint::advance(
+        step.projection,
+        step.leader,
+        step.from,
+        step.to,
+    ));
+    counts
+}
+
+fn moved(error: postgres::Error) -> Error {
+    if checkpoint::is_moved(&error) {
+        Error::CheckpointMoved
     } else {
-        Err(Error::CheckpointMoved)
+        error.into()
     }
 }

@@ -8,7 +8,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use prost::Message;
 
-use super::error::{ConnectError, LossReason, PublishError, RequestError, SubscribeError};
+use super::error::{ConnectError, LossReason, Lost, PublishError, RequestError, SubscribeError};
 use super::handshake::Handshake;
 use super::life::Life;
 use super::nats;
@@ -92,8 +92,12 @@ impl Client {
             client_id: self.link.client_id.clone(),
         };
         let subject = &self.link.subjects.close_requests;
-        let outcome: wire::Outcome = self.link.request(subject, &goodbye).await?;
-        refuse(outcome.error)
+        match self.link.request(subject, &goodbye).await {
+            Ok(wire::Outcome { error }) => refuse(error),
+            // A ping that crossed the goodbye was answered first: we are forgotten, as we asked.
+            Err(RequestError::Lost(Lost(LossReason::Forgotten(_)))) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::super::batch;
 use super::super::fold::{Fold, Judge};
 use super::super::live::brokers;
-use super::super::{Error, checkpoint, rules, write};
+use super::super::write::{self, Step};
+use super::super::{Error, checkpoint, rules};
 use super::{Replay, shadow, source};
 use crate::account::{self, Epochs};
 use crate::inbox::{Position, SourceId};
@@ -93,7 +94,13 @@ impl Replay<'_> {
         };
         let writes = Fold::new(judge, brokers, epochs, loaded).run(&batch.rows)?;
         write::write_rows(client, &writes).await?;
-        write::write_counts(client, "next", &self.leadership.name, from, to, &writes).await?;
+        let step = Step {
+            projection: "next",
+            leader: &self.leadership.name,
+            from,
+            to,
+        };
+        write::write_counts(client, step, &writes).await?;
         Ok(to)
     }
 

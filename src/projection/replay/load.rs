@@ -5,13 +5,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::super::batch::{self, Known, Loaded};
 use super::super::fold::{Fold, Judge, Outcome, Writes};
 use super::super::live::brokers;
 use super::super::reader::Examined;
-use super::super::turn::{Abort, Turn, Turns};
-use super::super::{Error, checkpoint, rules, write};
+use super::super::turn::{Turn, Turns};
+use super::super::write::{self, Step};
+use super::super::{Error, checkpoint, rules};
 use super::source::{self, Batch};
 use super::taken::Taken;
 use super::{Replay, shadow};
@@ -43,9 +45,9 @@ impl Replay<'_> {
         }
         let (batches, mut ready) = mpsc::channel(2);
         let reader = self.session().await?;
-        let _reading = Abort(tokio::spawn(read_ahead(reader, start, batches)));
+        let _reading = AbortOnDropHandle::new(tokio::spawn(read_ahead(reader, start, batches)));
 
-        let mut under_way: VecDeque<Abort<Result<Session, Error>>> = VecDeque::new();
+        let mut under_way: VecDeque<AbortOnDropHandle<Result<Session, Error>>> = VecDeque::new();
         let mut position = start;
         let mut turns = Turns::default();
         while let Some(batch) = ready.recv().await {
@@ -78,7 +80,7 @@ impl Replay<'_> {
             let writer = idle.pop().ok_or(Error::CheckpointMoved)?;
             let leader = self.leadership.name.clone();
             let turn = turns.next();
-            under_way.push_back(Abort(tokio::spawn(commit(
+            under_way.push_back(AbortOnDropHandle::new(tokio::spawn(commit(
                 writer, leader, position, to, writes, turn,
             ))));
             position = to;
@@ -168,9 +170,13 @@ async fn commit(
         session.begin().await?;
         write::write_rows(session.client(), &writes).await?;
         turn.come().await?;
-        write::write_counts(session.client(), "next", &leader, from, to, &writes).await?;
-        session.commit().await?;
-        Ok::<(), Error>(())
+        let step = Step {
+            projection: "next",
+            leader: &leader,
+            from,
+            to,
+        };
+        write::commit(&session, step, &writes).await
     };
     tokio::time::timeout(limit, work)
         .await
@@ -180,20 +186,18 @@ async fn commit(
 }
 
 async fn take_back(
-    under_way: &mut VecDeque<Abort<Result<Session, Error>>>,
+    under_way: &mut VecDeque<AbortOnDropHandle<Result<Session, Error>>>,
     idle: &mut Vec<Session>,
 ) -> Result<(), Error> {
-    if let Some(mut oldest) = under_way.pop_front() {
-        let session = (&mut oldest.0)
-            .await
-            .map_err(|_| Error::CheckpointMoved)??;
+    if let Some(oldest) = under_way.pop_front() {
+        let session = oldest.await.map_err(|_| Error::CheckpointMoved)??;
         idle.push(session);
     }
     Ok(())
 }
 
 async fn drain(
-    under_way: &mut VecDeque<Abort<Result<Session, Error>>>,
+    under_way: &mut VecDeque<AbortOnDropHandle<Result<Session, Error>>>,
     idle: &mut Vec<Session>,
 ) -> Result<(), Error> {
     while !under_way.is_empty() {

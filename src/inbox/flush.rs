@@ -1,0 +1,159 @@
+//! The second half of an append: what was committed is brought to the disk, and only then answered for. The stage does not
+//! wait for it: the next batch's COPY runs while the WAL of the one before is written, and the projector reads what may still
+//! be lost, for its own commit brings all before it to the disk, too.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::append::{Appended, append};
+use super::row::{Incoming, Reply};
+use super::stage::backoff;
+use crate::postgres::{Database, Error, Session};
+use crate::stan;
+use crate::telemetry::Metrics;
+
+/// So many batches wait for the disk; then the stage waits, too.
+const WAITING: usize = 4;
+
+/// A batch that is committed, though perhaps not on the disk.
+pub struct Committed {
+    pub batch: Vec<Incoming>,
+    pub outcome: Vec<Appended>,
+    pub started: Instant,
+}
+
+pub struct Flush {
+    pub database: Database,
+    pub healthy: Arc<AtomicBool>,
+    pub last_message: Arc<AtomicI64>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Flush {
+    /// Runs until every sender is gone and the last batch is answered for.
+    pub fn start(self) -> (mpsc::Sender<Committed>, JoinHandle<()>) {
+        let (sender, committed) = mpsc::channel(WAITING);
+        let work = Work {
+            flush: self,
+            session: None,
+            acking: None,
+        };
+        (sender, tokio::spawn(work.run(committed)))
+    }
+}
+
+struct Work {
+    flush: Flush,
+    session: Option<Session>,
+    acking: Option<JoinHandle<()>>,
+}
+
+impl Work {
+    async fn run(mut self, mut committed: mpsc::Receiver<Committed>) {
+        // The first message need not wait for a connection.
+        self.session = self.flush.database.session("flush").await.ok();
+        let mut batches = Vec::new();
+        while committed.recv_many(&mut batches, WAITING).await > 0 {
+            self.flush(&mut batches).await;
+            for one in batches.drain(..) {
+                self.answer(one).await;
+            }
+        }
+        self.finish_acks().await;
+    }
+
+    async fn flush(&mut self, batches: &mut [Committed]) {
+        let mut pauses = backoff();
+        let mut in_doubt = false;
+        while let Err(error) = self.try_flush(batches, in_doubt).await {
+            self.session = None;
+            in_doubt = true;
+            if self.flush.healthy.swap(false, Ordering::Relaxed) {
+                tracing::warn!(%error, "what was appended may not be on the disk: {error}; trying again");
+            }
+            tokio::time::sleep(pauses.next().unwrap_or(Duration::from_secs(2))).await;
+        }
+        self.flush.healthy.store(true, Ordering::Relaxed);
+    }
+
+    /// Where it is in doubt, they are appended again: a Postgres that crashed may have lost them, otherwise they are found.
+    async fn try_flush(&mut self, batches: &mut [Committed], in_doubt: bool) -> Result<(), Error> {
+        let session = match self.session.take().filter(|one| !one.client().is_closed()) {
+            Some(session) => session,
+            None => self.flush.database.session("flush").await?,
+        };
+        let session = self.session.insert(session);
+        if in_doubt {
+            for one in batches {
+                if matches!(one.outcome[..], [Appended::Refused(_)]) {
+                    continue;
+                }
+                one.outcome = Session::bounded(append(session, &one.batch)).await?;
+            }
+        }
+        Session::bounded(session.flush()).await
+    }
+
+    async fn answer(&mut self, committed: Committed) {
+        let Committed {
+            batch,
+            outcome,
+            started,
+        } = committed;
+        let metrics = &self.flush.metrics;
+        metrics
+            .commit_seconds
+            .with_label_values(&["inbox"])
+            .observe(started.elapsed().as_secs_f64());
+        let mut receipts = Vec::with_capacity(batch.len());
+        let (mut stored, mut known) = (0, 0);
+        for (row, appended) in batch.into_iter().zip(outcome) {
+            match &appended {
+                Appended::Stored(_) => {
+                    stored += 1;
+                    if row.decision.is_none() {
+                        self.flush
+                            .last_message
+                            .fetch_max(row.received_at.as_millisecond(), Ordering::Relaxed);
+                    }
+                }
+                _ => known += 1,
+            }
+            match row.reply {
+                Reply::Broker(receipt) => receipts.push(receipt),
+                Reply::Answer(answer) => {
+                    let _ = answer.send(appended);
+                }
+            }
+        }
+        metrics.appended.inc_by(stored);
+        metrics.redelivered.inc_by(known);
+        self.ack(receipts).await;
+    }
+
+    /// In a task of its own, so that the next flush need not wait for the broker's socket; one batch's at a time.
+    async fn ack(&mut self, receipts: Vec<stan::Receipt>) {
+        if receipts.is_empty() {
+            return;
+        }
+        self.finish_acks().await;
+        self.acking = Some(tokio::spawn(async move {
+            for receipt in receipts {
+                // On a lost connection an ack does nothing: the broker sends the message again, and it is found.
+                if receipt.ack().await.is_err() {
+                    return;
+                }
+            }
+        }));
+    }
+
+    async fn finish_acks(&mut self) {
+        if let Some(acking) = self.acking.take() {
+            let _ = acking.await;
+        }
+    }
+}
