@@ -41,7 +41,10 @@ impl Replay<'_> {
             .map_or(String::new(), |(_, hash, _)| hash);
         let mut idle = Vec::new();
         for _ in 0..WRITERS {
-            idle.push(self.session().await?);
+            let writer = self.session().await?;
+            // What a crash takes is folded again: the swap's commit brings all before it to the disk.
+            writer.commit_unflushed().await?;
+            idle.push(writer);
         }
         let (batches, mut ready) = mpsc::channel(2);
         let reader = self.session().await?;
