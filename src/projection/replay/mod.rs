@@ -20,7 +20,7 @@ use crate::inbox::Position;
 use crate::postgres::{Database, Session};
 
 /// Rows and bytes of a batch. Larger than the live projection's: nobody waits for a replay's next commit.
-const BATCH_ROWS: usize = 2048;
+const BATCH_ROWS: usize = 4096;
 const BATCH_BYTES: usize = 8 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
