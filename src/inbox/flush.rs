@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::append::{Appended, append};
 use super::row::{Incoming, Reply};
 use super::stage::backoff;
-use crate::postgres::{Database, Error, Session};
+use crate::postgres::{Database, Error, Identity, Session};
 use crate::stan;
 use crate::telemetry::Metrics;
 
@@ -24,6 +24,8 @@ pub struct Committed {
     pub batch: Vec<Incoming>,
     pub outcome: Vec<Appended>,
     pub started: Instant,
+    /// None where nothing was stored: Postgres refused the row.
+    pub server: Option<Identity>,
 }
 
 pub struct Flush {
@@ -48,14 +50,31 @@ impl Flush {
 
 struct Work {
     flush: Flush,
-    session: Option<Session>,
+    session: Option<Witness>,
     acking: Option<JoinHandle<()>>,
+}
+
+/// A session that was there before a batch was committed, and still is, proves that the server did not crash in between: a
+/// crash ends them all. What it has not seen committed is in doubt.
+struct Witness {
+    session: Session,
+    since: Instant,
+}
+
+impl Witness {
+    fn is_alive(&self) -> bool {
+        !self.session.client().is_closed()
+    }
+
+    fn saw(&self, one: &Committed) -> bool {
+        let here = |server| self.since <= one.started && self.session.identity() == server;
+        one.server.as_ref().is_none_or(here)
+    }
 }
 
 impl Work {
     async fn run(mut self, mut committed: mpsc::Receiver<Committed>) {
-        // The first message need not wait for a connection.
-        self.session = self.flush.database.session("flush").await.ok();
+        self.session = self.connect().await.ok();
         let mut batches = Vec::new();
         while committed.recv_many(&mut batches, WAITING).await > 0 {
             self.flush(&mut batches).await;
@@ -66,12 +85,16 @@ impl Work {
         self.finish_acks().await;
     }
 
+    async fn connect(&self) -> Result<Witness, Error> {
+        Ok(Witness {
+            session: self.flush.database.session("flush").await?,
+            since: Instant::now(),
+        })
+    }
+
     async fn flush(&mut self, batches: &mut [Committed]) {
         let mut pauses = backoff();
-        let mut in_doubt = false;
-        while let Err(error) = self.try_flush(batches, in_doubt).await {
-            self.session = None;
-            in_doubt = true;
+        while let Err(error) = self.try_flush(batches).await {
             if self.flush.healthy.swap(false, Ordering::Relaxed) {
                 tracing::warn!(%error, "what was appended may not be on the disk: {error}; trying again");
             }
@@ -80,22 +103,24 @@ impl Work {
         self.flush.healthy.store(true, Ordering::Relaxed);
     }
 
-    /// Where it is in doubt, they are appended again: a Postgres that crashed may have lost them, otherwise they are found.
-    async fn try_flush(&mut self, batches: &mut [Committed], in_doubt: bool) -> Result<(), Error> {
-        let session = match self.session.take().filter(|one| !one.client().is_closed()) {
-            Some(session) => session,
-            None => self.flush.database.session("flush").await?,
-        };
-        let session = self.session.insert(session);
-        if in_doubt {
-            for one in batches {
-                if matches!(one.outcome[..], [Appended::Refused(_)]) {
-                    continue;
-                }
-                one.outcome = Session::bounded(append(session, &one.batch)).await?;
+    /// What is in doubt is appended again: a server that crashed may have lost it, otherwise it is found. The session is kept
+    /// only where all went well: after an error nothing that it saw counts.
+    async fn try_flush(&mut self, batches: &mut [Committed]) -> Result<(), Error> {
+        let witness = match self.session.take() {
+            Some(witness) if witness.is_alive() && batches.iter().all(|one| witness.saw(one)) => {
+                witness
             }
+            _ => self.connect().await?,
+        };
+        let session = &witness.session;
+        for one in batches.iter_mut().filter(|one| !witness.saw(one)) {
+            one.started = Instant::now();
+            one.outcome = Session::bounded(append(session, &one.batch)).await?;
+            one.server = Some(session.identity().clone());
         }
-        Session::bounded(session.flush()).await
+        Session::bounded(session.flush()).await?;
+        self.session = Some(witness);
+        Ok(())
     }
 
     async fn answer(&mut self, committed: Committed) {
@@ -103,6 +128,7 @@ impl Work {
             batch,
             outcome,
             started,
+            ..
         } = committed;
         let metrics = &self.flush.metrics;
         metrics

@@ -1,7 +1,7 @@
 //! The log. Every message and every decision about one is appended here before anything looks inside it; the ack
 //! follows the commit. Called by the sources (through a channel), by the API for decisions, and read by the projector.
-//! Invariants: dense positions in commit order; the same identity is stored once; nothing acknowledged that was not
-//! committed. The only SQL on `inbox` but for joins. Absent on purpose: any idea of what a payload means.
+//! Invariants: dense positions in commit order; the same identity is stored once; nothing acknowledged that is not on
+//! the disk. The only SQL on `inbox` but for joins. Absent on purpose: any idea of what a payload means.
 
 mod append;
 mod decision;

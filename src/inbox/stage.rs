@@ -215,6 +215,10 @@ impl Stage {
             batch,
             outcome,
             started,
+            server: self
+                .session
+                .as_ref()
+                .map(|session| session.identity().clone()),
         };
         // It is gone only where we are, too.
         let _ = self.committed.send(committed).await;

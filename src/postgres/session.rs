@@ -12,6 +12,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Statement};
 
+use super::query::query_one;
 use super::{Client, Error, HARD_DEADLINE, Settings, tls};
 
 /// Which life of which database we are connected to: it changes when a standby was promoted or a dump restored.
@@ -25,6 +26,7 @@ pub struct Session {
     client: Client,
     warning: Arc<Mutex<Option<String>>>,
     identity: Identity,
+    backend: i32,
 }
 
 /// Bounded on the server too, so that a session of ours that was forgotten there holds no lock for long.
@@ -40,7 +42,10 @@ const SETUP: &str = "
            current_setting('server_version_num')::int,
            current_setting('server_version'),
            (select system_identifier::text from pg_control_system()),
-           substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
+           substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
+           pg_backend_pid()";
+
+const FLUSH: &str = "select pg_backend_pid() from pg_logical_emit_message(true, 'waybill', '')";
 
 impl Session {
     pub(super) async fn connect(settings: &Settings, name: &str) -> Result<Self, Error> {
@@ -77,6 +82,7 @@ impl Session {
                 system: String::new(),
                 timeline: String::new(),
             },
+            backend: 0,
         };
         let row = session.client.query_one(SETUP, &[]).await?;
         let version: i32 = row.get(7);
@@ -90,6 +96,7 @@ impl Session {
             system: row.get(9),
             timeline: row.get(10),
         };
+        session.backend = row.get(11);
         Ok(session)
     }
 
@@ -130,9 +137,13 @@ impl Session {
     /// when it is answered: the WAL is written in order. A commit that wrote nothing waits for nothing, hence the message.
     pub async fn flush(&self) -> Result<(), Error> {
         self.forget_warning();
-        self.client
-            .batch_execute("select pg_logical_emit_message(true, 'waybill', '')")
-            .await?;
+        let flushed = query_one(&self.client, FLUSH, &[]).await?;
+        if flushed.get::<_, i32>(0) != self.backend {
+            // The connection's life says nothing of the server's.
+            return Err(Error::UnknownOutcome(
+                "another server process answers: a pooler stands between, which gives each transaction one of its own; let it give one to each session".to_owned(),
+            ));
+        }
         self.heard_no_warning()
     }
 

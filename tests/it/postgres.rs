@@ -109,7 +109,7 @@ async fn backends_killed_again_and_again_lose_nothing() {
     let service = bench.serve(Some(&broker), &[]).await;
     let sender = Sender::new(&broker).rate(1_200.0);
     let sending = tokio::spawn(async move { sender.publish(mixed(6_000, "backend")).await });
-    for (kill, name) in (1..).zip(["inbox", "projector", "reader", "inbox", "projector"]) {
+    for (kill, name) in (1..).zip(["inbox", "projector", "flush", "reader", "inbox", "flush"]) {
         let query = format!(
             "select pid::int8 from pg_stat_activity, inbox_head
              where application_name = 'waybill {name}' and next_position > {kill} * 800 limit 1"
@@ -146,6 +146,45 @@ async fn connections_terminated_again_and_again_make_no_dead_letters() {
     service.rests(60, ledger.rows()).await;
     let count = check(&bench, &service, &ledger).await;
     assert_eq!((count.orders, count.letters), (6_000, 0));
+}
+
+/// Who would bring a commit that waited for no disk to the disk.
+const WRITERS_OF_WAL: &str = "
+    select pid::bigint from pg_stat_activity
+    where backend_type in ('walwriter', 'background writer', 'checkpointer') or application_name = 'waybill flush'";
+
+#[tokio::test]
+async fn what_a_crash_takes_before_the_flush_was_not_acknowledged_and_comes_again() {
+    let mut bench = Bench::with_own_postgres(Weight::Light, &[("autovacuum", "off")]).await;
+    let broker = bench.broker(Store::File).await;
+    let mut service = bench.serve(Some(&broker), &[]).await;
+    let mut ledger = Sender::new(&broker).publish(orders("safe", 100)).await;
+    service.rests(30, 100).await;
+    // The projector's commits would bring all to the disk, too.
+    let stranger = bench.sql().await;
+    stranger
+        .run("begin; lock table live.orders in exclusive mode")
+        .await;
+    for row in bench.sql().await.rows(WRITERS_OF_WAL).await {
+        signal(row.get::<_, i64>(0) as u32, Signal::STOP);
+    }
+    ledger.merge(Sender::new(&broker).publish(orders("doubt", 300)).await);
+    let sql = bench.sql().await;
+    until_equal(20, "all are committed", 400, async || sql.head().await).await;
+    until_equal(20, "none is acknowledged", json!(300), async || {
+        service.json("/api/v1/stats").await["broker"]["lag"].clone()
+    })
+    .await;
+
+    service.pause();
+    bench.postgres().kill();
+    bench.postgres().start_again().await.unwrap();
+    let lost = 400 - bench.sql().await.head().await;
+    service.resume();
+    assert!(lost > 0, "the crash took nothing: this test shows nothing");
+    service.rests(60, 400).await;
+    let count = check(&bench, &service, &ledger).await;
+    assert_eq!((count.rows, count.orders), (400, 400));
 }
 
 #[tokio::test]
