@@ -4,9 +4,11 @@
 
 mod epoch;
 mod reconcile;
+mod verify;
 
 pub use epoch::{Epoch, EpochChanges, Epochs, Ranges, load_epochs, write_epochs};
-pub use reconcile::{Reconciliation, SourceLife, Verified, reconcile, reconcile_fates, verify};
+pub use reconcile::{Reconciliation, SourceLife, reconcile, reconcile_fates};
+pub use verify::{Verified, verify};
 
 use crate::postgres::Write;
 

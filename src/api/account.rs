@@ -151,7 +151,7 @@ impl Account {
         let account = account::reconcile(&reader).await?;
         let channel = channel(&self.http, deps.broker.as_ref()).await;
         let verified = match verify.0 {
-            Some(true) => Some(account::verify(&reader, &account, |_| {}).await?),
+            Some(true) => Some(account::verify(&reader, &account).await?),
             _ => None,
         };
         let ours = deps.broker.as_ref().map(|broker| broker.source);

@@ -1,0 +1,190 @@
+//! Every row counted again, table by table, in short statements: each position that was given must have one row in the inbox
+//! and exactly one fate. Two bits a position are held here, so that no table is asked for another's rows.
+
+use super::reconcile::Reconciliation;
+use crate::postgres::{Client, Error, query, query_one};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    pub rows: i64,
+    pub orders: i64,
+    pub duplicates: i64,
+    pub dead_letters: i64,
+    pub decisions: i64,
+    /// What does not fit, in sentences; empty where all does.
+    pub findings: Vec<String>,
+}
+
+/// Positions of one statement, and of one finding.
+const SPAN: i64 = 100_000;
+/// Pages of orders of one statement.
+const PAGES: i64 = 16_384;
+
+/// By the primary keys. Order and limit keep the planner from reading all of a table whose statistics are old.
+const ROWS: &str = "
+    select count(*) from (select from inbox where position > $1 and position <= $1 + $2 order by position limit $2) w";
+const DUPLICATES: &str = "select position from duplicates where position > $1 and position <= $1 + $2 order by position limit $2";
+const LETTERS: &str =
+    "select id from dead_letters where id > $1 and id <= $1 + $2 order by id limit $2";
+const DECISIONS: &str = "
+    select position from decisions where position > $1 and position <= $1 + $2 and fate = 'decision'
+    order by position limit $2";
+/// Which table, and how many pages it has: a replay's swap puts another in its place.
+const ORDERS: &str = "
+    select 'orders'::regclass::oid::int8, pg_relation_size('orders') / current_setting('block_size')::int8";
+/// By place on the disk: no index has the positions in order, and each page is read once. Where the bytes are another row's,
+/// they are counted where that row is there.
+const ORDER_POSITIONS: &str = "
+    select coalesce(array_agg(position), '{}'),
+           count(*) filter (where bytes_position <> position and not exists (
+               select from inbox i where i.position = o.bytes_position))
+    from orders o where ctid >= ('(' || $1::int8 || ',0)')::tid and ctid < ('(' || $1::int8 + $2::int8 || ',0)')::tid";
+const BEYOND: &str = "
+    select (select count(*) from duplicates where position > $1) + (select count(*) from duplicates where position < 1)
+         + (select count(*) from dead_letters where id > $1) + (select count(*) from dead_letters where id < 1)
+         + (select count(*) from decisions where position > $1) + (select count(*) from decisions where position < 1)";
+const HEAD: &str = "select next_position - 1 from inbox_head";
+
+/// The fates found, of the positions up to the checkpoint.
+struct Fates {
+    last: i64,
+    bits: Vec<u64>,
+    /// Of each span, those that were there already.
+    twice: Vec<i64>,
+}
+
+impl Fates {
+    fn new(last: i64) -> Self {
+        let length = |each: i64| usize::try_from(last / each + 1).unwrap_or(0);
+        Self {
+            last,
+            bits: vec![0; length(64)],
+            twice: vec![0; length(SPAN)],
+        }
+    }
+
+    /// False where it is not among them.
+    fn add(&mut self, position: i64) -> bool {
+        if position < 1 || position > self.last {
+            return false;
+        }
+        let index = usize::try_from(position - 1).unwrap_or(0);
+        let (word, bit) = (&mut self.bits[index / 64], 1 << (index % 64));
+        if *word & bit != 0 {
+            self.twice[index / SPAN as usize] += 1;
+        }
+        *word |= bit;
+        true
+    }
+
+    /// How many of these positions have one.
+    fn count(&self, after: i64, to: i64) -> i64 {
+        (after..to)
+            .filter(|index| self.bits[*index as usize / 64] & (1 << (*index % 64)) != 0)
+            .count() as i64
+    }
+}
+
+/// Counts what is there up to the checkpoint, and compares it with the counters.
+pub async fn verify(client: &Client, account: &Reconciliation) -> Result<Verified, Error> {
+    let mut found = Verified::default();
+    let last = account.checkpoint;
+    let (mut fates, later) = loop {
+        let mut fates = Fates::new(last);
+        if let Some(later) = count_orders(client, &mut fates, &mut found).await? {
+            break (fates, later);
+        }
+    };
+    for after in (0..last).step_by(SPAN as usize) {
+        let to = (after + SPAN).min(last);
+        let span = to - after;
+        for (statement, count) in [
+            (DUPLICATES, &mut found.duplicates),
+            (LETTERS, &mut found.dead_letters),
+            (DECISIONS, &mut found.decisions),
+        ] {
+            for row in query(client, statement, &[&after, &span]).await? {
+                fates.add(row.get(0));
+                *count += 1;
+            }
+        }
+        let rows: i64 = query_one(client, ROWS, &[&after, &span]).await?.get(0);
+        found.rows += rows;
+        found.compare(after, to, rows, &fates);
+    }
+    let head: i64 = query_one(client, HEAD, &[]).await?.get(0);
+    let beyond: i64 = query_one(client, BEYOND, &[&head]).await?.get(0);
+    let beyond = beyond + later.iter().filter(|one| **one > head || **one < 1).count() as i64;
+    if beyond != 0 {
+        found.findings.push(format!(
+            "{beyond} derived rows at positions that the inbox never gave"
+        ));
+    }
+    for (name, counted, counter) in [
+        ("orders", found.orders, account.orders),
+        ("duplicates", found.duplicates, account.duplicates),
+        ("dead letters", found.dead_letters, account.dead_letters),
+        ("decisions", found.decisions, account.decisions),
+    ] {
+        if counted != counter {
+            found.findings.push(format!(
+                "{name}: {counted} rows, but the counter says {counter}"
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// The positions that are not among the fates: of orders that came meanwhile, or that were made up. None where the table
+/// was swapped meanwhile.
+async fn count_orders(
+    client: &Client,
+    fates: &mut Fates,
+    found: &mut Verified,
+) -> Result<Option<Vec<i64>>, Error> {
+    let table = query_one(client, ORDERS, &[]).await?;
+    let (id, pages): (i64, i64) = (table.get(0), table.get(1));
+    let (mut orders, mut orphans) = (0, 0);
+    let mut later = Vec::new();
+    for page in (0..pages).step_by(PAGES as usize) {
+        let row = query_one(client, ORDER_POSITIONS, &[&page, &PAGES]).await?;
+        let positions: Vec<i64> = row.get(0);
+        orphans += row.get::<_, i64>(1);
+        for position in positions {
+            if fates.add(position) {
+                orders += 1;
+            } else {
+                later.push(position);
+            }
+        }
+    }
+    let still: i64 = query_one(client, ORDERS, &[]).await?.get(0);
+    if still != id {
+        return Ok(None);
+    }
+    found.orders = orders;
+    if orphans != 0 {
+        found
+            .findings
+            .push(format!("{orphans} orders whose bytes are not in the inbox"));
+    }
+    Ok(Some(later))
+}
+
+impl Verified {
+    fn compare(&mut self, after: i64, to: i64, rows: i64, fates: &Fates) {
+        let span = format!("positions {} to {to}", after + 1);
+        let mut find = |what: String| self.findings.push(format!("{span}: {what}"));
+        if rows != to - after {
+            find(format!("{} inbox rows are missing", to - after - rows));
+        }
+        let twice = fates.twice[usize::try_from(after / SPAN).unwrap_or(0)];
+        if twice != 0 {
+            find(format!("{twice} rows have more than one fate"));
+        }
+        let fated = fates.count(after, to);
+        if fated != rows {
+            find(format!("{rows} rows, but {fated} with a fate"));
+        }
+    }
+}
