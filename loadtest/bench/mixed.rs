@@ -11,30 +11,40 @@ const RULES: &str = include_str!("../../docs/strict-rules.yaml");
 pub async fn run() -> anyhow::Result<Vec<Figure>> {
     let stage = Stage::open(&[]).await?;
     stage.through(COUNT, "0%").await?;
-    let [mut plain, mut ten, mut fifty, mut ruled] = [const { Vec::new() }; 4];
+    let [mut free, mut ruled] = [const { Vec::new() }; 2];
+    // Before any junk: what is a letter would be judged again by each new set of rules, meanwhile. Each goes first as often.
+    for pair in 0..2 * PAIRS {
+        for half in 0..2 {
+            if (pair + half) % 2 == 0 {
+                free.push(settled(&stage, "0%").await?);
+            } else {
+                apply(&stage, RULES).await?;
+                ruled.push(settled(&stage, "0%").await?);
+                apply(&stage, "[]").await?;
+            }
+        }
+    }
+    let [mut plain, mut ten, mut fifty] = [const { Vec::new() }; 3];
     for _ in 0..PAIRS {
         plain.push(settled(&stage, "0%").await?);
         ten.push(settled(&stage, "10%").await?);
         fifty.push(settled(&stage, "50%").await?);
-        apply(&stage, RULES).await?;
-        ruled.push(settled(&stage, "0%").await?);
-        apply(&stage, "[]").await?;
     }
-    let ratios = |other: &[f64]| {
+    let ratios = |plain: &[f64], other: &[f64]| {
         plain
             .iter()
             .zip(other)
             .map(|(plain, other)| plain / other)
             .collect()
     };
-    let good = format!("good orders alone {}", rate(COUNT, &plain));
+    let good = |plain: &[f64]| format!("good orders alone {}", rate(COUNT, plain));
     Ok(vec![
-        Figure::new("a tenth is junk", rate(COUNT, &ten), &good)
-            .ratios(ratios(&ten), Reach::AtLeast(0.95)),
-        Figure::new("half is junk", rate(COUNT, &fifty), &good)
-            .ratios(ratios(&fifty), Reach::AtLeast(0.8)),
-        Figure::new("six rules in force", rate(COUNT, &ruled), &good)
-            .ratios(ratios(&ruled), Reach::AtLeast(0.97)),
+        Figure::new("a tenth is junk", rate(COUNT, &ten), good(&plain))
+            .ratios(ratios(&plain, &ten), Reach::AtLeast(0.95)),
+        Figure::new("half is junk", rate(COUNT, &fifty), good(&plain))
+            .ratios(ratios(&plain, &fifty), Reach::AtLeast(0.8)),
+        Figure::new("six rules in force", rate(COUNT, &ruled), good(&free))
+            .ratios(ratios(&free, &ruled), Reach::AtLeast(0.97)),
     ])
 }
 
