@@ -36,14 +36,15 @@ pub struct Flush {
 }
 
 impl Flush {
-    /// Runs until every sender is gone and the last batch is answered for.
-    pub fn start(self) -> (mpsc::Sender<Committed>, JoinHandle<()>) {
+    /// Runs until every sender is gone and the last batch is answered for. It is there before the first commit is begun.
+    pub async fn start(self) -> (mpsc::Sender<Committed>, JoinHandle<()>) {
         let (sender, committed) = mpsc::channel(WAITING);
-        let work = Work {
+        let mut work = Work {
             flush: self,
             session: None,
             acking: None,
         };
+        work.session = work.connect().await.ok();
         (sender, tokio::spawn(work.run(committed)))
     }
 }
@@ -74,7 +75,6 @@ impl Witness {
 
 impl Work {
     async fn run(mut self, mut committed: mpsc::Receiver<Committed>) {
-        self.session = self.connect().await.ok();
         let mut batches = Vec::new();
         while committed.recv_many(&mut batches, WAITING).await > 0 {
             self.flush(&mut batches).await;

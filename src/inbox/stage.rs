@@ -64,18 +64,18 @@ pub async fn run(
         last_message,
         metrics: metrics.clone(),
     };
-    let (committed, flushing) = flush.start();
-    let flushing = AbortOnDropHandle::new(flushing);
-    let mut stage = Stage {
-        config,
-        database,
-        healthy,
-        appended,
-        metrics,
-        session: None,
-        committed,
-    };
     let work = async {
+        let (committed, flushing) = flush.start().await;
+        let flushing = AbortOnDropHandle::new(flushing);
+        let mut stage = Stage {
+            config,
+            database,
+            healthy,
+            appended,
+            metrics,
+            session: None,
+            committed,
+        };
         // The first message need not wait for a connection.
         stage.look_after_session().await;
         let mut waiting = Vec::new();
