@@ -109,7 +109,7 @@ async fn backends_killed_again_and_again_lose_nothing() {
     let service = bench.serve(Some(&broker), &[]).await;
     let sender = Sender::new(&broker).rate(1_200.0);
     let sending = tokio::spawn(async move { sender.publish(mixed(6_000, "backend")).await });
-    for (kill, name) in (1..).zip(["inbox", "projector", "flush", "reader", "inbox", "flush"]) {
+    for (kill, name) in (1..).zip(["inbox", "projector", "reader", "inbox", "projector"]) {
         let query = format!(
             "select pid::int8 from pg_stat_activity, inbox_head
              where application_name = 'waybill {name}' and next_position > {kill} * 800 limit 1"
@@ -170,18 +170,18 @@ async fn what_a_crash_takes_before_the_flush_was_not_acknowledged_and_comes_agai
     }
     ledger.merge(Sender::new(&broker).publish(orders("doubt", 300)).await);
     let sql = bench.sql().await;
-    until_equal(20, "all are committed", 400, async || sql.head().await).await;
-    until_equal(20, "none is acknowledged", json!(300), async || {
-        service.json("/api/v1/stats").await["broker"]["lag"].clone()
+    // So many batches wait for the disk, and no more.
+    until_equal(20, "some are committed", true, async || {
+        sql.head().await > 100
     })
     .await;
-
     service.pause();
+    let before = sql.head().await;
     bench.postgres().kill();
     bench.postgres().start_again().await.unwrap();
-    let lost = 400 - bench.sql().await.head().await;
+    let after = bench.sql().await.head().await;
     service.resume();
-    assert!(lost > 0, "the crash took nothing: this test shows nothing");
+    assert!(after < before, "the crash took nothing: this shows nothing");
     service.rests(60, 400).await;
     let count = check(&bench, &service, &ledger).await;
     assert_eq!((count.rows, count.orders), (400, 400));
