@@ -1,7 +1,8 @@
 //! Every row counted again, table by table, in short statements: each position that was given must have one row in the inbox
-//! and exactly one fate. Two bits a position are held here, so that no table is asked for another's rows.
+//! and exactly one fate. One bit a position is held here, so that no table is asked for another's rows.
 
 use super::reconcile::Reconciliation;
+use crate::inbox;
 use crate::postgres::{Client, Error, query, query_one};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +34,7 @@ const DECISIONS: &str = "
 const ORDERS: &str = "
     select 'orders'::regclass::oid::int8, pg_relation_size('orders') / current_setting('block_size')::int8";
 /// By place on the disk: no index has the positions in order, and each page is read once. Where the bytes are another row's,
-/// they are counted where that row is there.
+/// they are counted where that row is missing.
 const ORDER_POSITIONS: &str = "
     select coalesce(array_agg(position), '{}'),
            count(*) filter (where bytes_position <> position and not exists (
@@ -43,7 +44,6 @@ const BEYOND: &str = "
     select (select count(*) from duplicates where position > $1) + (select count(*) from duplicates where position < 1)
          + (select count(*) from dead_letters where id > $1) + (select count(*) from dead_letters where id < 1)
          + (select count(*) from decisions where position > $1) + (select count(*) from decisions where position < 1)";
-const HEAD: &str = "select next_position - 1 from inbox_head";
 
 /// The fates found, of the positions up to the checkpoint.
 struct Fates {
@@ -112,7 +112,7 @@ pub async fn verify(client: &Client, account: &Reconciliation) -> Result<Verifie
         found.rows += rows;
         found.compare(after, to, rows, &fates);
     }
-    let head: i64 = query_one(client, HEAD, &[]).await?.get(0);
+    let head = inbox::head(client).await?.0;
     let beyond: i64 = query_one(client, BEYOND, &[&head]).await?.get(0);
     let beyond = beyond + later.iter().filter(|one| **one > head || **one < 1).count() as i64;
     if beyond != 0 {

@@ -212,21 +212,25 @@ const WRITE_GROUPS: &str = "
         last_seen = greatest(g.last_seen, excluded.last_seen)";
 
 pub fn write_groups(changes: &GroupChanges) -> Option<Write<'_>> {
+    if changes.0.is_empty() {
+        return None;
+    }
     fn column<'a, T>(changes: &'a GroupChanges, field: impl Fn(&'a GroupChange) -> T) -> Vec<T> {
         changes.0.values().map(field).collect()
     }
     let fingerprints: Vec<i64> = changes.0.keys().copied().collect();
-    let write = Write::new(WRITE_GROUPS)
-        .with(fingerprints)
-        .with(column(changes, |c| c.counts[State::Open as usize]))
-        .with(column(changes, |c| c.counts[State::Replaced as usize]))
-        .with(column(changes, |c| c.counts[State::Discarded as usize]))
-        .with(column(changes, |c| c.sample.0))
-        .with(column(changes, |c| c.first_seen))
-        .with(column(changes, |c| c.last_seen))
-        .with(column(changes, |c| c.verdict.reason.as_str()))
-        .with(column(changes, |c| c.verdict.code.as_str()))
-        .with(column(changes, |c| c.verdict.pointer.as_str()))
-        .with(column(changes, |c| c.verdict.message.as_str()));
-    (!changes.0.is_empty()).then_some(write)
+    Some(
+        Write::new(WRITE_GROUPS)
+            .with(fingerprints)
+            .with(column(changes, |c| c.counts[State::Open as usize]))
+            .with(column(changes, |c| c.counts[State::Replaced as usize]))
+            .with(column(changes, |c| c.counts[State::Discarded as usize]))
+            .with(column(changes, |c| c.sample.0))
+            .with(column(changes, |c| c.first_seen))
+            .with(column(changes, |c| c.last_seen))
+            .with(column(changes, |c| c.verdict.reason.as_str()))
+            .with(column(changes, |c| c.verdict.code.as_str()))
+            .with(column(changes, |c| c.verdict.pointer.as_str()))
+            .with(column(changes, |c| c.verdict.message.as_str())),
+    )
 }

@@ -72,18 +72,22 @@ const ADVANCE: &str = "
     )
     select 1 / count(*) from moved";
 
+/// How far which projection comes by a batch, and who writes it.
+#[derive(Clone, Copy)]
+pub struct Step<'a> {
+    pub projection: &'a str,
+    pub leader: &'a str,
+    pub from: Position,
+    pub to: Position,
+}
+
 /// Last in the transaction.
-pub fn advance<'a>(
-    projection: &'a str,
-    leader: &'a str,
-    from: Position,
-    to: Position,
-) -> Write<'a> {
+pub fn advance(step: Step<'_>) -> Write<'_> {
     Write::new(ADVANCE)
-        .with(leader)
-        .with(from.0)
-        .with(to.0)
-        .with(projection)
+        .with(step.leader)
+        .with(step.from.0)
+        .with(step.to.0)
+        .with(step.projection)
 }
 
 /// Whether `advance` found that another has gone on: nothing else here divides.

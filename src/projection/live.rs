@@ -12,13 +12,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Error;
 use super::batch::{self, Known, Orders};
-use super::checkpoint::LIVE;
+use super::checkpoint::{LIVE, Step};
 use super::fold::{Fold, Judge, Outcome, Writes};
 use super::reader::{Examined, ReadRow};
 use super::rules::InForce;
 use super::run::{Dependencies, publish};
 use super::turn::{Turn, Turns};
-use super::write::{self, Step};
+use super::write;
 use crate::account::{self, Epochs, Fate};
 use crate::cache::Cache;
 use crate::dead_letter;

@@ -1,12 +1,11 @@
 //! A batch's writes, in one transaction: rows first, then the counters, the checkpoint last.
 
 use super::Error;
-use super::checkpoint;
+use super::checkpoint::{self, Step};
 use super::fold::{Decided, Writes};
 use super::rules;
 use crate::account;
 use crate::dead_letter::{self, Letter};
-use crate::inbox::Position;
 use crate::order::store;
 use crate::postgres::{self, Client, Session, Write, copy};
 
@@ -56,15 +55,6 @@ pub async fn write_rows(client: &Client, writes: &Writes) -> Result<(), postgres
     rules::write(client, &writes.rules).await
 }
 
-/// How far which projection came by a batch, and who wrote it.
-#[derive(Clone, Copy)]
-pub struct Step<'a> {
-    pub projection: &'a str,
-    pub leader: &'a str,
-    pub from: Position,
-    pub to: Position,
-}
-
 /// The counters, which every batch changes, and last of all the checkpoint: in the order of the log.
 pub async fn write_counts(client: &Client, step: Step<'_>, writes: &Writes) -> Result<(), Error> {
     let sent = postgres::send(client, &counts(step, writes)).await;
@@ -84,12 +74,7 @@ fn counts<'a>(step: Step<'a>, writes: &'a Writes) -> Vec<Write<'a>> {
     counts.extend(dead_letter::write_groups(&writes.groups));
     counts.push(account::add_fates(writes.fates));
     counts.extend(account::write_epochs(&writes.epochs));
-    counts.push(checkpoint::advance(
-        step.projection,
-        step.leader,
-        step.from,
-        step.to,
-    ));
+    counts.push(checkpoint::advance(step));
     counts
 }
 

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::super::batch;
+use super::super::checkpoint::{self, Step};
 use super::super::fold::{Fold, Judge};
 use super::super::live::brokers;
-use super::super::write::{self, Step};
-use super::super::{Error, checkpoint, rules};
+use super::super::{Error, rules, write};
 use super::{Replay, shadow, source};
 use crate::account::{self, Epochs};
 use crate::inbox::{Position, SourceId};

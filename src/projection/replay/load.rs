@@ -8,12 +8,12 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::batch::{self, Known, Loaded};
+use super::super::checkpoint::{self, Step};
 use super::super::fold::{Fold, Judge, Outcome, Writes};
 use super::super::live::brokers;
 use super::super::reader::Examined;
 use super::super::turn::{Turn, Turns};
-use super::super::write::{self, Step};
-use super::super::{Error, checkpoint, rules};
+use super::super::{Error, rules, write};
 use super::source::{self, Batch};
 use super::taken::Taken;
 use super::{Replay, shadow};
