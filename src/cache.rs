@@ -89,6 +89,13 @@ impl Cache {
         self.warm.load(Ordering::Relaxed)
     }
 
+    /// Room for so many more, or as many as it can hold: to grow step by step would hash each key over and over.
+    fn reserve(&self, orders: u64) {
+        let most = self.orders.capacity() / TYPICAL_BYTES;
+        let orders = usize::try_from(orders.min(most)).unwrap_or(0);
+        self.orders.reserve(orders);
+    }
+
     fn is_full(&self) -> bool {
         // The cache keeps a margin of its own: near its capacity it begins to evict.
         self.orders.weight() >= self.orders.capacity() / 100 * 95
@@ -129,6 +136,7 @@ pub async fn restore(cache: &Arc<Cache>, database: &Database) -> Result<u64, Err
     let top: i64 = query_one(&*database.reader().await?, PROJECTED, &[])
         .await?
         .get(0);
+    cache.reserve(u64::try_from(top).unwrap_or(0));
     let next = Arc::new(AtomicI64::new(top));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut workers = JoinSet::new();
