@@ -15,9 +15,11 @@ use super::stage::{CHANNEL, CLUSTER, Stage};
 const SECONDS: u64 = 10;
 const RATE: u64 = 500;
 /// Of so many messages one is asked for: the asking must not be the load.
-const ONE_IN: u64 = 5;
+const ONE_IN: u64 = 10;
+/// No message is visible sooner: the first GET waits for so long, and is not one that only loads the machine.
+const SOONEST: Duration = Duration::from_millis(1);
 /// Between two GETs for the same order.
-const PAUSE: Duration = Duration::from_micros(200);
+const PAUSE: Duration = Duration::from_micros(100);
 const PAIRS: usize = 3;
 
 pub async fn run() -> anyhow::Result<Vec<Figure>> {
@@ -85,6 +87,7 @@ fn ask(questions: &std::sync::mpsc::Receiver<(String, Instant)>) -> anyhow::Resu
     let http = reqwest::Client::new();
     let mut seen = Vec::new();
     for (url, begun) in questions {
+        std::thread::sleep(SOONEST.saturating_sub(begun.elapsed()));
         while !runtime
             .block_on(http.get(&url).send())?
             .status()

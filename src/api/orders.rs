@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::quality::FixedState;
+use futures_util::try_join;
 use http_body_util::Full;
 use poem::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -228,9 +229,14 @@ impl HotRead {
         }
         self.metrics.cache_misses.inc();
         let reading = async {
+            if let Some(data) = self.cache.load(&self.database, order_uid).await? {
+                return Ok(data);
+            }
+            let problem = self.explain(order_uid).await?;
+            // It may have been projected while we looked for the reason.
             match self.cache.load(&self.database, order_uid).await? {
                 Some(data) => Ok(data),
-                None => Err(self.explain(order_uid).await?),
+                None => Err(problem),
             }
         };
         match tokio::time::timeout(PATIENCE, reading).await {
@@ -242,7 +248,11 @@ impl HotRead {
     /// Not found is a finding too: never received, on its way, or rejected.
     async fn explain(&self, order_uid: &str) -> Result<Problem, Problem> {
         let reader = self.database.reader().await?;
-        let letters = dead_letter::of_order(&reader, order_uid).await?;
+        // In this order: a message that is no longer on its way has become a letter, or an order, by then.
+        let (pending, letters) = try_join!(
+            inbox::pending(&reader, order_uid),
+            dead_letter::of_order(&reader, order_uid)
+        )?;
         if let Some((id, state, reason, message)) = letters.first() {
             let mut problem = Problem::new(
                 StatusCode::NOT_FOUND,
@@ -256,7 +266,7 @@ impl HotRead {
             }
             return Ok(problem);
         }
-        if let Some(position) = inbox::pending(&reader, order_uid).await? {
+        if let Some(position) = pending {
             return Ok(Problem::new(
                 StatusCode::NOT_FOUND,
                 "order-pending",
