@@ -177,24 +177,34 @@ impl Epochs {
 const WRITE: &str = "
     insert into source_account as a
         (source_id, epoch, rows, first_sequence, last_sequence, began_ns, last_at, received)
-    values ($1, $2, $3, $4, $5, $6, $7, $8::text::int8multirange)
+    select source_id, epoch, rows, first_sequence, last_sequence, began_ns, last_at, received::int8multirange
+    from unnest($1::int4[], $2::int4[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::timestamptz[], $8::text[])
+        as w(source_id, epoch, rows, first_sequence, last_sequence, began_ns, last_at, received)
     on conflict on constraint source_account_pkey do update
     set rows = a.rows + excluded.rows, first_sequence = least(a.first_sequence, excluded.first_sequence),
         last_sequence = greatest(a.last_sequence, excluded.last_sequence), last_at = excluded.last_at,
         received = a.received + excluded.received";
 
-pub fn write_epochs<'a>(changes: &'a EpochChanges) -> impl Iterator<Item = Write<'a>> {
-    changes.0.iter().map(|((source, number), change)| {
+pub fn write_epochs(changes: &EpochChanges) -> Option<Write<'_>> {
+    if changes.0.is_empty() {
+        return None;
+    }
+    fn column<T>(changes: &EpochChanges, field: impl Fn(&Change) -> T) -> Vec<T> {
+        changes.0.values().map(field).collect()
+    }
+    let sources: Vec<i32> = changes.0.keys().map(|(source, _)| source.0).collect();
+    let numbers: Vec<i32> = changes.0.keys().map(|(_, number)| *number).collect();
+    Some(
         Write::new(WRITE)
-            .with(source.0)
-            .with(*number)
-            .with(change.rows)
-            .with(change.first)
-            .with(change.last)
-            .with(change.began_ns)
-            .with(change.last_at)
-            .with(change.added.to_multirange())
-    })
+            .with(sources)
+            .with(numbers)
+            .with(column(changes, |change| change.rows))
+            .with(column(changes, |change| change.first))
+            .with(column(changes, |change| change.last))
+            .with(column(changes, |change| change.began_ns))
+            .with(column(changes, |change| change.last_at))
+            .with(column(changes, |change| change.added.to_multirange())),
+    )
 }
 
 #[cfg(test)]

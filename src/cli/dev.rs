@@ -39,7 +39,7 @@ const FIRST_SAMPLES: u32 = 60;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-It needs PostgreSQL 13 or newer and nats-streaming-server on this machine (`make tools` brings both); where there is no \
+It needs PostgreSQL 14 or newer and nats-streaming-server on this machine (`make tools` brings both); where there is no \
 broker, it takes messages over HTTP alone. The settings of `waybill serve` and their WAYBILL_* variables are not used \
 here, those below aside. WAYBILL_LOG=info shows the service's log.
 

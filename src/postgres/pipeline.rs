@@ -1,16 +1,13 @@
-//! Writes that are sent together and done one after the other: the exchanges of a small transaction are most of its time.
+//! Writes that are one statement: of a small transaction the exchanges are most of its time, and the statements most of the
+//! rest.
 
-use futures_util::future::try_join_all;
 use futures_util::try_join;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
 use super::{Client, Error, Session};
 
-/// So many on their way at once; `try_join_all` keeps the order of up to thirty.
-const TOGETHER: usize = 16;
-
-/// A statement whose answer says nothing but that it was done.
+/// A part of it: it changes rows, and has no `with` of its own.
 pub struct Write<'a> {
     statement: &'static str,
     parameters: Vec<Box<dyn ToSql + Sync + Send + 'a>>,
@@ -30,47 +27,85 @@ impl<'a> Write<'a> {
     }
 }
 
+/// The last one is to return the rows that it changes: where there are none, all fail by a division by zero.
 pub async fn send(client: &Client, writes: &[Write<'_>]) -> Result<(), Error> {
-    for together in writes.chunks(TOGETHER) {
-        send_prepared(client, &prepare(client, together).await?, together).await?;
-    }
-    Ok(())
+    let statement = prepare(client, writes).await?;
+    send_prepared(client, &statement, writes).await
 }
 
 impl Session {
     /// The last writes of a transaction and its commit. After an error the server makes a rollback of the commit.
     pub async fn commit_with(&self, writes: &[Write<'_>]) -> Result<(), Error> {
-        let (before, last) = writes.split_at(writes.len().saturating_sub(TOGETHER));
-        send(self.client(), before).await?;
-        // All prepared before the first is sent: one that had to be prepared in between would be overtaken by the commit.
-        let prepared = prepare(self.client(), last).await?;
-        try_join!(send_prepared(self.client(), &prepared, last), self.commit())?;
+        // Before the first is sent: the commit would overtake what had to be prepared.
+        let statement = prepare(self.client(), writes).await?;
+        let sent = send_prepared(self.client(), &statement, writes);
+        try_join!(sent, self.commit())?;
         Ok(())
     }
 }
 
-async fn prepare(client: &Client, writes: &[Write<'_>]) -> Result<Vec<Statement>, Error> {
-    let mut prepared = Vec::with_capacity(writes.len());
-    for write in writes {
-        prepared.push(client.prepare_cached(write.statement).await?);
-    }
-    Ok(prepared)
+/// One for each combination of writes, of which there are few.
+async fn prepare(client: &Client, writes: &[Write<'_>]) -> Result<Statement, Error> {
+    Ok(client.prepare_cached(&together(writes)).await?)
 }
 
 async fn send_prepared(
     client: &Client,
-    prepared: &[Statement],
+    statement: &Statement,
     writes: &[Write<'_>],
 ) -> Result<(), Error> {
-    let sent = prepared.iter().zip(writes).map(async |(prepared, write)| {
-        let parameters = write.parameters.iter();
-        client
-            .execute_raw(
-                prepared,
-                parameters.map(|one| &**one as &(dyn ToSql + Sync)),
-            )
-            .await
-    });
-    try_join_all(sent).await?;
+    let parameters = writes.iter().flat_map(|write| &write.parameters);
+    client
+        .execute_raw(
+            statement,
+            parameters
+                .map(|one| &**one as &(dyn ToSql + Sync))
+                .collect::<Vec<_>>(),
+        )
+        .await?;
     Ok(())
+}
+
+fn together(writes: &[Write<'_>]) -> String {
+    let mut statement = String::from("with");
+    let mut before = 0;
+    for (index, write) in writes.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        statement.push_str(&format!("{comma} w{index} as ("));
+        renumber(write.statement, before, &mut statement);
+        statement.push(')');
+        before += write.parameters.len();
+    }
+    let last = writes.len().saturating_sub(1);
+    statement.push_str(&format!(" select 1 / count(*) from w{last}"));
+    statement
+}
+
+/// `$` is nothing but a parameter's sign in them.
+fn renumber(statement: &str, before: usize, into: &mut String) {
+    let mut parts = statement.split('$');
+    into.extend(parts.next());
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let number: usize = part[..digits].parse().unwrap_or(0);
+        into.push_str(&format!("${}{}", number + before, &part[digits..]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_become_one_statement_whose_parameters_are_counted_through() {
+        let insert = Write::new("insert into a values ($1, $2)").with(1).with(2);
+        let update = Write::new("update b set c = $2 where d = $1 returning 1")
+            .with(3)
+            .with(4);
+        assert_eq!(
+            together(&[insert, update]),
+            "with w0 as (insert into a values ($1, $2)), w1 as (update b set c = $4 where d = $3 returning 1) \
+             select 1 / count(*) from w1"
+        );
+    }
 }

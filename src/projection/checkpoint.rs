@@ -63,14 +63,10 @@ pub async fn renew(client: &Client, leader: &str, position: Position) -> Result<
     Ok(execute(client, RENEW, &[&leader, &position.0]).await? == 1)
 }
 
-/// An error where another has gone on: what was sent with it, the commit too, must come to nothing.
 const ADVANCE: &str = "
-    with moved as (
-        update checkpoint set position = $3, renewals = renewals + 1
-        where projection = $4 and leader = $1 and position = $2
-        returning 1
-    )
-    select 1 / count(*) from moved";
+    update checkpoint set position = $3, renewals = renewals + 1
+    where projection = $4 and leader = $1 and position = $2
+    returning 1";
 
 /// How far which projection comes by a batch, and who writes it.
 #[derive(Clone, Copy)]
@@ -81,7 +77,7 @@ pub struct Step<'a> {
     pub to: Position,
 }
 
-/// Last in the transaction.
+/// The last write of a batch: where another has gone on, all that was sent with it must come to nothing.
 pub fn advance(step: Step<'_>) -> Write<'_> {
     Write::new(ADVANCE)
         .with(step.leader)

@@ -12,8 +12,8 @@ use std::process::Command;
 
 use super::Error;
 
-const OLDEST: u32 = 13;
-const INSTALL: &str = "run `make tools`, or install PostgreSQL 13 or newer (Debian, Ubuntu: apt-get install postgresql)";
+const OLDEST: u32 = 14;
+const INSTALL: &str = "run `make tools`, or install PostgreSQL 14 or newer (Debian, Ubuntu: apt-get install postgresql)";
 
 /// Every program of that name, best first: on the PATH, in `extra`, in `.tools/bin` of the current directory or one
 /// above it, and where Linux distributions and Homebrew keep PostgreSQL, newest first.
