@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::{self, Cache};
 use crate::config::Config;
-use crate::inbox::{self, Inbox, Position};
+use crate::inbox::{self, Inbox, Position, Tail};
 use crate::postgres::{self, Database};
 use crate::telemetry::Metrics;
 use crate::{api, operation, projection, source};
@@ -68,7 +68,7 @@ pub async fn run(
     let metrics = Arc::new(Metrics::new().context("the metrics could not be registered")?);
     let cache = Arc::new(Cache::new(config.cache_bytes));
     let (inbox, queue) = Inbox::new(QUEUE);
-    let (appended, _) = watch::channel(Position(0));
+    let (appended, _) = watch::channel(Tail::default());
     let (projected, _) = watch::channel(Position(0));
     let (stopping, _) = watch::channel(false);
     let (leadership, _) = watch::channel(None);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use waybill::inbox::{self, Inbox, Position, SourceId};
+use waybill::inbox::{self, Inbox, SourceId, Tail};
 use waybill::order::sample::Samples;
 use waybill::telemetry::Metrics;
 
@@ -74,7 +74,7 @@ async fn append(stage: &Stage, messages: &[Bytes]) -> anyhow::Result<f64> {
     let session = session(stage).await?;
     let source: SourceId = inbox::source_id(session.client(), "stan", "bench/append").await?;
     let (rows, queue) = Inbox::new(BATCH);
-    let (appended, _) = watch::channel(Position(0));
+    let (appended, _) = watch::channel(Tail::default());
     let running = tokio::spawn(inbox::run(
         inbox::Config::default(),
         database(stage)?,

@@ -20,6 +20,15 @@ pub enum Appended {
     Refused(String),
 }
 
+impl Appended {
+    pub fn stored(&self) -> Option<Position> {
+        match self {
+            Appended::Stored(position) => Some(*position),
+            _ => None,
+        }
+    }
+}
+
 const LOCK_HEAD: &str = "select next_position, highest from inbox_head for update";
 const MOVE_HEAD: &str = "update inbox_head set next_position = $1, highest = $2";
 const COPY: &str = "copy inbox (position, sequence, broker_time_ns, hash, received_at, source_id, key, payload, decision)

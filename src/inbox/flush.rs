@@ -51,26 +51,14 @@ impl Flush {
 
 struct Work {
     flush: Flush,
-    session: Option<Witness>,
+    session: Option<Session>,
     acking: Option<JoinHandle<()>>,
 }
 
-/// A session that was there before a batch was committed, and still is, proves that the server did not crash in between: a
-/// crash ends them all. What it has not seen committed is in doubt.
-struct Witness {
-    session: Session,
-    since: Instant,
-}
-
-impl Witness {
-    fn is_alive(&self) -> bool {
-        !self.session.client().is_closed()
-    }
-
-    fn saw(&self, one: &Committed) -> bool {
-        let here = |server| self.since <= one.started && self.session.identity() == server;
-        one.server.as_ref().is_none_or(here)
-    }
+/// Otherwise it is in doubt.
+fn saw(session: &Session, one: &Committed) -> bool {
+    let server = one.server.as_ref();
+    server.is_none_or(|server| session.witness().saw(server, one.started))
 }
 
 impl Work {
@@ -85,11 +73,8 @@ impl Work {
         self.finish_acks().await;
     }
 
-    async fn connect(&self) -> Result<Witness, Error> {
-        Ok(Witness {
-            session: self.flush.database.session("flush").await?,
-            since: Instant::now(),
-        })
+    async fn connect(&self) -> Result<Session, Error> {
+        self.flush.database.session("flush").await
     }
 
     async fn flush(&mut self, batches: &mut [Committed]) {
@@ -106,20 +91,20 @@ impl Work {
     /// What is in doubt is appended again: a server that crashed may have lost it, otherwise it is found. The session is kept
     /// only where all went well: after an error nothing that it saw counts.
     async fn try_flush(&mut self, batches: &mut [Committed]) -> Result<(), Error> {
-        let witness = match self.session.take() {
-            Some(witness) if witness.is_alive() && batches.iter().all(|one| witness.saw(one)) => {
-                witness
-            }
+        let seen = |session: &Session| {
+            !session.client().is_closed() && batches.iter().all(|one| saw(session, one))
+        };
+        let session = match self.session.take() {
+            Some(session) if seen(&session) => session,
             _ => self.connect().await?,
         };
-        let session = &witness.session;
-        for one in batches.iter_mut().filter(|one| !witness.saw(one)) {
+        for one in batches.iter_mut().filter(|one| !saw(&session, one)) {
             one.started = Instant::now();
-            one.outcome = Session::bounded(append(session, &one.batch)).await?;
+            one.outcome = Session::bounded(append(&session, &one.batch)).await?;
             one.server = Some(session.identity().clone());
         }
         Session::bounded(session.flush()).await?;
-        self.session = Some(witness);
+        self.session = Some(session);
         Ok(())
     }
 

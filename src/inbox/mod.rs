@@ -11,6 +11,7 @@ mod queue;
 mod read;
 mod row;
 mod stage;
+mod tail;
 
 pub use append::{Appended, append};
 pub use decision::{Action, Decision};
@@ -21,3 +22,4 @@ pub use read::{
 };
 pub use row::{Incoming, Position, Reply, Row, SourceId, content_hash};
 pub use stage::{Config, run};
+pub use tail::Tail;

@@ -42,7 +42,7 @@ pub enum Reply {
 }
 
 /// An inbox row as the projector reads it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Row {
     pub position: Position,
     pub source: SourceId,

@@ -14,7 +14,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::append::{Appended, append};
 use super::flush::{Committed, Flush};
 use super::queue::Queue;
-use super::row::{Incoming, Position};
+use super::row::Incoming;
+use super::tail::Tail;
 use crate::postgres::{Database, Error, Session, is_row_fault};
 use crate::telemetry::Metrics;
 
@@ -38,7 +39,7 @@ struct Stage {
     config: Config,
     database: Database,
     healthy: Arc<AtomicBool>,
-    appended: watch::Sender<Position>,
+    appended: watch::Sender<Tail>,
     metrics: Arc<Metrics>,
     session: Option<Session>,
     committed: mpsc::Sender<Committed>,
@@ -49,7 +50,7 @@ pub async fn run(
     config: Config,
     database: Database,
     queue: Queue,
-    appended: watch::Sender<Position>,
+    appended: watch::Sender<Tail>,
     metrics: Arc<Metrics>,
     hard_stop: CancellationToken,
 ) {
@@ -204,21 +205,15 @@ impl Stage {
     }
 
     async fn hand_on(&self, batch: Vec<Incoming>, outcome: Vec<Appended>, started: Instant) {
-        let last = outcome.iter().rev().find_map(|appended| match appended {
-            Appended::Stored(position) => Some(*position),
-            _ => None,
-        });
-        if let Some(last) = last {
-            self.appended.send_replace(last);
+        let server = self.session.as_ref().map(Session::identity);
+        if let Some(tail) = Tail::of(&batch, &outcome, server, started) {
+            self.appended.send_replace(tail);
         }
         let committed = Committed {
+            server: server.cloned(),
             batch,
             outcome,
             started,
-            server: self
-                .session
-                .as_ref()
-                .map(|session| session.identity().clone()),
         };
         // It is gone only where we are, too.
         let _ = self.committed.send(committed).await;

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::PoolError;
+use tokio_postgres::error::SqlState;
 
 /// Why Postgres did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,11 @@ fn describe(error: &tokio_postgres::Error) -> String {
 
 /// The only errors that can be a row's own fault, and only when it fails alone. All others are infrastructure.
 const ROW_FAULTS: [&str; 6] = ["22021", "22P02", "22P05", "22003", "54000", "54001"];
+
+/// Whether a key is taken, by a row that was there before.
+pub fn is_taken(error: &Error) -> bool {
+    matches!(error, Error::Server(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION))
+}
 
 pub fn is_row_fault(error: &Error) -> Option<String> {
     let Error::Server(error) = error else {

@@ -14,11 +14,11 @@ mod snapshots;
 mod tls;
 
 pub use copy::{CopyRows, begin_copy, copy};
-pub use error::{Error, is_row_fault};
+pub use error::{Error, is_row_fault, is_taken};
 pub use migrate::migrate;
 pub use pipeline::{Write, send};
 pub use query::{execute, query, query_once, query_one, query_opt};
-pub use session::{Identity, Session};
+pub use session::{Identity, Session, Witness};
 pub use settings::Settings;
 
 use std::sync::Arc;

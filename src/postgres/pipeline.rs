@@ -34,6 +34,13 @@ pub async fn send(client: &Client, writes: &[Write<'_>]) -> Result<(), Error> {
 }
 
 impl Session {
+    /// As a transaction of its own.
+    pub async fn write(&self, writes: &[Write<'_>]) -> Result<(), Error> {
+        self.forget_warning();
+        send(self.client(), writes).await?;
+        self.heard_no_warning()
+    }
+
     /// The last writes of a transaction and its commit. After an error the server makes a rollback of the commit.
     pub async fn commit_with(&self, writes: &[Write<'_>]) -> Result<(), Error> {
         // Before the first is sent: the commit would overtake what had to be prepared.

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::try_join;
 use tokio_postgres::error::SqlState;
@@ -22,10 +22,25 @@ pub struct Identity {
     pub timeline: String,
 }
 
+/// Since when a session is there. While it lives its server has not crashed, for a crash ends them all: what was committed
+/// meanwhile, and not brought to the disk, is not lost.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    server: Identity,
+    since: Instant,
+}
+
+impl Witness {
+    /// Whether it was there before a commit was begun, on the same server.
+    pub fn saw(&self, server: &Identity, begun: Instant) -> bool {
+        self.since <= begun && self.server == *server
+    }
+}
+
 pub struct Session {
     client: Client,
     warning: Arc<Mutex<Option<String>>>,
-    identity: Identity,
+    witness: Witness,
     backend: i32,
 }
 
@@ -74,17 +89,9 @@ impl Session {
                 }
             }
         });
-        let mut session = Self {
-            // Dropping it ends the driver, and with it the connection.
-            client: Client::new(client, driver),
-            warning,
-            identity: Identity {
-                system: String::new(),
-                timeline: String::new(),
-            },
-            backend: 0,
-        };
-        let row = session.client.query_one(SETUP, &[]).await?;
+        // Dropping it ends the driver, and with it the connection.
+        let client = Client::new(client, driver);
+        let row = client.query_one(SETUP, &[]).await?;
         let version: i32 = row.get(7);
         if version < 140_000 {
             return Err(Error::TooOld(row.get(8)));
@@ -92,16 +99,27 @@ impl Session {
         if row.get::<_, &str>(6) == "off" && !settings.allow_fsync_off {
             return Err(Error::FsyncOff);
         }
-        session.identity = Identity {
+        let server = Identity {
             system: row.get(9),
             timeline: row.get(10),
         };
-        session.backend = row.get(11);
-        Ok(session)
+        Ok(Self {
+            client,
+            warning,
+            witness: Witness {
+                server,
+                since: Instant::now(),
+            },
+            backend: row.get(11),
+        })
     }
 
     pub fn identity(&self) -> &Identity {
-        &self.identity
+        &self.witness.server
+    }
+
+    pub fn witness(&self) -> &Witness {
+        &self.witness
     }
 
     pub fn client(&self) -> &Client {
@@ -172,14 +190,14 @@ impl Session {
         self.heard_no_warning()
     }
 
-    fn forget_warning(&self) {
+    pub(super) fn forget_warning(&self) {
         self.warning
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
     }
 
-    fn heard_no_warning(&self) -> Result<(), Error> {
+    pub(super) fn heard_no_warning(&self) -> Result<(), Error> {
         let mut warning = self.warning.lock().unwrap_or_else(PoisonError::into_inner);
         match warning.take() {
             None => Ok(()),

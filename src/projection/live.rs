@@ -2,16 +2,16 @@
 //! look at what was committed before, goes alone. Where a row is at fault, its batch goes in halves, alone too, until the
 //! row fails by itself and is a letter.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::try_join;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Error;
-use super::batch::{self, Known, Orders};
+use super::batch::{self, Known, Loaded, Orders};
 use super::checkpoint::{LIVE, Step};
 use super::fold::{Fold, Judge, Outcome, Writes};
 use super::reader::{Examined, ReadRow};
@@ -23,11 +23,14 @@ use crate::account::{self, Epochs, Fate};
 use crate::cache::Cache;
 use crate::dead_letter;
 use crate::inbox::{Position, SourceId};
-use crate::postgres::{self, Session, is_row_fault};
+use crate::postgres::{self, Session, Witness, is_row_fault, is_taken};
 use crate::telemetry::Metrics;
 
 /// While one waits for Postgres' answer to its commit, the other is written.
 const WRITERS: usize = 2;
+
+/// After a uid that was taken, so long each batch looks first: where they come often, a failed statement each is dearer.
+const WARY: Duration = Duration::from_secs(10);
 
 pub struct Live<'a> {
     name: Arc<str>,
@@ -40,6 +43,8 @@ pub struct Live<'a> {
     turns: Turns,
     /// Where the last batch that was begun ends.
     begun: Position,
+    /// When a hopeful batch last met a uid that was taken.
+    wary: Option<Instant>,
 }
 
 /// A batch that was folded and is being written.
@@ -49,6 +54,7 @@ struct UnderWay {
     rows: Vec<ReadRow>,
     /// What it brings, which no other transaction can see yet.
     orders: Orders,
+    hopeful: bool,
 }
 
 /// What became of the oldest batch under way.
@@ -91,7 +97,14 @@ impl<'a> Live<'a> {
             under_way: VecDeque::new(),
             turns: Turns::default(),
             begun: start,
+            wary: None,
         })
+    }
+
+    /// Of the youngest session that writes.
+    pub fn witness(&self) -> Result<Witness, Error> {
+        let youngest = self.idle.last().ok_or(Error::CheckpointMoved)?;
+        Ok(youngest.witness().clone())
     }
 
     pub fn in_force(&self) -> Arc<InForce> {
@@ -134,6 +147,10 @@ impl<'a> Live<'a> {
             Ok(()) => {
                 self.idle.push(session);
                 Ok(())
+            }
+            Err(Error::Postgres(error)) if batch.hopeful && is_taken(&error) => {
+                self.wary = Some(Instant::now());
+                self.redo(session, batch).await
             }
             Err(Error::Postgres(error)) if is_row_fault(&error).is_some() => {
                 self.redo(session, batch).await
@@ -189,7 +206,13 @@ impl<'a> Live<'a> {
         let started = Instant::now();
         let (from, to) = (self.begun, last.row.position);
         let session = self.idle.pop().ok_or(Error::CheckpointMoved)?;
-        let writes = Session::bounded(self.fold(&session, &rows, &HashMap::new())).await??;
+        let hopeful = self.may_hope(&rows);
+        let loaded = if hopeful {
+            Loaded::default()
+        } else {
+            Session::bounded(self.open(&session, &rows)).await?
+        };
+        let writes = self.fold(&rows, loaded, &HashMap::new())?;
         let known = |order: &crate::order::store::NewOrder| {
             let known = Known {
                 bytes: bytes::Bytes::new(),
@@ -204,6 +227,7 @@ impl<'a> Live<'a> {
             from,
             to,
             started,
+            opened: !hopeful,
         };
         let turn = self.turns.next();
         let task = tokio::spawn(committing.run(session, writes, turn));
@@ -212,18 +236,28 @@ impl<'a> Live<'a> {
             from,
             rows,
             orders,
+            hopeful,
         });
         self.begun = to;
         Ok(())
     }
 
-    /// Opens the transaction, and folds what the tables and the batches under way know.
-    async fn fold(
-        &mut self,
-        session: &Session,
-        rows: &[ReadRow],
-        refused: &HashMap<i64, String>,
-    ) -> Result<Result<Writes, Error>, postgres::Error> {
+    /// Whether these are a few orders whose uids are most likely new: they are written without a look, in one statement. Only
+    /// with nothing under way, which could have them.
+    fn may_hope(&self, rows: &[ReadRow]) -> bool {
+        let in_force = self.in_force.borrow();
+        let mut uids = HashSet::new();
+        self.under_way.is_empty()
+            && self.wary.is_none_or(|since| since.elapsed() > WARY)
+            && write::are_few(rows.len())
+            && rows.iter().all(|read| {
+                let uid = read.examined.as_ref().and_then(Examined::order_uid);
+                read.is_order_by(&in_force) && uids.insert(uid)
+            })
+    }
+
+    /// Opens the transaction, and loads what the tables and the batches under way know.
+    async fn open(&self, session: &Session, rows: &[ReadRow]) -> Result<Loaded, postgres::Error> {
         let ((), mut loaded) = try_join!(
             session.begin_locking(GATE),
             batch::load(session.client(), rows)
@@ -236,12 +270,21 @@ impl<'a> Live<'a> {
                 }
             }
         }
+        Ok(loaded)
+    }
+
+    fn fold(
+        &mut self,
+        rows: &[ReadRow],
+        loaded: Loaded,
+        refused: &HashMap<i64, String>,
+    ) -> Result<Writes, Error> {
         let in_force = self.in_force.borrow().clone();
         let judge = Judge::Live {
             in_force: &in_force,
             refused,
         };
-        Ok(Fold::new(judge, &self.brokers, &mut self.epochs, loaded).run(rows))
+        Fold::new(judge, &self.brokers, &mut self.epochs, loaded).run(rows)
     }
 
     /// With nothing else under way, to its end.
@@ -290,7 +333,8 @@ impl<'a> Live<'a> {
     ) -> Result<Result<(), Error>, Error> {
         let started = Instant::now();
         let session = self.idle.pop().ok_or(Error::CheckpointMoved)?;
-        let writes = Session::bounded(self.fold(&session, rows, refused)).await??;
+        let loaded = Session::bounded(self.open(&session, rows)).await?;
+        let writes = self.fold(rows, loaded, refused)?;
         let rules: Vec<_> = writes
             .rules
             .iter()
@@ -303,6 +347,7 @@ impl<'a> Live<'a> {
             from: self.begun,
             to,
             started,
+            opened: true,
         };
         let (session, outcome) = committing
             .run(session, writes, Turns::default().next())
@@ -326,6 +371,8 @@ struct Committing {
     from: Position,
     to: Position,
     started: Instant,
+    /// Whether it has a transaction; otherwise its one statement is one.
+    opened: bool,
 }
 
 impl Committing {
@@ -355,15 +402,18 @@ impl Committing {
         turn: &mut Turn,
     ) -> Result<(), Error> {
         let client = session.client();
-        dead_letter::write_verdicts(client, &writes.verdicts).await?;
-        write::write_rows(client, writes).await?;
-        turn.come().await?;
         let step = Step {
             projection: LIVE,
             leader: &self.name,
             from: self.from,
             to: self.to,
         };
+        if !self.opened {
+            return write::at_once(session, step, writes).await;
+        }
+        dead_letter::write_verdicts(client, &writes.verdicts).await?;
+        write::write_rows(client, writes).await?;
+        turn.come().await?;
         write::commit(session, step, writes).await
     }
 }

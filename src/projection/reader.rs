@@ -8,9 +8,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::Error;
 use super::rules::InForce;
-use crate::inbox::{self, Action, Position, Row};
+use crate::inbox::{self, Action, Position, Row, Tail};
 use crate::order::{self, Order, Rejection};
-use crate::postgres::Session;
+use crate::postgres::{Session, Witness};
 
 /// What the bytes alone say, before anyone asks whether the uid is free.
 #[derive(Clone, Debug)]
@@ -119,37 +119,56 @@ pub struct ReadRow {
     pub examined: Option<Examined>,
 }
 
+impl ReadRow {
+    /// Whether it is an order if its uid is free.
+    pub fn is_order_by(&self, in_force: &InForce) -> bool {
+        let ruled = match &self.examined {
+            Some(Examined::Order { ruled, .. }) => ruled,
+            Some(Examined::Rejected(_)) | None => return false,
+        };
+        self.row.decision.is_none()
+            && ruled.by == Some(in_force.position)
+            && ruled.rejection.is_none()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Bounds {
     pub rows: i64,
     pub bytes: i64,
 }
 
+/// So often where nobody wakes us.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Sends batches from `after` on, for ever; ends with an error, or when the writer is gone.
 pub async fn run(
     session: Session,
     bounds: Bounds,
     mut after: Position,
-    mut appended: watch::Receiver<Position>,
+    (mut appended, witness): (watch::Receiver<Tail>, Witness),
     in_force: watch::Receiver<Arc<InForce>>,
     batches: mpsc::Sender<Vec<ReadRow>>,
 ) -> Result<(), Error> {
     let mut examiner = Examiner::default();
+    // Other replicas' rows are found by looking, and what was there before us.
+    let mut look = true;
     loop {
-        // Armed before the read: what is appended after it wakes us. Other replicas' rows are found by the poll.
-        appended.borrow_and_update();
-        let rows = Session::bounded(inbox::read_batch(
-            session.client(),
-            after,
-            bounds.rows,
-            bounds.bytes,
-        ))
-        .await?;
-        if rows.is_empty() {
-            tokio::select! {
-                () = batches.closed() => return Ok(()),
-                _ = tokio::time::timeout(Duration::from_millis(50), appended.changed()) => {}
+        // Armed before the read: what is appended after it wakes us.
+        let tail = appended.borrow_and_update().clone();
+        let rows = match tail.after(after, &witness) {
+            Some(rows) => rows,
+            None if look || tail.is_beyond(after) => {
+                let read = inbox::read_batch(session.client(), after, bounds.rows, bounds.bytes);
+                Session::bounded(read).await?
             }
+            None => Vec::new(),
+        };
+        if rows.is_empty() {
+            look = tokio::select! {
+                () = batches.closed() => return Ok(()),
+                woken = tokio::time::timeout(LOOK, appended.changed()) => !matches!(woken, Ok(Ok(()))),
+            };
             continue;
         }
         for (expected, row) in (after.0 + 1..).zip(&rows) {

@@ -16,7 +16,7 @@ use super::reader::{self, Bounds};
 use super::retries;
 use super::rules::{self, InForce};
 use crate::cache::Cache;
-use crate::inbox::{Inbox, Position, SourceId};
+use crate::inbox::{Inbox, Position, SourceId, Tail};
 use crate::postgres::{self, Database, Session};
 use crate::telemetry::Metrics;
 
@@ -33,7 +33,7 @@ pub struct Dependencies {
     pub operator: SourceId,
     pub cache: Arc<Cache>,
     pub metrics: Arc<Metrics>,
-    pub appended: watch::Receiver<Position>,
+    pub appended: watch::Receiver<Tail>,
     pub projected: watch::Sender<Position>,
     /// Told to those who work for the holder of the lease.
     pub leadership: watch::Sender<Option<Leadership>>,
@@ -201,7 +201,7 @@ impl Projector {
                 bytes: self.config.batch_bytes,
             },
             start,
-            deps.appended.clone(),
+            (deps.appended.clone(), live.witness()?),
             rules_of_reader,
             batches,
         );

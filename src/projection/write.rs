@@ -33,9 +33,13 @@ async fn write_decisions(client: &Client, decisions: &[Decided]) -> Result<(), p
 /// So many orders go with the counts, in one exchange; above it COPY is quicker.
 const FEW: usize = 16;
 
+pub fn are_few(orders: usize) -> bool {
+    orders <= FEW
+}
+
 /// The rows: what no other batch can be at work on. Several batches may write theirs at once.
 pub async fn write_rows(client: &Client, writes: &Writes) -> Result<(), postgres::Error> {
-    if writes.orders.len() > FEW {
+    if !are_few(writes.orders.len()) {
         store::insert(client, &writes.orders).await?;
     }
     store::insert_duplicates(client, &writes.duplicates).await?;
@@ -61,6 +65,12 @@ pub async fn write_counts(client: &Client, step: Step<'_>, writes: &Writes) -> R
     sent.map_err(moved)
 }
 
+/// The orders, too, where there is nothing else: one statement, which is a transaction of its own.
+pub async fn at_once(session: &Session, step: Step<'_>, writes: &Writes) -> Result<(), Error> {
+    let written = session.write(&counts(step, writes)).await;
+    written.map_err(moved)
+}
+
 /// The same and the commit.
 pub async fn commit(session: &Session, step: Step<'_>, writes: &Writes) -> Result<(), Error> {
     let committed = session.commit_with(&counts(step, writes)).await;
@@ -68,7 +78,7 @@ pub async fn commit(session: &Session, step: Step<'_>, writes: &Writes) -> Resul
 }
 
 fn counts<'a>(step: Step<'a>, writes: &'a Writes) -> Vec<Write<'a>> {
-    let few = (1..=FEW).contains(&writes.orders.len());
+    let few = !writes.orders.is_empty() && are_few(writes.orders.len());
     let mut counts = Vec::new();
     counts.extend(few.then(|| store::insert_few(&writes.orders)));
     counts.extend(dead_letter::write_groups(&writes.groups));
