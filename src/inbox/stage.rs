@@ -206,8 +206,9 @@ impl Stage {
 
     async fn hand_on(&self, batch: Vec<Incoming>, outcome: Vec<Appended>, started: Instant) {
         let server = self.session.as_ref().map(Session::identity);
-        if let Some(tail) = Tail::of(&batch, &outcome, server, started) {
-            self.appended.send_replace(tail);
+        if let Some(server) = server {
+            self.appended
+                .send_if_modified(|tail| tail.append(&batch, &outcome, server, started));
         }
         let committed = Committed {
             server: server.cloned(),

@@ -31,6 +31,10 @@ pub struct Witness {
 }
 
 impl Witness {
+    pub fn since(server: Identity, since: Instant) -> Self {
+        Self { server, since }
+    }
+
     /// Whether it was there before a commit was begun, on the same server.
     pub fn saw(&self, server: &Identity, begun: Instant) -> bool {
         self.since <= begun && self.server == *server
@@ -106,10 +110,7 @@ impl Session {
         Ok(Self {
             client,
             warning,
-            witness: Witness {
-                server,
-                since: Instant::now(),
-            },
+            witness: Witness::since(server, Instant::now()),
             backend: row.get(11),
         })
     }

@@ -122,6 +122,10 @@ impl<'a> Live<'a> {
             self.settle().await?;
             return self.alone(&rows).await;
         }
+        // To write a few beside others gains nothing, and they would have to look for what the others bring.
+        if write::are_few(rows.len()) {
+            self.settle().await?;
+        }
         while self.idle.is_empty() {
             let ended = self.oldest().await;
             self.ended(ended).await?;

@@ -154,6 +154,10 @@ pub async fn run(
     // Other replicas' rows are found by looking, and what was there before us.
     let mut look = true;
     loop {
+        // Not before there is room: what comes meanwhile goes with it.
+        if batches.reserve().await.is_err() {
+            return Ok(());
+        }
         // Armed before the read: what is appended after it wakes us.
         let tail = appended.borrow_and_update().clone();
         let rows = match tail.after(after, &witness) {
