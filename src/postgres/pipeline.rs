@@ -73,18 +73,23 @@ async fn send_prepared(
     Ok(())
 }
 
+const LAST: &str = " select 1 / count(*) from last";
+
 fn together(writes: &[Write<'_>]) -> String {
-    let mut statement = String::from("with");
+    let mut statement = String::from("with ");
     let mut before = 0;
+    let last = writes.len().saturating_sub(1);
     for (index, write) in writes.iter().enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        statement.push_str(&format!("{comma} w{index} as ("));
+        if index < last {
+            statement.push_str(&format!("write{index} as ("));
+        } else {
+            statement.push_str("last as (");
+        }
         renumber(write.statement, before, &mut statement);
-        statement.push(')');
+        statement.push_str(if index < last { "), " } else { ")" });
         before += write.parameters.len();
     }
-    let last = writes.len().saturating_sub(1);
-    statement.push_str(&format!(" select 1 / count(*) from w{last}"));
+    statement.push_str(LAST);
     statement
 }
 
@@ -111,8 +116,8 @@ mod tests {
             .with(4);
         assert_eq!(
             together(&[insert, update]),
-            "with w0 as (insert into a values ($1, $2)), w1 as (update b set c = $4 where d = $3 returning 1) \
-             select 1 / count(*) from w1"
+            "with write0 as (insert into a values ($1, $2)), last as (update b set c = $4 where d = $3 returning 1) \
+             select 1 / count(*) from last"
         );
     }
 }
