@@ -19,7 +19,7 @@ const ONE_IN: u64 = 10;
 /// No message is visible sooner: the first GET waits for so long, and is not one that only loads the machine.
 const SOONEST: Duration = Duration::from_millis(1);
 /// Between two GETs for the same order.
-const PAUSE: Duration = Duration::from_micros(100);
+const PAUSE: Duration = Duration::from_micros(50);
 const PAIRS: usize = 3;
 
 pub async fn run() -> anyhow::Result<Vec<Figure>> {

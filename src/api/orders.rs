@@ -229,14 +229,9 @@ impl HotRead {
         }
         self.metrics.cache_misses.inc();
         let reading = async {
-            if let Some(data) = self.cache.load(&self.database, order_uid).await? {
-                return Ok(data);
-            }
-            let problem = self.explain(order_uid).await?;
-            // It may have been projected while we looked for the reason.
             match self.cache.load(&self.database, order_uid).await? {
                 Some(data) => Ok(data),
-                None => Err(problem),
+                None => self.explain(order_uid).await,
             }
         };
         match tokio::time::timeout(PATIENCE, reading).await {
@@ -245,14 +240,18 @@ impl HotRead {
         }
     }
 
-    /// Not found is a finding too: never received, on its way, or rejected.
-    async fn explain(&self, order_uid: &str) -> Result<Problem, Problem> {
+    /// Not found is a finding too: never received, on its way, or rejected. Or it has come meanwhile.
+    async fn explain(&self, order_uid: &str) -> Result<Bytes, Problem> {
         let reader = self.database.reader().await?;
         // In this order: a message that is no longer on its way has become a letter, or an order, by then.
-        let (pending, letters) = try_join!(
+        let (pending, letters, stored) = try_join!(
             inbox::pending(&reader, order_uid),
-            dead_letter::of_order(&reader, order_uid)
+            dead_letter::of_order(&reader, order_uid),
+            store::by_uid(&reader, order_uid)
         )?;
+        if let Some(stored) = stored {
+            return Ok(cache::render(&stored));
+        }
         if let Some((id, state, reason, message)) = letters.first() {
             let mut problem = Problem::new(
                 StatusCode::NOT_FOUND,
@@ -264,17 +263,17 @@ impl HotRead {
             for (id, ..) in &letters {
                 problem = problem.link("dead_letter", format!("/api/v1/dead-letters/{id}"));
             }
-            return Ok(problem);
+            return Err(problem);
         }
         if let Some(position) = pending {
-            return Ok(Problem::new(
+            return Err(Problem::new(
                 StatusCode::NOT_FOUND,
                 "order-pending",
                 format!("The order {order_uid} is on its way: its message is in the inbox at position {position} and not yet projected."),
             )
             .link("inbox", format!("/api/v1/inbox/{position}")));
         }
-        Ok(Problem::new(
+        Err(Problem::new(
             StatusCode::NOT_FOUND,
             "order-never-received",
             format!("There is no order {order_uid}: no message with this order_uid was received."),
