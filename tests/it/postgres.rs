@@ -259,12 +259,15 @@ async fn a_replica_frozen_inside_an_append_does_not_hold_up_the_others() {
     let sql = bench.sql().await;
     until(60, "it is frozen inside an append", async || {
         frozen.pause();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        if sql.count(FROZEN_INSIDE).await > 0 {
-            return Some(());
+        // Twice: what it had sent already may be on its way, and the end of the transaction with it.
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if sql.count(FROZEN_INSIDE).await == 0 {
+                frozen.resume();
+                return None;
+            }
         }
-        frozen.resume();
-        None
+        Some(())
     })
     .await;
     let before = sql.head().await;
