@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::quality::FixedState;
-use futures_util::try_join;
 use http_body_util::Full;
 use poem::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -243,13 +242,11 @@ impl HotRead {
     /// Not found is a finding too: never received, on its way, or rejected. Or it has come meanwhile.
     async fn explain(&self, order_uid: &str) -> Result<Bytes, Problem> {
         let reader = self.database.reader().await?;
-        // In this order: a message that is no longer on its way has become a letter, or an order, by then.
-        let (pending, letters, stored) = try_join!(
-            inbox::pending(&reader, order_uid),
-            dead_letter::of_order(&reader, order_uid),
-            store::by_uid(&reader, order_uid)
-        )?;
-        if let Some(stored) = stored {
+        // One after the other: a message that is no longer on its way has become a letter, or an order, by then. Sent together,
+        // what had to be prepared first would come last.
+        let pending = inbox::pending(&reader, order_uid).await?;
+        let letters = dead_letter::of_order(&reader, order_uid).await?;
+        if let Some(stored) = store::by_uid(&reader, order_uid).await? {
             return Ok(cache::render(&stored));
         }
         if let Some((id, state, reason, message)) = letters.first() {
