@@ -6,7 +6,7 @@ use super::row::{Incoming, Position};
 use crate::postgres::{Error, Session, query};
 
 /// Above it COPY is quicker.
-const FEW: usize = 16;
+pub(super) const FEW: usize = 16;
 
 /// Moves the head as its own lock: whoever comes second waits, and sees what the first left. Nothing is stored where a row
 /// could be a redelivery.

@@ -55,7 +55,7 @@ struct Work {
     acking: Option<JoinHandle<()>>,
 }
 
-/// Otherwise it is in doubt.
+/// Whether it was there before this was committed; otherwise this is in doubt.
 fn saw(session: &Session, one: &Committed) -> bool {
     let server = one.server.as_ref();
     server.is_none_or(|server| session.witness().saw(server, one.started))

@@ -8,11 +8,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::append::Appended;
+use super::few::FEW;
 use super::row::{Incoming, Position, Row};
 use crate::postgres::{Identity, Witness};
-
-/// Where there are more, they are read back, for little each.
-const FEW: usize = 16;
 
 #[derive(Clone, Debug, Default)]
 pub struct Tail {
@@ -40,12 +38,9 @@ impl Tail {
         let Some(last) = outcome.iter().rev().find_map(Appended::stored) else {
             return false;
         };
-        let before = self.few.take().filter(|few| {
-            few.server == *server
-                && few.rows.len() + batch.len() <= FEW
-                && few.rows.last().map(|row| Some(row.position)) == Some(self.last)
-        });
+        let before = self.few.take();
         self.last = Some(last);
+        // Where there are more, they are read back, for little each.
         if batch.len() > FEW {
             return true;
         }
@@ -54,11 +49,13 @@ impl Tail {
         let Some(rows) = rows.collect::<Option<Vec<Row>>>() else {
             return true;
         };
-        let follows = |few: &Few| {
+        let goes_on = |few: &Arc<Few>| {
             let end = few.rows.last().map(|row| row.position.0 + 1);
-            end == rows.first().map(|row| row.position.0)
+            few.server == *server
+                && few.rows.len() + rows.len() <= FEW
+                && end == rows.first().map(|row| row.position.0)
         };
-        let few = match before.filter(|few| follows(few)) {
+        let few = match before.filter(goes_on) {
             Some(mut few) => {
                 Arc::make_mut(&mut few).rows.extend(rows);
                 few

@@ -6,20 +6,20 @@
 mod copy;
 mod error;
 mod migrate;
-mod pipeline;
 mod query;
 mod session;
 mod settings;
 mod snapshots;
 mod tls;
+mod write;
 
 pub use copy::{CopyRows, begin_copy, copy};
 pub use error::{Error, is_row_fault, is_taken};
 pub use migrate::migrate;
-pub use pipeline::{Write, send};
 pub use query::{execute, query, query_once, query_one, query_opt};
 pub use session::{Identity, Session, Witness};
 pub use settings::Settings;
+pub use write::{Write, send};
 
 use std::sync::Arc;
 use std::time::Duration;

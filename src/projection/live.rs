@@ -231,7 +231,7 @@ impl<'a> Live<'a> {
             from,
             to,
             started,
-            opened: !hopeful,
+            hopeful,
         };
         let turn = self.turns.next();
         let task = tokio::spawn(committing.run(session, writes, turn));
@@ -351,7 +351,7 @@ impl<'a> Live<'a> {
             from: self.begun,
             to,
             started,
-            opened: true,
+            hopeful: false,
         };
         let (session, outcome) = committing
             .run(session, writes, Turns::default().next())
@@ -375,8 +375,8 @@ struct Committing {
     from: Position,
     to: Position,
     started: Instant,
-    /// Whether it has a transaction; otherwise its one statement is one.
-    opened: bool,
+    /// Then it has no transaction yet, and its one statement is one.
+    hopeful: bool,
 }
 
 impl Committing {
@@ -412,7 +412,7 @@ impl Committing {
             from: self.from,
             to: self.to,
         };
-        if !self.opened {
+        if self.hopeful {
             return write::at_once(session, step, writes).await;
         }
         dead_letter::write_verdicts(client, &writes.verdicts).await?;

@@ -65,16 +65,16 @@ pub async fn write_counts(client: &Client, step: Step<'_>, writes: &Writes) -> R
     sent.map_err(moved)
 }
 
-/// The orders, too, where there is nothing else: one statement, which is a transaction of its own.
-pub async fn at_once(session: &Session, step: Step<'_>, writes: &Writes) -> Result<(), Error> {
-    let written = session.write(&counts(step, writes)).await;
-    written.map_err(moved)
-}
-
 /// The same and the commit.
 pub async fn commit(session: &Session, step: Step<'_>, writes: &Writes) -> Result<(), Error> {
     let committed = session.commit_with(&counts(step, writes)).await;
     committed.map_err(moved)
+}
+
+/// The same where there is nothing else but a few orders: one statement, which is a transaction of its own.
+pub async fn at_once(session: &Session, step: Step<'_>, writes: &Writes) -> Result<(), Error> {
+    let written = session.write(&counts(step, writes)).await;
+    written.map_err(moved)
 }
 
 fn counts<'a>(step: Step<'a>, writes: &'a Writes) -> Vec<Write<'a>> {
