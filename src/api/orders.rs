@@ -16,9 +16,8 @@ use poem_openapi::{Object, OpenApi};
 use super::problem::Problem;
 use super::rendered::Rendered;
 use super::{Dependencies, times};
-use crate::cache::{self, Cache};
-use crate::dead_letter;
-use crate::inbox::{self, Position};
+use crate::cache::{self, Cache, Letter, Miss};
+use crate::inbox::Position;
 use crate::order::store;
 use crate::postgres::{self, Database};
 use crate::telemetry::Metrics;
@@ -227,54 +226,37 @@ impl HotRead {
             ));
         }
         self.metrics.cache_misses.inc();
-        let reading = async {
-            match self.cache.load(&self.database, order_uid).await? {
-                Some(data) => Ok(data),
-                None => self.explain(order_uid).await,
-            }
-        };
+        let reading = self.cache.load(&self.database, order_uid);
         match tokio::time::timeout(PATIENCE, reading).await {
-            Ok(outcome) => outcome,
+            Ok(Ok(data)) => Ok(data),
+            Ok(Err(miss)) => Err(explain(order_uid, miss)),
             Err(_) => Err(postgres::Error::TimedOut(PATIENCE).into()),
         }
     }
+}
 
-    /// Not found is a finding too: never received, on its way, or rejected. Or it has come meanwhile.
-    async fn explain(&self, order_uid: &str) -> Result<Bytes, Problem> {
-        let reader = self.database.reader().await?;
-        // One after the other: a message that is no longer on its way has become a letter, or an order, by then. Sent together,
-        // what had to be prepared first would come last.
-        let pending = inbox::pending(&reader, order_uid).await?;
-        let letters = dead_letter::of_order(&reader, order_uid).await?;
-        if let Some(stored) = store::by_uid(&reader, order_uid).await? {
-            return Ok(cache::render(&stored));
-        }
-        if let Some((id, state, reason, message)) = letters.first() {
-            let mut problem = Problem::new(
-                StatusCode::NOT_FOUND,
-                "order-rejected",
-                format!(
-                    "There is no order {order_uid}: a message with this order_uid was received and rejected ({reason}): {message} Its dead letter is {state}: /api/v1/dead-letters/{id}"
-                ),
-            );
-            for (id, ..) in &letters {
-                problem = problem.link("dead_letter", format!("/api/v1/dead-letters/{id}"));
-            }
-            return Err(problem);
-        }
-        if let Some(position) = pending {
-            return Err(Problem::new(
-                StatusCode::NOT_FOUND,
-                "order-pending",
-                format!("The order {order_uid} is on its way: its message is in the inbox at position {position} and not yet projected."),
-            )
-            .link("inbox", format!("/api/v1/inbox/{position}")));
-        }
-        Err(Problem::new(
-            StatusCode::NOT_FOUND,
+fn explain(order_uid: &str, miss: Miss) -> Problem {
+    let not_found = |kind, detail| Problem::new(StatusCode::NOT_FOUND, kind, detail);
+    match miss {
+        Miss::Failed(error) => error.into(),
+        Miss::NeverReceived => not_found(
             "order-never-received",
             format!("There is no order {order_uid}: no message with this order_uid was received."),
-        ))
+        ),
+        Miss::OnItsWay(position) => not_found(
+            "order-pending",
+            format!("The order {order_uid} is on its way: its message is in the inbox at position {position} and not yet projected."),
+        )
+        .link("inbox", format!("/api/v1/inbox/{position}")),
+        Miss::Rejected { latest, earlier } => {
+            let href = |id: Position| format!("/api/v1/dead-letters/{id}");
+            let Letter { id, state, reason, message } = latest;
+            let problem = not_found(
+                "order-rejected",
+                format!("There is no order {order_uid}: a message with this order_uid was received and rejected ({reason}): {message} Its dead letter is {state}: {}", href(id)),
+            );
+            std::iter::once(id).chain(earlier).fold(problem, |problem, id| problem.link("dead_letter", href(id)))
+        }
     }
 }
 

@@ -172,20 +172,6 @@ pub async fn answer(client: &Client, position: Position) -> Result<Option<Answer
     }))
 }
 
-/// The letters of an order_uid: why an order is not there. By dead_letters_order.
-const OF_ORDER: &str = "select id, state, reason, message from dead_letters where order_uid = $1 order by id desc limit 5";
-
-pub async fn of_order(
-    client: &Client,
-    order_uid: &str,
-) -> Result<Vec<(Position, String, String, String)>, Error> {
-    let rows = query(client, OF_ORDER, &[&order_uid]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| (Position(row.get(0)), row.get(1), row.get(2), row.get(3)))
-        .collect())
-}
-
 /// By dead_letters_state.
 const OLDEST_OPEN: &str = "
     select l.received_at from dead_letters l where l.state = 'open' order by l.id limit 1";

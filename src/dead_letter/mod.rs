@@ -12,7 +12,7 @@ pub use filter::{Filter, InvalidFilter, Sql, format_fingerprint};
 pub use letter::{Letter, State, Verdict, next_attempt};
 pub use list::{
     Answer, Decided, DecisionResult, Group, Story, Summary, answer, any_stale, groups, list,
-    of_order, results, story, summary,
+    results, story, summary,
 };
 pub use store::{GroupChange, GroupChanges, change, insert, load, write_groups, write_verdicts};
 pub use trend::trend;

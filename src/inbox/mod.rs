@@ -17,8 +17,8 @@ pub use append::{Appended, append};
 pub use decision::{Action, Decision};
 pub use queue::{Inbox, Queue, Unavailable};
 pub use read::{
-    Content, decision_by_key, fate, head, payload, payloads, payloads_within, pending, read_batch,
-    row_at, source_id,
+    Content, decision_by_key, fate, head, payload, payloads, payloads_within, read_batch, row_at,
+    source_id,
 };
 pub use row::{Incoming, Position, Reply, Row, SourceId, content_hash};
 pub use stage::{Config, run};

@@ -164,19 +164,6 @@ pub async fn source_id(client: &Client, kind: &'static str, name: &str) -> Resul
     ))
 }
 
-/// Rows not yet projected whose bytes hold this text: a bounded look, so that an answer to "where is my order" is quick.
-const PENDING: &str = "
-    select i.position from inbox i
-    where i.position > (select position from checkpoint where projection = 'live')
-      and i.position <= (select position from checkpoint where projection = 'live') + 20000
-      and position(convert_to($1, 'UTF8') in i.payload) > 0
-    order by i.position limit 1";
-
-pub async fn pending(client: &Client, order_uid: &str) -> Result<Option<Position>, Error> {
-    let found = query_opt(client, PENDING, &[&order_uid]).await?;
-    Ok(found.map(|row| Position(row.get(0))))
-}
-
 /// What became of a row: by the derived tables' primary keys. A row that is projected and in none of them is an order.
 const FATE: &str = "
     select case

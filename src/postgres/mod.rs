@@ -27,7 +27,7 @@ use std::time::Duration;
 use snapshots::Snapshots;
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Metrics, Pool, RecyclingMethod, Timeouts,
+    Hook, HookError, Manager, ManagerConfig, Metrics, Pool, QueueMode, RecyclingMethod, Timeouts,
 };
 
 /// No statement of ours may wait longer than this for an answer before its connection is given up.
@@ -55,12 +55,14 @@ impl Database {
             settings.reader_config(),
             settings.tls(),
             ManagerConfig {
-                // A connection that hangs is found when it is asked for again, and dropped.
-                recycling_method: RecyclingMethod::Verified,
+                // `sign_of_life` looks where it is due: an exchange more for each request would be a third of a short one's time.
+                recycling_method: RecyclingMethod::Fast,
             },
         );
         let pool = Pool::builder(manager)
             .max_size(readers)
+            // The one that was used last is the quickest: its process is still in the processor's caches.
+            .queue_mode(QueueMode::Lifo)
             .timeouts(Timeouts {
                 wait: Some(Duration::from_secs(3)),
                 create: Some(Duration::from_secs(3)),

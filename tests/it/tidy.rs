@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("order", "inbox postgres"),
     ("dead_letter", "inbox order postgres"),
     ("account", "inbox postgres"),
-    ("cache", "order postgres"),
+    ("cache", "inbox order postgres"),
     (
         "projection",
         "account cache dead_letter inbox order postgres telemetry",

@@ -1,0 +1,107 @@
+//! Orders in memory, weighed in bytes: read-through, no negative entries, one load at a time for a key. Filled by the
+//! projector after its commit was answered, by misses, and at start from the inbox, newest first until full. Orders never
+//! change, so nothing is ever invalidated; it may be emptied at any time. Absent on purpose: any wire between replicas.
+
+mod miss;
+mod restore;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache as QuickCache;
+
+use crate::order::{self, store};
+use crate::postgres::Database;
+
+pub use miss::{Letter, Miss};
+pub use restore::warm;
+
+/// What quick_cache and the allocator spend on an entry besides key and value; measured.
+const OVERHEAD: usize = 96;
+
+#[derive(Clone)]
+struct Bytewise;
+
+impl Weighter<Box<str>, Bytes> for Bytewise {
+    fn weight(&self, key: &Box<str>, value: &Bytes) -> u64 {
+        (key.len() + value.len() + OVERHEAD) as u64
+    }
+}
+
+pub struct Cache {
+    orders: QuickCache<Box<str>, Bytes, Bytewise>,
+    warm: AtomicBool,
+}
+
+/// A typical order, to size the cache's tables by.
+const TYPICAL_BYTES: u64 = 1024;
+
+impl Cache {
+    pub fn new(bytes: u64) -> Self {
+        let items = usize::try_from(bytes / TYPICAL_BYTES)
+            .unwrap_or(usize::MAX)
+            .max(64);
+        Self {
+            orders: QuickCache::with_weighter(items, bytes, Bytewise),
+            warm: AtomicBool::new(false),
+        }
+    }
+
+    pub fn get(&self, order_uid: &str) -> Option<Bytes> {
+        self.orders.get(order_uid)
+    }
+
+    /// The value is kept in an allocation of its own size: it must not pin a larger buffer.
+    pub fn put(&self, order_uid: &str, data: Bytes) {
+        self.orders.insert(order_uid.into(), data);
+    }
+
+    /// Reads through: of many who ask for one key at once, one asks Postgres.
+    pub async fn load(&self, database: &Database, order_uid: &str) -> Result<Bytes, Miss> {
+        let key: Box<str> = order_uid.into();
+        let loading = async {
+            let reader = database.reader().await?;
+            miss::find(&reader, order_uid).await
+        };
+        self.orders
+            .get_or_insert_async(&key, async { Ok(render(&loading.await?)) })
+            .await
+    }
+
+    pub fn clear(&self) {
+        self.orders.clear();
+    }
+
+    pub fn entries(&self) -> usize {
+        self.orders.len()
+    }
+
+    pub fn weight(&self) -> u64 {
+        self.orders.weight()
+    }
+
+    pub fn is_warm(&self) -> bool {
+        self.warm.load(Ordering::Relaxed)
+    }
+
+    /// Room for so many more, or as many as it can hold: to grow step by step would hash each key over and over.
+    fn reserve(&self, orders: u64) {
+        let most = self.orders.capacity() / TYPICAL_BYTES;
+        let orders = usize::try_from(orders.min(most)).unwrap_or(0);
+        self.orders.reserve(orders);
+    }
+
+    fn is_full(&self) -> bool {
+        // The cache keeps a margin of its own: near its capacity it begins to evict.
+        self.orders.weight() >= self.orders.capacity() / 100 * 95
+    }
+}
+
+/// By the present model, from the inbox's bytes; where older code cannot read what newer accepted, as it was projected.
+pub fn render(stored: &store::Stored) -> Bytes {
+    match order::parse_to_serve(&stored.payload, &mut Vec::new()) {
+        Ok((_, json)) => json,
+        Err(_) => Bytes::from(stored.data.clone()),
+    }
+}
