@@ -12,6 +12,7 @@ use poem::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use poem::{Endpoint, Request, Response};
 use poem_openapi::param::{Path, Query};
 use poem_openapi::{Object, OpenApi};
+use tokio::sync::watch;
 
 use super::problem::Problem;
 use super::rendered::Rendered;
@@ -177,11 +178,15 @@ impl Orders {
 /// A frozen Postgres answers nothing: a reader learns that it is away, and is not left to wait for it.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// So long for an order that is on its way: what it takes where things go well, many times over.
+const SOON: Duration = Duration::from_millis(100);
+
 /// `GET /orders/{order_uid}` without the generated handler's parsing; of an order in the cache, without the framework.
 #[derive(Clone)]
 pub struct HotRead {
     cache: Arc<Cache>,
     database: Database,
+    projected: watch::Receiver<Position>,
     metrics: Arc<Metrics>,
 }
 
@@ -190,6 +195,7 @@ impl HotRead {
         Self {
             cache: deps.cache.clone(),
             database: deps.database.clone(),
+            projected: deps.projected.clone(),
             metrics: deps.metrics.clone(),
         }
     }
@@ -226,12 +232,26 @@ impl HotRead {
             ));
         }
         self.metrics.cache_misses.inc();
-        let reading = self.cache.load(&self.database, order_uid);
+        let reading = async {
+            match self.cache.load(&self.database, order_uid).await {
+                Err(Miss::OnItsWay(position)) if self.comes_soon(position).await => {
+                    self.cache.load(&self.database, order_uid).await
+                }
+                outcome => outcome,
+            }
+        };
         match tokio::time::timeout(PATIENCE, reading).await {
             Ok(Ok(data)) => Ok(data),
             Ok(Err(miss)) => Err(explain(order_uid, miss)),
             Err(_) => Err(postgres::Error::TimedOut(PATIENCE).into()),
         }
+    }
+
+    /// Whether what is on its way has come: a client that has just sent it, and asks, need not ask again.
+    async fn comes_soon(&self, position: Position) -> bool {
+        let mut projected = self.projected.clone();
+        let coming = projected.wait_for(|projected| *projected >= position);
+        matches!(tokio::time::timeout(SOON, coming).await, Ok(Ok(_)))
     }
 }
 

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Either, Full};
 use hyper::Method;
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -248,7 +248,12 @@ impl Connection {
         let local = LocalAddr(Addr::SocketAddr(self.local.unwrap_or(self.remote)));
         let remote = RemoteAddr(Addr::SocketAddr(self.remote));
         let request = Request::from((request, local, remote, Scheme::HTTP));
-        hyper::Response::from(self.routes.get_response(request).await).map(|body| {
+        let mut response = hyper::Response::from(self.routes.get_response(request).await);
+        // `map_frame` forgets the length, and every answer would come in chunks.
+        if let Some(length) = response.body().size_hint().exact().filter(|n| *n > 0) {
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
+        response.map(|body| {
             let streamed = body.map_frame(move |frame| {
                 let _ = &under_way;
                 frame

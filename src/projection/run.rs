@@ -16,7 +16,7 @@ use super::reader::{self, Bounds};
 use super::retries;
 use super::rules::{self, InForce};
 use crate::cache::Cache;
-use crate::inbox::{Inbox, Position, SourceId, Tail};
+use crate::inbox::{Flushed, Inbox, Position, SourceId, Tail};
 use crate::postgres::{self, Database, Session};
 use crate::telemetry::Metrics;
 
@@ -34,6 +34,7 @@ pub struct Dependencies {
     pub cache: Arc<Cache>,
     pub metrics: Arc<Metrics>,
     pub appended: watch::Receiver<Tail>,
+    pub flushed: watch::Sender<Option<Flushed>>,
     pub projected: watch::Sender<Position>,
     /// Told to those who work for the holder of the lease.
     pub leadership: watch::Sender<Option<Leadership>>,
@@ -88,6 +89,7 @@ pub async fn run(config: Config, deps: Dependencies, stop: CancellationToken) {
         let outcome = projector.work(&stop).await;
         projector.deps.metrics.leading.set(0);
         projector.deps.leadership.send_replace(None);
+        projector.deps.flushed.send_replace(None);
         if let Err(error) = outcome {
             projector.complain(&error);
             let pause = Duration::from_millis(300);

@@ -266,6 +266,10 @@ async fn not_found_says_what_is_known() {
     let service = bench.serve(None, &[]).await;
     let answer = service.order("nobody").await;
     let never = is_problem(&answer, 404, "never");
+    assert_eq!(
+        answer.header("content-length"),
+        answer.body.len().to_string()
+    );
     assert!(
         never["type"]
             .as_str()

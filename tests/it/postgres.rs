@@ -11,7 +11,7 @@ use waybill::sandbox::broker::Store;
 use waybill::sandbox::process::{Signal, signal};
 
 use crate::harness::{
-    Bench, Sender, Service, Weight, check, mixed, order_with, orders, until, until_equal,
+    Bench, Sender, Service, Weight, check, mixed, order, order_with, orders, until, until_equal,
 };
 
 /// Reads cached orders without a pause, and wants each answered at once.
@@ -185,6 +185,28 @@ async fn what_a_crash_takes_before_the_flush_was_not_acknowledged_and_comes_agai
     service.rests(60, 400).await;
     let count = check(&bench, &service, &ledger).await;
     assert_eq!((count.rows, count.orders), (400, 400));
+}
+
+#[tokio::test]
+async fn a_few_messages_are_brought_to_the_disk_by_the_projectors_commit() {
+    let bench = Bench::with_own_postgres(Weight::Light, &[]).await;
+    let service = bench.serve(None, &[]).await;
+    service.post(order("first")).await;
+    service.rests(20, 1).await;
+    let flush = bench
+        .sql()
+        .await
+        .count("select pid::bigint from pg_stat_activity where application_name = 'waybill flush'")
+        .await;
+    signal(flush as u32, Signal::STOP);
+    let frozen = Instant::now();
+    for n in 0..20 {
+        service.post(order(&format!("few-{n}"))).await;
+    }
+    // A flush would have been given up after 15 s.
+    assert!(frozen.elapsed() < Duration::from_secs(10));
+    signal(flush as u32, Signal::CONT);
+    service.rests(20, 21).await;
 }
 
 #[tokio::test]
