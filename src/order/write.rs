@@ -61,15 +61,13 @@ impl<T: Write> Write for Vec<T> {
 }
 
 macro_rules! object {
-    ($self:ident, $out:ident, $how:ident, $($field:ident)*) => {
-        $out.push(b'{');
+    ($self:ident, $out:ident, $how:ident, $first:ident $($field:ident)*) => {
+        $out.extend_from_slice(concat!("{\"", stringify!($first), "\":").as_bytes());
+        $self.$first.$how($out);
         $(
-            $out.extend_from_slice(concat!("\"", stringify!($field), "\":").as_bytes());
+            $out.extend_from_slice(concat!(",\"", stringify!($field), "\":").as_bytes());
             $self.$field.$how($out);
-            $out.push(b',');
         )*
-        // The last comma.
-        $out.pop();
         $out.push(b'}');
     };
 }
