@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::problem::Problem;
 use super::rendered::Rendered;
 use super::{Dependencies, times};
-use crate::cache::{self, Cache, Letter, Miss};
+use crate::cache::{self, Cache, Miss};
 use crate::inbox::Position;
 use crate::order::store;
 use crate::postgres::{self, Database};
@@ -266,17 +266,28 @@ fn explain(order_uid: &str, miss: Miss) -> Problem {
         ),
         Miss::OnItsWay(position) => not_found(
             "order-pending",
-            format!("The order {order_uid} is on its way: its message is in the inbox at position {position} and not yet projected."),
+            format!(
+                "The order {order_uid} is on its way: its message is in the inbox at position \
+                 {position} and not yet projected."
+            ),
         )
         .link("inbox", format!("/api/v1/inbox/{position}")),
         Miss::Rejected { latest, earlier } => {
             let href = |id: Position| format!("/api/v1/dead-letters/{id}");
-            let Letter { id, state, reason, message } = latest;
             let problem = not_found(
                 "order-rejected",
-                format!("There is no order {order_uid}: a message with this order_uid was received and rejected ({reason}): {message} Its dead letter is {state}: {}", href(id)),
+                format!(
+                    "There is no order {order_uid}: a message with this order_uid was received and \
+                     rejected ({}): {} Its dead letter is {}: {}",
+                    latest.reason,
+                    latest.message,
+                    latest.state,
+                    href(latest.id)
+                ),
             );
-            std::iter::once(id).chain(earlier).fold(problem, |problem, id| problem.link("dead_letter", href(id)))
+            std::iter::once(latest.id)
+                .chain(earlier)
+                .fold(problem, |problem, id| problem.link("dead_letter", href(id)))
         }
     }
 }

@@ -1,11 +1,10 @@
 //! What Postgres knows of an order_uid that is not in the cache. One statement sees one moment: asked one after the other, a
 //! message that is on its way is an order by the next question, and could be in neither.
 
-use bytes::Bytes;
 use tokio_postgres::Row;
 
 use crate::inbox::Position;
-use crate::order::store::Stored;
+use crate::order::store::{Stored, stored, stored_where};
 use crate::postgres::{Client, Error, query};
 
 /// Why there is no order to answer with: not found is a finding, too.
@@ -36,55 +35,50 @@ pub struct Letter {
     pub message: String,
 }
 
+/// Which of the three a row is of, and where it says so.
+const KIND: usize = 4;
 const ORDER: i32 = 1;
 const LETTER: i32 = 2;
 
 /// By orders_pkey, dead_letters_order and inbox_pkey. What is on its way is looked for in a bounded number of rows, so that an
 /// answer to "where is my order" is quick.
-const FIND: &str = "
-    with found as (
-        select o.position, i.payload, o.data::text as data
-        from orders o join inbox i on i.position = o.bytes_position
-        where o.order_uid = $1
-    ), projected as (
+const FIND: &str = concat!(
+    "with found as (",
+    stored_where!("o.order_uid = $1"),
+    "), projected as (
         select position from checkpoint where projection = 'live' and not exists (select from found)
     )
-    select 1 as kind, position, payload, data, null as state, null as reason, null as message from found
+    select *, 1 as kind, null as state, null as reason, null as message from found
     union all (
-        select 2, id, null, null, state, reason, message from dead_letters
+        select null, id, null, null, 2, state, reason, message from dead_letters
         where order_uid = $1 and not exists (select from found)
         order by id desc limit 5
     )
     union all (
-        select 3, position, null, null, null, null, null from inbox
+        select null, position, null, null, 3, null, null, null from inbox
         where position > (select position from projected)
           and position <= (select position from projected) + 20000
           and position(convert_to($1, 'UTF8') in payload) > 0
         order by position limit 1
     )
-    order by 1, 2 desc";
+    order by kind, position desc"
+);
 
 pub(super) async fn find(client: &Client, order_uid: &str) -> Result<Stored, Miss> {
     let rows = query(client, FIND, &[&order_uid]).await?;
     let Some(first) = rows.first() else {
         return Err(Miss::NeverReceived);
     };
-    match first.get(0) {
-        ORDER => Ok(Stored {
-            order_uid: order_uid.to_owned(),
-            position: position(first),
-            payload: Bytes::copy_from_slice(first.get(2)),
-            data: first.get(3),
-        }),
-        LETTER => {
-            let others = rows[1..]
+    match first.get(KIND) {
+        ORDER => Ok(stored(first)),
+        LETTER => Err(Miss::Rejected {
+            latest: letter(first),
+            earlier: rows[1..]
                 .iter()
-                .filter(|row| row.get::<_, i32>(0) == LETTER);
-            Err(Miss::Rejected {
-                latest: letter(first),
-                earlier: others.map(position).collect(),
-            })
-        }
+                .filter(|row| row.get::<_, i32>(KIND) == LETTER)
+                .map(position)
+                .collect(),
+        }),
         _ => Err(Miss::OnItsWay(position(first))),
     }
 }
@@ -96,8 +90,8 @@ fn position(row: &Row) -> Position {
 fn letter(row: &Row) -> Letter {
     Letter {
         id: position(row),
-        state: row.get(4),
-        reason: row.get(5),
-        message: row.get(6),
+        state: row.get(5),
+        reason: row.get(6),
+        message: row.get(7),
     }
 }

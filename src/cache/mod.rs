@@ -14,7 +14,7 @@ use quick_cache::sync::Cache as QuickCache;
 use crate::order::{self, store};
 use crate::postgres::Database;
 
-pub use miss::{Letter, Miss};
+pub use miss::Miss;
 pub use restore::warm;
 
 /// What quick_cache and the allocator spend on an entry besides key and value; measured.

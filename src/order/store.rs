@@ -96,7 +96,8 @@ pub struct Stored {
     pub data: String,
 }
 
-fn stored(row: &tokio_postgres::Row) -> Stored {
+/// Of the columns that `stored_where!` asks for, in its order.
+pub fn stored(row: &tokio_postgres::Row) -> Stored {
     Stored {
         order_uid: row.get(0),
         position: Position(row.get(1)),
@@ -105,11 +106,20 @@ fn stored(row: &tokio_postgres::Row) -> Stored {
     }
 }
 
+macro_rules! stored_where {
+    ($which:literal) => {
+        concat!(
+            "select o.order_uid, o.position, i.payload, o.data::text
+            from orders o join inbox i on i.position = o.bytes_position
+            where ",
+            $which
+        )
+    };
+}
+pub(crate) use stored_where;
+
 /// By orders_pkey.
-const BY_UID: &str = "
-    select o.order_uid, o.position, i.payload, o.data::text
-    from orders o join inbox i on i.position = o.bytes_position
-    where o.order_uid = $1";
+const BY_UID: &str = stored_where!("o.order_uid = $1");
 
 pub async fn by_uid(client: &Client, order_uid: &str) -> Result<Option<Stored>, Error> {
     Ok(query_opt(client, BY_UID, &[&order_uid])
@@ -119,21 +129,16 @@ pub async fn by_uid(client: &Client, order_uid: &str) -> Result<Option<Stored>, 
 }
 
 /// By orders_customer, orders_track: newest first.
-const BY_CUSTOMER: &str = "
-    select o.order_uid, o.position, i.payload, o.data::text
-    from orders o join inbox i on i.position = o.bytes_position
-    where o.data ->> 'customer_id' = $1 and o.position < $2
-    order by o.position desc limit $3";
-const BY_TRACK: &str = "
-    select o.order_uid, o.position, i.payload, o.data::text
-    from orders o join inbox i on i.position = o.bytes_position
-    where o.data ->> 'track_number' = $1 and o.position < $2
-    order by o.position desc limit $3";
-const BY_BOTH: &str = "
-    select o.order_uid, o.position, i.payload, o.data::text
-    from orders o join inbox i on i.position = o.bytes_position
-    where o.data ->> 'track_number' = $1 and o.data ->> 'customer_id' = $4 and o.position < $2
-    order by o.position desc limit $3";
+const BY_CUSTOMER: &str = stored_where!(
+    "o.data ->> 'customer_id' = $1 and o.position < $2 order by o.position desc limit $3"
+);
+const BY_TRACK: &str = stored_where!(
+    "o.data ->> 'track_number' = $1 and o.position < $2 order by o.position desc limit $3"
+);
+const BY_BOTH: &str = stored_where!(
+    "o.data ->> 'track_number' = $1 and o.data ->> 'customer_id' = $4 and o.position < $2
+     order by o.position desc limit $3"
+);
 
 pub async fn list(
     client: &Client,
@@ -156,11 +161,8 @@ pub async fn list(
 }
 
 /// By orders_position (BRIN), in windows that double until the page is full: a plain descending sort would read the table.
-const NEWEST: &str = "
-    select o.order_uid, o.position, i.payload, o.data::text
-    from orders o join inbox i on i.position = o.bytes_position
-    where o.position < $1 and o.position >= $2
-    order by o.position desc limit $3";
+const NEWEST: &str =
+    stored_where!("o.position < $1 and o.position >= $2 order by o.position desc limit $3");
 const NEWEST_POSITION: &str = "select least($1, next_position) from inbox_head";
 
 async fn newest(
