@@ -38,13 +38,13 @@ impl Flushed {
     /// What was projected was there to be read. An answer from before is of another life of the database, which had the same
     /// positions.
     fn covers(&self, one: &Committed) -> bool {
-        saw(&self.by, one) && self.at >= one.started && Some(self.to) >= one.last()
+        one.was_seen_by(&self.by) && self.at >= one.started && Some(self.to) >= one.last()
     }
 
     /// Whether it is not to be expected that the next one covers it: its session is too young, or it is far behind.
     fn is_far_from(&self, one: &Committed) -> bool {
         let far = |last: Position| last.0 - self.to.0 > FEW as i64;
-        !saw(&self.by, one) || one.last().is_none_or(far)
+        !one.was_seen_by(&self.by) || one.last().is_none_or(far)
     }
 }
 
@@ -58,6 +58,12 @@ pub struct Committed {
 }
 
 impl Committed {
+    /// Whether the witness was there before; where not, this is in doubt.
+    fn was_seen_by(&self, witness: &Witness) -> bool {
+        let server = self.server.as_ref();
+        server.is_none_or(|server| witness.saw(server, self.started))
+    }
+
     /// The highest position that is answered with.
     fn last(&self) -> Option<Position> {
         self.outcome.iter().filter_map(Appended::position).max()
@@ -91,12 +97,6 @@ struct Work {
     flush: Flush,
     session: Option<Session>,
     acking: Option<JoinHandle<()>>,
-}
-
-/// Whether it was there before this was committed; otherwise this is in doubt.
-fn saw(witness: &Witness, one: &Committed) -> bool {
-    let server = one.server.as_ref();
-    server.is_none_or(|server| witness.saw(server, one.started))
 }
 
 impl Work {
@@ -151,7 +151,8 @@ impl Work {
     /// only where all went well: after an error nothing that it saw counts.
     async fn try_flush(&mut self, batches: &mut [Committed]) -> Result<(), Error> {
         let seen = |session: &Session| {
-            !session.client().is_closed() && batches.iter().all(|one| saw(session.witness(), one))
+            !session.client().is_closed()
+                && batches.iter().all(|one| one.was_seen_by(session.witness()))
         };
         let session = match self.session.take() {
             Some(session) if seen(&session) => session,
@@ -159,7 +160,7 @@ impl Work {
         };
         for one in batches
             .iter_mut()
-            .filter(|one| !saw(session.witness(), one))
+            .filter(|one| !one.was_seen_by(session.witness()))
         {
             one.started = Instant::now();
             one.outcome = Session::bounded(append(&session, &one.batch)).await?;
