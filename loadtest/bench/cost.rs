@@ -35,8 +35,8 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
             .ratios(vec![wal / payload], Reach::Report)
             .note(
                 "each payload is written twice, as bytes in the inbox and as jsonb in orders (whose offsets and numbers take \
-                 more than the text); five b-tree entries and two BRIN ranges come to it, and after each checkpoint the \
-                 first change of a page writes all of it",
+                 more than the text); six b-tree entries come to it, and after each checkpoint the first change of a \
+                 page writes all of it",
             ),
         Figure::new("commits for 1,000 messages at full speed", format!("{commits:.1}"), ""),
         Figure::new("dead rows after 1,000,000 messages", grouped(rows as f64), "")

@@ -33,6 +33,11 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (what, path, values) in [
         (
+            "orders, a page",
+            "/api/v1/orders?limit=50&after=",
+            &positions,
+        ),
+        (
             "orders of a customer",
             "/api/v1/orders?customer_id=",
             &customers,

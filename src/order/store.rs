@@ -155,34 +155,13 @@ pub async fn list(
         (Some(customer), Some(track)) => {
             query(client, BY_BOTH, &[&track, &before.0, &limit, &customer]).await?
         }
-        (None, None) => newest(client, before, limit).await?,
+        (None, None) => query(client, NEWEST, &[&before.0, &limit]).await?,
     };
     Ok(rows.iter().map(stored).collect())
 }
 
-/// By orders_position (BRIN), in windows that double until the page is full: a plain descending sort would read the table.
-const NEWEST: &str =
-    stored_where!("o.position < $1 and o.position >= $2 order by o.position desc limit $3");
-const NEWEST_POSITION: &str = "select least($1, next_position) from inbox_head";
-
-async fn newest(
-    client: &Client,
-    before: Position,
-    limit: i64,
-) -> Result<Vec<tokio_postgres::Row>, Error> {
-    let before: i64 = crate::postgres::query_one(client, NEWEST_POSITION, &[&before.0])
-        .await?
-        .get(0);
-    let mut width = limit.max(64) * 2;
-    loop {
-        let from = before.saturating_sub(width).max(0);
-        let rows = query(client, NEWEST, &[&before, &from, &limit]).await?;
-        if rows.len() as i64 >= limit || from == 0 {
-            return Ok(rows);
-        }
-        width = width.saturating_mul(8);
-    }
-}
+/// By orders_position.
+const NEWEST: &str = stored_where!("o.position < $1 order by o.position desc limit $2");
 
 /// By orders_position: what rules are checked against.
 const WINDOW: &str = "
@@ -237,7 +216,7 @@ macro_rules! bounded {
     };
 }
 
-/// By orders_position (BRIN).
+/// By orders_position.
 const ALL: &str = bounded!("position > $1 and position <= $2");
 /// By orders_customer.
 const OF_CUSTOMER: &str = bounded!(
