@@ -8,7 +8,7 @@ use super::report::{Figure, Reach, grouped, median, quantile, rate};
 use super::stage::Stage;
 
 const COUNT: u64 = 50_000;
-const PAIRS: usize = 5;
+const PAIRS: usize = 9;
 
 pub async fn run() -> anyhow::Result<Vec<Figure>> {
     let many = Stage::open(&["--cache-bytes", "67108864"]).await?;

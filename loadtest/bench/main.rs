@@ -22,6 +22,7 @@ mod stage;
 mod vegeta;
 
 use anyhow::bail;
+use tokio::signal::unix::{SignalKind, signal};
 
 use report::{Figure, Report};
 
@@ -48,7 +49,15 @@ async fn main() -> anyhow::Result<()> {
     let mut failed = Vec::new();
     for name in asked {
         println!("{name} (load {})", load());
-        match measure(name).await {
+        // Whoever is interrupted takes his servers and their gigabytes with him.
+        let measured = tokio::select! {
+            measured = measure(name) => measured,
+            signal = interrupted() => {
+                signal?;
+                bail!("interrupted");
+            }
+        };
+        match measured {
             Ok(figures) => report.put(name, figures)?,
             Err(error) => {
                 eprintln!("  {name} failed: {error:#}");
@@ -80,6 +89,15 @@ async fn measure(name: &str) -> anyhow::Result<Vec<Figure>> {
         "growth" => growth::run().await,
         _ => cost::run().await,
     }
+}
+
+async fn interrupted() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }
 
 fn load() -> String {
