@@ -12,6 +12,7 @@ pub mod flat;
 mod gained;
 mod layer;
 mod model;
+mod plain;
 mod read;
 mod rejection;
 mod rules;

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::model::{Delivery, Item, Order, Payment};
+use super::plain::plain;
 use super::read::{MAX_KEY_BYTES, is_rfc3339};
 
 /// The order, where `text` is its canonical JSON to the byte.
@@ -60,29 +61,6 @@ impl<'a> Read<'a> for Cow<'a, str> {
         rest.skip("\"")?;
         Some(Cow::Borrowed(text))
     }
-}
-
-/// How many bytes stand before the first that ends a text or is none of a plain one: a quote, a backslash, a control
-/// character. Texts are short: a word at a time is quicker than a call that looks at many.
-fn plain(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGHS: u64 = ONES << 7;
-    // In the lowest byte that is marked, it is right.
-    let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word & HIGHS;
-    let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    let (words, _) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let marked = below(word, 0x20) | is(word, b'"') | is(word, b'\\');
-        if marked != 0 {
-            return index * 8 + marked.trailing_zeros() as usize / 8;
-        }
-    }
-    let rest = words.len() * 8;
-    let end = bytes[rest..]
-        .iter()
-        .position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\'));
-    rest + end.unwrap_or(bytes.len() - rest)
 }
 
 impl<'a> Read<'a> for i64 {
@@ -157,27 +135,6 @@ mod tests {
     use crate::order::parse;
     use crate::order::sample::Samples;
     use crate::order::schema::EXAMPLE;
-
-    #[test]
-    fn a_plain_text_ends_at_the_first_byte_that_is_none() {
-        for filler in [
-            b' ', b'a', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xa2, 0xdc, 0xff,
-        ] {
-            for byte in 0..=u8::MAX {
-                for length in 0..=20 {
-                    for at in 0..length {
-                        let mut text = vec![filler; length];
-                        text[at] = byte;
-                        // A second one behind it must not matter.
-                        text[length - 1] = if at + 1 < length { b'"' } else { byte };
-                        let ends = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-                        let end = text.iter().position(ends).unwrap_or(length);
-                        assert_eq!(plain(&text), end, "{text:?}");
-                    }
-                }
-            }
-        }
-    }
 
     /// Whether it went straight; where it did, the other way came to the same.
     fn goes(text: &str) -> bool {

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use super::model::{Delivery, Item, Order, Payment};
+use super::plain::is_plain;
 
 trait Write {
     fn served(&self, out: &mut Vec<u8>);
@@ -19,16 +20,13 @@ trait Write {
 impl Write for Cow<'_, str> {
     fn served(&self, out: &mut Vec<u8>) {
         let bytes = self.as_bytes();
-        // Without an early end, so that the compiler can look at many bytes at once.
-        let escapes = bytes.iter().fold(false, |any, byte| {
-            any | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\')
-        });
-        if escapes {
-            serde_json::to_writer(out, self).expect("a text is always writable as JSON");
-        } else {
+        if is_plain(bytes) {
+            out.reserve(bytes.len() + 2);
             out.push(b'"');
             out.extend_from_slice(bytes);
             out.push(b'"');
+        } else {
+            serde_json::to_writer(out, self).expect("a text is always writable as JSON");
         }
     }
 }
