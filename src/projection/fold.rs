@@ -125,6 +125,7 @@ impl<'a> Fold<'a> {
     }
 
     pub fn run(mut self, rows: &[ReadRow]) -> Result<Writes, Error> {
+        self.writes.orders.reserve(rows.len());
         for read in rows {
             let fate = match &read.row.decision {
                 None => self.message(read)?,

@@ -1,10 +1,10 @@
-//! Which order_uids are taken, while the rows are loaded into a table without an index: 16 bytes of SHA-256 for each. Past
-//! a few million the index is built and asked instead, so the memory is bounded.
+//! Which order_uids are taken, while the rows are loaded into a table without an index: 16 bytes for each, two hashes whose
+//! keys nobody knows. Past a few million the index is built and asked instead, so the memory is bounded.
 
+use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
 
 use futures_util::TryStreamExt;
-use sha2::{Digest, Sha256};
 
 use crate::postgres::{Client, Error};
 
@@ -12,13 +12,9 @@ use crate::postgres::{Client, Error};
 const MOST: usize = 4_000_000;
 
 #[derive(Default)]
-pub struct Taken(foldhash::HashSet<u128>);
-
-fn digest(order_uid: &str) -> u128 {
-    let digest = Sha256::digest(order_uid.as_bytes());
-    let mut first = [0; 16];
-    first.copy_from_slice(&digest[..16]);
-    u128::from_be_bytes(first)
+pub struct Taken {
+    uids: foldhash::HashSet<(u64, u64)>,
+    keys: (RandomState, RandomState),
 }
 
 const UIDS: &str = "select order_uid from orders";
@@ -39,15 +35,22 @@ impl Taken {
         Ok(taken)
     }
 
+    /// SipHash twice: no two of a few million share both, neither by chance nor by anybody's choice.
+    fn digest(&self, order_uid: &str) -> (u64, u64) {
+        let (first, second) = &self.keys;
+        (first.hash_one(order_uid), second.hash_one(order_uid))
+    }
+
     pub fn contains(&self, order_uid: &str) -> bool {
-        self.0.contains(&digest(order_uid))
+        self.uids.contains(&self.digest(order_uid))
     }
 
     pub fn insert(&mut self, order_uid: &str) {
-        self.0.insert(digest(order_uid));
+        let digest = self.digest(order_uid);
+        self.uids.insert(digest);
     }
 
     pub fn is_full(&self) -> bool {
-        self.0.len() >= MOST
+        self.uids.len() >= MOST
     }
 }
