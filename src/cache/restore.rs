@@ -44,18 +44,18 @@ async fn restore(cache: &Arc<Cache>, database: &Database) -> Result<u64, Error> 
     let mut workers = JoinSet::new();
     for _ in 0..cores.min(MOST_WORKERS) {
         let (cache, database, next) = (cache.clone(), database.clone(), next.clone());
-        workers.spawn(async move {
-            let reader = database.reader().await?;
+        let work = async move |session: Session| {
             let mut restored = 0;
             loop {
                 let top = next.fetch_sub(WINDOW, Ordering::Relaxed);
                 if top <= 0 || cache.is_full() {
                     return Ok::<u64, Error>(restored);
                 }
-                let window = restore_window(&cache, &reader, (top - WINDOW).max(0), top);
+                let window = restore_window(&cache, session.client(), (top - WINDOW).max(0), top);
                 restored += Session::bounded(window).await?;
             }
-        });
+        };
+        workers.spawn(async move { database.apart("restore", work).await });
     }
     let mut restored = 0;
     while let Some(worker) = workers.join_next().await {

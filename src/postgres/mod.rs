@@ -3,6 +3,7 @@
 //! trouble" from "this row is at fault". Absent on purpose: any SQL about our tables, and cancel requests (a connection
 //! that hangs is dropped).
 
+mod apart;
 mod copy;
 mod error;
 mod migrate;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use waybill::postgres::{Database, Error, Session, Settings};
 use waybill::sandbox::broker::Store;
 use waybill::sandbox::process::{Signal, signal};
 
@@ -206,6 +207,37 @@ async fn a_few_messages_are_brought_to_the_disk_by_the_projectors_commit() {
     })
     .await;
     service.rests(20, posted).await;
+}
+
+/// Who reads on a thread of its own does not read on for nobody.
+#[tokio::test]
+async fn a_session_apart_ends_with_who_waits_for_it() {
+    let bench = Bench::new(Weight::Light).await;
+    let settings = Settings::parse(&bench.url, None, false).unwrap();
+    let database = Database::new(settings, 1).unwrap();
+    let answer = database.apart("apart", async |session: Session| {
+        let row = session.client().query_one("select 42", &[]).await?;
+        Ok(row.get::<_, i32>(0))
+    });
+    assert_eq!(answer.await.unwrap(), 42);
+
+    let others = database.session("other").await.unwrap();
+    let sessions = async || {
+        const NAMED: &str = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'waybill apart'";
+        let row = others.client().query_one(NAMED, &[]).await.unwrap();
+        row.get::<_, i64>(0)
+    };
+    let endless = async |session: Session| {
+        let _held = session;
+        std::future::pending::<Result<(), Error>>().await
+    };
+    let reading = tokio::spawn({
+        let database = database.clone();
+        async move { database.apart("apart", endless).await }
+    });
+    until_equal(10, "a session", 1, &sessions).await;
+    reading.abort();
+    until_equal(10, "none", 0, &sessions).await;
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use super::taken::Taken;
 use super::{Replay, shadow};
 use crate::account;
 use crate::inbox::Position;
-use crate::postgres::{self, Session};
+use crate::postgres::{self, Database, Session};
 
 /// One more than a small server's cores: while one waits for its turn or its commit, two write.
 const WRITERS: usize = 3;
@@ -47,8 +47,8 @@ impl Replay<'_> {
             idle.push(writer);
         }
         let (batches, mut ready) = mpsc::channel(2);
-        let reader = self.session().await?;
-        let _reading = AbortOnDropHandle::new(tokio::spawn(read_ahead(reader, start, batches)));
+        let reading = read_ahead(self.database.clone(), start, batches);
+        let _reading = AbortOnDropHandle::new(tokio::spawn(reading));
 
         let mut under_way: VecDeque<AbortOnDropHandle<Result<Session, Error>>> = VecDeque::new();
         let mut position = start;
@@ -98,11 +98,13 @@ impl Replay<'_> {
 
 /// Until the live checkpoint is near; each batch with that checkpoint.
 async fn read_ahead(
-    session: Session,
+    database: Database,
     after: Position,
     batches: mpsc::Sender<Result<(Batch, Position), Error>>,
 ) {
-    if let Err(error) = read_to(&session, after, &batches).await {
+    let sender = batches.clone();
+    let work = async move |session: Session| read_to(&session, after, &sender).await;
+    if let Err(error) = database.apart("replay", work).await {
         let _ = batches.send(Err(error.into())).await;
     }
 }
