@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::report::{Figure, Reach};
 
 const ROW: usize = 26;
-const LEFT: f64 = 330.0;
-const WIDTH: f64 = 330.0;
+const LEFT: f64 = 350.0;
+const WIDTH: f64 = 310.0;
 
 /// 1.0 of the axis is the goal: what is better than asked for reaches beyond it, whichever way the figure counts.
 fn part(figure: &Figure, ratio: f64) -> Option<f64> {
@@ -26,7 +26,7 @@ pub fn ratios(figures: &[&Figure]) -> String {
         .iter()
         .filter_map(|figure| Some((*figure, part(figure, figure.ratio()?)?)))
         .collect();
-    let height = rows.len() * ROW + 46;
+    let height = rows.len() * ROW + 52;
     let scale = |part: f64| (part / 2.0).clamp(0.0, 1.0) * WIDTH;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 780 {height}\" width=\"780\" height=\"{height}\" role=\"img\" \
@@ -78,8 +78,8 @@ pub fn ratios(figures: &[&Figure]) -> String {
         "<line class=\"goal\" x1=\"{goal}\" x2=\"{goal}\" y1=\"24\" y2=\"{}\" stroke-dasharray=\"3 3\"/>\
          <text x=\"{goal}\" y=\"16\" text-anchor=\"middle\">goal</text>\
          <text x=\"{LEFT}\" y=\"{}\" class=\"quiet\">bar: the median of the pairs; line: the lowest and the highest</text>\n</svg>",
-        height - 14,
-        height - 2
+        height - 20,
+        height - 6
     );
     svg
 }
