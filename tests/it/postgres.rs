@@ -209,7 +209,7 @@ async fn a_few_messages_are_brought_to_the_disk_by_the_projectors_commit() {
     service.rests(20, posted).await;
 }
 
-/// Who reads on a thread of its own does not read on for nobody.
+/// Who reads on a thread of its own does not read on for nobody, and panics for who waits.
 #[tokio::test]
 async fn a_session_apart_ends_with_who_waits_for_it() {
     let bench = Bench::new(Weight::Light).await;
@@ -238,6 +238,10 @@ async fn a_session_apart_ends_with_who_waits_for_it() {
     until_equal(10, "a session", 1, &sessions).await;
     reading.abort();
     until_equal(10, "none", 0, &sessions).await;
+
+    let panics = async |_: Session| -> Result<(), Error> { panic!("on purpose") };
+    let asking = tokio::spawn(async move { database.apart("apart", panics).await });
+    assert!(asking.await.unwrap_err().is_panic());
 }
 
 #[tokio::test]
