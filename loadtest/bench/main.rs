@@ -22,7 +22,8 @@ mod stage;
 mod vegeta;
 
 use anyhow::bail;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use waybill::cli::stop_on_signal;
 
 use report::{Figure, Report};
 
@@ -46,16 +47,15 @@ async fn main() -> anyhow::Result<()> {
     }
     println!("{}", machine());
     let mut report = Report::load()?;
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone())?;
     let mut failed = Vec::new();
     for name in asked {
         println!("{name} (load {})", load());
         // Whoever is interrupted takes his servers and their gigabytes with him.
         let measured = tokio::select! {
             measured = measure(name) => measured,
-            signal = interrupted() => {
-                signal?;
-                bail!("interrupted");
-            }
+            () = stop.cancelled() => bail!("interrupted"),
         };
         match measured {
             Ok(figures) => report.put(name, figures)?,
@@ -89,15 +89,6 @@ async fn measure(name: &str) -> anyhow::Result<Vec<Figure>> {
         "growth" => growth::run().await,
         _ => cost::run().await,
     }
-}
-
-async fn interrupted() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
 }
 
 fn load() -> String {

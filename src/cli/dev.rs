@@ -91,7 +91,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         )));
     }
     let stop = CancellationToken::new();
-    super::serve::stop_on_signal(stop.clone())?;
+    super::stop_on_signal(stop.clone())?;
     // Before anything starts: a taken port, or a taken directory, is to be told at once.
     let place = Place::take(&args.data).await?;
     let listener = listen(args.listen).await?;

@@ -24,6 +24,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub use serve::stop_on_signal;
+
 /// An event-sourced order service: no message is lost, no bad one is forgotten.
 #[derive(Parser)]
 #[command(name = "waybill", version, max_term_width = 110, after_help = EXIT_CODES)]
