@@ -15,7 +15,7 @@ pub fn plain(bytes: &[u8]) -> usize {
     rest + end.unwrap_or(bytes.len() - rest)
 }
 
-/// Whether all of them are.
+/// Whether all of them are: quicker than to find the first that is not.
 pub fn is_plain(bytes: &[u8]) -> bool {
     match bytes.last_chunk::<8>() {
         Some(last) => {

@@ -81,11 +81,13 @@ pub async fn find(client: &Client, order_uids: &[&str]) -> Result<Vec<(String, B
     if order_uids.is_empty() {
         return Ok(Vec::new());
     }
-    let found = query(client, FIND, &[&order_uids]).await?;
-    Ok(found
-        .iter()
+    Ok(bytes_by_uid(query(client, FIND, &[&order_uids]).await?))
+}
+
+fn bytes_by_uid(rows: Vec<tokio_postgres::Row>) -> Vec<(String, Bytes)> {
+    rows.iter()
         .map(|row| (row.get(0), Bytes::copy_from_slice(row.get(1))))
-        .collect())
+        .collect()
 }
 
 /// What a reader gets: the inbox's bytes, and the projection's data for the day on which they cannot be read.
@@ -139,6 +141,8 @@ const BY_BOTH: &str = stored_where!(
     "o.data ->> 'track_number' = $1 and o.data ->> 'customer_id' = $4 and o.position < $2
      order by o.position desc limit $3"
 );
+/// By orders_position.
+const NEWEST: &str = stored_where!("o.position < $1 order by o.position desc limit $2");
 
 pub async fn list(
     client: &Client,
@@ -160,9 +164,6 @@ pub async fn list(
     Ok(rows.iter().map(stored).collect())
 }
 
-/// By orders_position.
-const NEWEST: &str = stored_where!("o.position < $1 order by o.position desc limit $2");
-
 /// By orders_position: what rules are checked against.
 const WINDOW: &str = "
     select o.order_uid, i.payload
@@ -175,10 +176,7 @@ pub async fn window(
     until: Position,
 ) -> Result<Vec<(String, Bytes)>, Error> {
     let rows = query(client, WINDOW, &[&after.0, &until.0]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| (row.get(0), Bytes::copy_from_slice(row.get(1))))
-        .collect())
+    Ok(bytes_by_uid(rows))
 }
 
 /// Whose orders; both empty means all of them.
