@@ -42,5 +42,6 @@ mod stan_broker;
 mod standby;
 mod stop;
 mod tidy;
+mod tidy_map;
 mod tls;
 mod versions;
