@@ -93,7 +93,6 @@ pub fn given_object<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::dead_letters::DecisionRequest;
     use super::super::operations::{BulkBody, ReplayBody};

@@ -55,7 +55,6 @@ fn text_cell(out: &mut Vec<u8>, text: &str) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 

@@ -165,7 +165,6 @@ fn parse_ids(named: &[String], stdin: &str) -> anyhow::Result<Vec<i64>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

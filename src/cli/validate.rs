@@ -203,7 +203,6 @@ fn told(name: &str, place: &str, first_line: u64, judgement: &Judgement) -> Stri
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -105,7 +105,6 @@ fn row(incoming: &Incoming, position: Position) -> Option<Row> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use bytes::Bytes;
     use tokio::sync::oneshot;

@@ -1,8 +1,6 @@
 //! Verdicts that were once given, in `tests/corpus/verdicts.json`: whoever changes one must raise `CODE_VERSION`, and may only
 //! make it more lenient. A message is given as text, as hex, in parts that repeat, or as an edit of the model's text.
 
-#![allow(clippy::unwrap_used)]
-
 use serde::{Deserialize, Serialize};
 
 use super::schema::EXAMPLE;

@@ -79,7 +79,6 @@ fn top(field: &Field) -> Column {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::order::schema::EXAMPLE;

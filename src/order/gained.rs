@@ -91,7 +91,6 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Once<A> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::fmt;
 

@@ -60,7 +60,6 @@ fn property(field: &Field) -> Value {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::order::corpus::corpus;

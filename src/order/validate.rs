@@ -70,7 +70,6 @@ pub(super) fn is_too_large(bytes: usize, items: usize) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::order::rejection::{Code, MAX_VIOLATIONS, Reason};

@@ -381,7 +381,6 @@ fn secret() -> Result<String, Error> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -283,7 +283,6 @@ fn check_file(name: &'static str, path: &Path) -> Result<(), InvalidOption> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -75,7 +75,6 @@ pub const FILES: &[File] = files![
 ];
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::path::Path;
 

@@ -1,5 +1,4 @@
 //! The examples fit their types, and the whole specification has one for each body.
-#![allow(clippy::unwrap_used)]
 
 use super::super::problem::MEDIA_TYPE;
 use super::*;

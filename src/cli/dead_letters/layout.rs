@@ -288,7 +288,6 @@ pub fn dump(bytes: &[u8], paint: Paint) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -250,7 +250,6 @@ fn confirmed(id: i64) -> anyhow::Result<bool> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -262,7 +262,6 @@ fn payload_of(story: &Story, paint: Paint) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -122,7 +122,6 @@ pub fn pointer(path: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::order::parse;

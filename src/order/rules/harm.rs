@@ -1,7 +1,5 @@
 //! Rules that want to do harm, and orders that want to help them.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::{Duration, Instant};
 
 use super::Rules;

@@ -153,7 +153,6 @@ impl ast::Visitor for Edits {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use super::*;
 use crate::order::parse;
 use crate::order::schema::EXAMPLE;
