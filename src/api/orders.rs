@@ -1,5 +1,6 @@
 //! `GET /orders`: by id from the cache, by customer or track number from Postgres, newest first.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use foldhash::quality::FixedState;
 use http_body_util::Full;
+use percent_encoding::percent_decode_str;
 use poem::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use poem::{Endpoint, Request, Response};
@@ -182,6 +184,17 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// So long for an order that is on its way: what it takes where things go well, many times over.
 const SOON: Duration = Duration::from_millis(100);
 
+/// The order_uid that a path names, with its escapes decoded; none if the path is not of one order, or if what its escapes
+/// stand for is not UTF-8. Every way to an order asks here: a hit and a miss must mean the same order.
+fn order_uid(path: &str) -> Option<Cow<'_, str>> {
+    let escaped = path.strip_prefix("/api/v1/orders/")?;
+    match memchr::memchr2(b'%', b'/', escaped.as_bytes()) {
+        None => Some(Cow::Borrowed(escaped)),
+        Some(_) if escaped.contains('/') => None,
+        Some(_) => percent_decode_str(escaped).decode_utf8().ok(),
+    }
+}
+
 /// `GET /orders/{order_uid}` without the generated handler's parsing; of an order in the cache, without the framework.
 #[derive(Clone)]
 pub struct HotRead {
@@ -206,11 +219,11 @@ impl HotRead {
         if request.method() != Method::GET {
             return None;
         }
-        let order_uid = request.uri().path().strip_prefix("/api/v1/orders/")?;
-        if order_uid == "export" {
+        let path = request.uri().path();
+        if path == "/api/v1/orders/export" {
             return None;
         }
-        let data = self.cache.get(order_uid)?;
+        let data = self.cache.get(&order_uid(path)?)?;
         self.metrics.cache_hits.inc();
         let etag = etag(&data);
         let known =
@@ -296,13 +309,16 @@ impl Endpoint for HotRead {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        let order_uid = request.raw_path_param("order_uid").unwrap_or_default();
-        let data = match self.cache.get(order_uid) {
+        let Some(order_uid) = order_uid(request.uri().path()) else {
+            let detail = "There is no such order: the escapes in this path are not UTF-8.";
+            return Err(Problem::not_found(detail).into());
+        };
+        let data = match self.cache.get(&order_uid) {
             Some(data) => {
                 self.metrics.cache_hits.inc();
                 data
             }
-            None => self.miss(order_uid).await?,
+            None => self.miss(&order_uid).await?,
         };
         Ok(answer(request.headers(), data))
     }

@@ -19,6 +19,7 @@ mod export;
 mod flood;
 mod harness;
 mod history;
+mod hot_read;
 mod http;
 mod junk;
 mod kill;
