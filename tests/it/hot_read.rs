@@ -1,8 +1,10 @@
 //! One order by its id: the same answer whichever way it takes, from the cache or from Postgres.
 
+use std::collections::BTreeSet;
+
 use reqwest::Method;
 
-use crate::harness::{Answer, Bench, Service, Weight, order_with};
+use crate::harness::{Answer, Bench, Service, Weight, order_with, orders};
 
 /// Orders whose ids a careless path would confuse.
 const ORDER_UIDS: &[&str] = &[
@@ -91,4 +93,28 @@ async fn a_path_means_the_same_order_cached_and_not() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn another_order_has_another_etag() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    for payload in orders("tagged", 8) {
+        service.post(payload).await;
+    }
+    service.rests(10, 8).await;
+    let mut tags = BTreeSet::new();
+    for number in 0..8 {
+        let answer = service.order(&format!("tagged-{number}")).await;
+        assert_eq!(answer.status, 200);
+        tags.insert(answer.header("etag").to_owned());
+    }
+    assert_eq!(tags.len(), 8, "{tags:?}");
+    let path = "/api/v1/orders/tagged-0";
+    for tag in tags {
+        let mine = service.order("tagged-0").await.header("etag") == tag;
+        let headers = [("if-none-match", tag.as_str())];
+        let answer = service.ask(Method::GET, path, &headers, "").await;
+        assert_eq!(answer.status, if mine { 304 } else { 200 }, "{tag}");
+    }
 }
