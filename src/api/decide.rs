@@ -99,24 +99,17 @@ impl Desk {
         }
     }
 
-    /// The same key again answers as it did the first time; with other content it is refused.
+    /// The same key again answers as it did the first time; with other content it is refused. Text and key are an `Asker`'s,
+    /// which has checked them.
     pub async fn decide(
         &self,
         decision: Decision,
         key: Option<String>,
         payload: Option<Bytes>,
     ) -> Result<Decided, Problem> {
-        let key = match key {
-            Some(key) => format!("client:{}", checked_key(key)?),
-            None => format!("made:{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
-        };
-        for (name, text) in [("as", &decision.who), ("reason", &decision.why)] {
-            if text.contains('\0') || text.len() > 4_000 {
-                return Err(Problem::bad_request(format!(
-                    "{name} holds a NUL, or more than 4,000 bytes."
-                )));
-            }
-        }
+        let key = key.unwrap_or_else(|| {
+            format!("made:{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
+        });
         let appended = self
             .inbox
             .submit(self.operator, Some(key), payload, Some(&decision))
@@ -136,8 +129,7 @@ impl Desk {
     /// What was decided under this key before, by whoever sends it again.
     pub async fn earlier(&self, key: &str) -> Result<Option<Decision>, Problem> {
         let reader = self.database.reader().await?;
-        let key = format!("client:{key}");
-        Ok(inbox::decision_by_key(&reader, self.operator, &key).await?)
+        Ok(inbox::decision_by_key(&reader, self.operator, key).await?)
     }
 
     async fn wait(&self, position: Position, decision: &Decision) -> Result<Decided, Problem> {
@@ -207,16 +199,6 @@ fn outcome(position: Position, decision: &Decision, result: &str, fate: Option<S
         result: result.to_owned(),
         fate,
     }
-}
-
-/// An Idempotency-Key as a client may choose it.
-pub fn checked_key(key: String) -> Result<String, Problem> {
-    if key.is_empty() || key.len() > 200 || key.chars().any(char::is_control) {
-        return Err(Problem::bad_request(
-            "An Idempotency-Key has 1 to 200 characters, none of them a control character.",
-        ));
-    }
-    Ok(key)
 }
 
 pub fn key_taken(position: Position) -> Problem {

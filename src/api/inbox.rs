@@ -8,7 +8,8 @@ use poem_openapi::types::Any;
 use poem_openapi::{ApiResponse, NewType, Object, OpenApi};
 
 use super::Dependencies;
-use super::decide::{checked_key, key_taken};
+use super::asker::checked_key;
+use super::decide::key_taken;
 use super::problem::{Link, Problem};
 use super::raw::{Message, whole_body};
 use crate::inbox::{self, Appended, Inbox, Position, SourceId};

@@ -2,6 +2,7 @@
 //! stores and inbox, and appends decisions to the log; it never writes a table of state. Every error is a problem+json.
 
 mod account;
+mod asker;
 mod assets;
 mod body;
 mod csv;

@@ -9,7 +9,8 @@ use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 use tokio::sync::{Notify, Semaphore};
 
-use super::decide::{Decided, Desk, checked_key};
+use super::asker::Asker;
+use super::decide::{Decided, Desk};
 use super::operations::{Started, ask_check};
 use super::problem::{Mistake, Problem};
 use super::raw::{RulesFile, whole_body};
@@ -187,8 +188,9 @@ impl RulesApi {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: RulesFile,
     ) -> Result<Decided, Problem> {
+        let asker = Asker::new(who.0, reason.0, key.0)?;
         let text = self.compiled(body.0).await?;
-        let replaces = match (replaces.0, &key.0) {
+        let replaces = match (replaces.0, &asker.key) {
             (Some(hash), _) => hash,
             // In this order: where the first of two with one key is in force already, its decision is found.
             (None, Some(key)) => {
@@ -201,13 +203,13 @@ impl RulesApi {
         let decision = Decision {
             action: Action::Rules,
             letter: None,
-            who: who.0.unwrap_or_else(|| "unknown".to_owned()),
-            why: reason.0.unwrap_or_default(),
+            who: asker.who,
+            why: asker.why,
             operation: None,
             text: Some(text),
             replaces: Some(replaces),
         };
-        self.desk.decide(decision, key.0, None).await
+        self.desk.decide(decision, asker.key, None).await
     }
 
     /// See what rules would make of history
@@ -225,19 +227,14 @@ impl RulesApi {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: RulesFile,
     ) -> Result<Started, Problem> {
+        let asker = Asker::new(who.0, None, key.0)?;
         let rules = self.compiled(body.0).await?;
-        let key = key
-            .0
-            .map(checked_key)
-            .transpose()?
-            .map(|key| format!("client:{key}"));
         let request = CheckRequest {
             rules,
             from: from.0,
             to: to.0,
         };
-        let who = who.0.unwrap_or_else(|| "unknown".to_owned());
-        let started = ask_check(&self.database, request, &who, key).await?;
+        let started = ask_check(&self.database, &request, &asker).await?;
         self.asked.notify_one();
         Ok(started)
     }

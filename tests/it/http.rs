@@ -232,6 +232,146 @@ async fn every_error_is_a_problem() {
     assert_eq!(stats["received"], 1, "nothing else was stored: {stats}");
 }
 
+/// Every route that takes who asks and why: method, path, and whether the two are of the query or of a JSON body.
+fn routes_that_are_told_why() -> Vec<(Method, &'static str, bool)> {
+    let json = [
+        "dead-letters/1/retry",
+        "dead-letters/1/discard",
+        "dead-letters/1/reopen",
+        "dead-letters/1/notes",
+        "dead-letters/batch",
+        "replays",
+    ];
+    let mut routes: Vec<_> = json.map(|path| (Method::POST, path, false)).into();
+    routes.extend([
+        (Method::POST, "dead-letters/1/resubmit", true),
+        (Method::PUT, "rules", true),
+        (Method::POST, "rules/check", true),
+    ]);
+    routes
+}
+
+#[tokio::test]
+async fn who_asks_and_why_is_bounded_and_holds_no_nul() {
+    let bench = Bench::new(Weight::Light).await;
+    let sql = bench.sql().await;
+    let service = bench.serve(None, &[]).await;
+    let (longest, longer) = ("ü".repeat(2_000), "ü".repeat(2_000) + "x");
+    let tell = async |method: &Method, path: &str, query: bool, name: &str, text: &str| {
+        let mut fields = serde_json::json!({"reason": "x"});
+        if path == "dead-letters/batch" {
+            fields["action"] = "note".into();
+            fields["all"] = true.into();
+        }
+        fields[name] = text.into();
+        let encoded = text.replace('\0', "%00");
+        let (path, kind, body) = match query {
+            true => (format!("{path}?{name}={encoded}"), OCTETS, "[]".to_owned()),
+            false => (path.to_owned(), JSON, fields.to_string()),
+        };
+        let path = format!("/api/v1/{path}");
+        service.ask(method.clone(), &path, &[kind], body).await
+    };
+    for (method, path, query) in routes_that_are_told_why() {
+        for (name, text) in [
+            ("as", "a\0b"),
+            ("as", longer.as_str()),
+            ("reason", "a\0b"),
+            ("reason", longer.as_str()),
+        ] {
+            // A check of rules is told no reason.
+            if (path, name) == ("rules/check", "reason") {
+                continue;
+            }
+            let answer = tell(&method, path, query, name, text).await;
+            let problem = is_problem(&answer, 400, &format!("{method} {path} {name}"));
+            assert!(
+                problem["detail"].as_str().unwrap().starts_with(name),
+                "{path}: {problem}"
+            );
+        }
+    }
+    assert_eq!(sql.head().await, 0, "a decision was stored");
+    assert_eq!(sql.count("select count(*) from operation").await, 0);
+    // As much as there may be is kept as it is.
+    for (method, path, query) in routes_that_are_told_why() {
+        let answer = tell(&method, path, query, "as", &longest).await;
+        assert!(
+            matches!(answer.status, 200 | 202 | 404),
+            "{path}: {answer:?}"
+        );
+    }
+    let kept = format!("select count(*) from inbox where decision ->> 'who' = '{longest}'");
+    assert_eq!(sql.count(&kept).await, 6);
+    let kept = format!("select count(*) from operation where asked_by = '{longest}'");
+    assert_eq!(sql.count(&kept).await, 3);
+}
+
+#[tokio::test]
+async fn a_nul_in_whatever_parameter_is_the_clients_mistake() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    let specification = service.json("/openapi.json").await;
+    let mut tried = 0;
+    for (path, methods) in specification["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let parameters = operation["parameters"].as_array().cloned();
+            let parameters = parameters.unwrap_or_default();
+            // The first of them that is a place in the path, and one of the query at a time.
+            for parameter in &parameters {
+                let name = parameter["name"].as_str().unwrap();
+                let (mut url, mut query) = (path.clone(), String::new());
+                match parameter["in"].as_str().unwrap() {
+                    "path" => url = url.replace(&format!("{{{name}}}"), "a%00b"),
+                    "query" => query = format!("?{name}=a%00b"),
+                    _ => continue,
+                }
+                for place in ["id", "position", "order_uid"] {
+                    url = url.replace(&format!("{{{place}}}"), "1");
+                }
+                let url = format!("/api/v1{url}{query}");
+                let kind = if url.contains("/resubmit") || url.contains("/rules") {
+                    OCTETS
+                } else {
+                    JSON
+                };
+                let body = if method == Method::GET { "" } else { "[]" };
+                let answer = service.ask(method.clone(), &url, &[kind], body).await;
+                // An order_uid has no NUL, so there is no such order.
+                let wanted = if name == "order_uid" && query.is_empty() {
+                    404
+                } else {
+                    400
+                };
+                is_problem(&answer, wanted, &format!("{method} {url}"));
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 60, "{tried}");
+    let filter = |field: &str| {
+        serde_json::json!({"action": "note", "reason": "x", "filter": {field: "a\0b"}}).to_string()
+    };
+    for field in [
+        "state",
+        "reason",
+        "code",
+        "fingerprint",
+        "order_uid",
+        "source",
+        "since",
+        "until",
+        "text",
+    ] {
+        let path = "/api/v1/dead-letters/batch";
+        let answer = service
+            .ask(Method::POST, path, &[JSON], filter(field))
+            .await;
+        is_problem(&answer, 400, field);
+    }
+}
+
 #[tokio::test]
 async fn what_has_not_changed_is_not_sent_again() {
     let bench = Bench::new(Weight::Light).await;

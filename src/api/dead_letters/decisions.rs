@@ -6,6 +6,7 @@ use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 
 use crate::api::Dependencies;
+use crate::api::asker::Asker;
 use crate::api::body::{Strict, given};
 use crate::api::decide::{Decided, Desk};
 use crate::api::problem::Problem;
@@ -54,13 +55,9 @@ impl Decisions {
                 action.as_str()
             )));
         }
-        let who = if request.who.is_empty() {
-            "unknown"
-        } else {
-            &request.who
-        };
-        let decision = Decision::about(letter, action, who, &request.reason);
-        self.desk.decide(decision, key, None).await
+        let asker = Asker::new(Some(request.who), Some(request.reason), key)?;
+        let decision = Decision::about(letter, action, &asker.who, &asker.why);
+        self.desk.decide(decision, asker.key, None).await
     }
 }
 
@@ -152,9 +149,9 @@ impl Decisions {
         reason: Query<Option<String>>,
         body: Message,
     ) -> Result<Decided, Problem> {
+        let asker = Asker::new(who.0, reason.0, key.0)?;
         let payload = whole_body(body.0, self.max_body_bytes).await?;
-        let who = who.0.unwrap_or_else(|| "unknown".to_owned());
-        let decision = Decision::about(id.0, Action::Resubmit, &who, &reason.0.unwrap_or_default());
-        self.desk.decide(decision, key.0, Some(payload)).await
+        let decision = Decision::about(id.0, Action::Resubmit, &asker.who, &asker.why);
+        self.desk.decide(decision, asker.key, Some(payload)).await
     }
 }

@@ -15,10 +15,10 @@ use tokio::sync::Notify;
 use super::bulk::BulkBody;
 use super::view::OperationView;
 use crate::api::Dependencies;
+use crate::api::asker::Asker;
 use crate::api::body::{Strict, given};
-use crate::api::decide::checked_key;
 use crate::api::problem::Problem;
-use crate::operation::{self, Asked, CheckRequest, Error, Kind};
+use crate::operation::{self, CheckRequest, Error, Kind};
 use crate::order::Rules;
 use crate::postgres::Database;
 
@@ -153,19 +153,9 @@ impl Requests {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: Strict<BulkBody>,
     ) -> Result<Started, Problem> {
-        let key = key
-            .0
-            .map(checked_key)
-            .transpose()?
-            .map(|key| format!("client:{key}"));
-        let (request, who, why) = body.0.request()?;
+        let (request, asker) = body.0.request(key.0)?;
         let session = self.database.session("bulk").await?;
-        let asked = Asked {
-            who: &who,
-            why: &why,
-            key: key.as_deref(),
-        };
-        let operation = operation::ask_bulk(&session, &request, asked).await?;
+        let operation = operation::ask_bulk(&session, &request, asker.asked()).await?;
         self.asked.notify_one();
         Ok(Started::new(operation))
     }
@@ -180,25 +170,11 @@ impl Requests {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: Strict<Option<ReplayBody>>,
     ) -> Result<Started, Problem> {
-        let key = key
-            .0
-            .map(checked_key)
-            .transpose()?
-            .map(|key| format!("client:{key}"));
         let body = body.0.unwrap_or_default();
-        let who = if body.who.is_empty() {
-            "unknown".to_owned()
-        } else {
-            body.who
-        };
+        let asker = Asker::new(Some(body.who), Some(body.reason), key.0)?;
         let reader = self.database.reader().await?;
-        let asked = Asked {
-            who: &who,
-            why: &body.reason,
-            key: key.as_deref(),
-        };
         let nothing = serde_json::json!({});
-        let operation = operation::ask(&reader, Kind::Replay, &nothing, asked).await?;
+        let operation = operation::ask(&reader, Kind::Replay, &nothing, asker.asked()).await?;
         self.asked.notify_one();
         Ok(Started::new(operation))
     }
@@ -207,22 +183,16 @@ impl Requests {
 /// For the rules' own file.
 pub async fn ask_check(
     database: &Database,
-    request: CheckRequest,
-    who: &str,
-    key: Option<String>,
+    request: &CheckRequest,
+    asker: &Asker,
 ) -> Result<Started, Problem> {
     debug_assert!(
         Rules::compile(&request.rules).is_ok(),
         "the caller has compiled them"
     );
     let reader = database.reader().await?;
-    let json = serde_json::to_value(&request).unwrap_or_default();
-    let asked = Asked {
-        who,
-        why: "",
-        key: key.as_deref(),
-    };
+    let json = serde_json::to_value(request).unwrap_or_default();
     Ok(Started::new(
-        operation::ask(&reader, Kind::RulesCheck, &json, asked).await?,
+        operation::ask(&reader, Kind::RulesCheck, &json, asker.asked()).await?,
     ))
 }

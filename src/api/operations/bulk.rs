@@ -3,6 +3,7 @@
 use poem_openapi::{Enum, Object};
 use serde::Deserialize;
 
+use crate::api::asker::Asker;
 use crate::api::body::{given, given_object};
 use crate::api::problem::Problem;
 use crate::api::times;
@@ -95,7 +96,7 @@ pub struct BulkBody {
 }
 
 impl BulkBody {
-    pub(super) fn request(self) -> Result<(BulkRequest, String, String), Problem> {
+    pub(super) fn request(self, key: Option<String>) -> Result<(BulkRequest, Asker), Problem> {
         let action = match self.action {
             BulkAction::Retry => Action::Retry,
             BulkAction::Discard => Action::Discard,
@@ -125,14 +126,7 @@ impl BulkBody {
                 "The filter is empty, which means every letter: say \"all\": true if you mean it.",
             ));
         }
-        let who = if self.who.is_empty() {
-            "unknown".to_owned()
-        } else {
-            self.who
-        };
-        if who.contains('\0') || self.reason.contains('\0') {
-            return Err(Problem::bad_request("as or reason holds a NUL."));
-        }
+        let asker = Asker::new(Some(self.who), Some(self.reason), key)?;
         let request = BulkRequest {
             action,
             filter,
@@ -142,6 +136,6 @@ impl BulkBody {
             stop_share: self.stop_share,
             only_changed: false,
         };
-        Ok((request, who, self.reason))
+        Ok((request, asker))
     }
 }
