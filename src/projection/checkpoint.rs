@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use crate::inbox::Position;
-use crate::postgres::{Client, Error, Write, execute, query_one};
+use crate::postgres::{Client, Error, Write, execute, query_one, query_opt};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -22,7 +22,9 @@ impl Checkpoint {
     }
 }
 
+/// The projection that readers see, and the one that a replay builds.
 pub const LIVE: &str = "live";
+pub const NEXT: &str = "next";
 
 const READ: &str =
     "select position, leader, term, renewals from checkpoint where projection = 'live'";
@@ -38,6 +40,15 @@ pub fn from_row(row: &Row) -> Checkpoint {
         term: row.get(2),
         renewals: row.get(3),
     }
+}
+
+const LOCK: &str = "
+    select position, leader, term, renewals from checkpoint where projection = $1 for update";
+
+/// Until the transaction ends, nobody takes or renews the lease by it, and nobody moves it.
+pub async fn lock(client: &Client, projection: &str) -> Result<Option<Checkpoint>, Error> {
+    let row = query_opt(client, LOCK, &[&projection]).await?;
+    Ok(row.as_ref().map(from_row))
 }
 
 const TAKE: &str = "

@@ -42,6 +42,7 @@ mod stan;
 mod stan_broker;
 mod standby;
 mod stop;
+mod swap;
 mod tidy;
 mod tidy_map;
 mod tls;

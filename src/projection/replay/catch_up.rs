@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_postgres::error::SqlState;
+
 use super::super::batch;
-use super::super::checkpoint::{self, Step};
+use super::super::checkpoint::{self, LIVE, NEXT, Step};
 use super::super::fold::{Fold, Judge};
 use super::super::live::brokers;
 use super::super::{Error, rules, write};
 use super::{Replay, shadow, source};
 use crate::account::{self, Epochs};
 use crate::inbox::{Position, SourceId};
-use crate::postgres::{self, Session, query_one};
+use crate::postgres::{self, Session};
 
 /// Rows of a batch; the reading ends with them, so that the statements after it need not wait.
 const MOST_ROWS: i64 = super::BATCH_ROWS as i64;
@@ -95,7 +97,7 @@ impl Replay<'_> {
         let writes = Fold::new(judge, brokers, epochs, loaded).run(&batch.rows)?;
         write::write_rows(client, &writes).await?;
         let step = Step {
-            projection: "next",
+            projection: NEXT,
             leader: &self.leadership.name,
             from,
             to,
@@ -104,7 +106,7 @@ impl Replay<'_> {
         Ok(to)
     }
 
-    /// One short transaction. None where the locks were not to be had, or too much had come meanwhile.
+    /// One short transaction. None if the locks were not to be had, or too much had come meanwhile.
     async fn swap(
         &self,
         session: &Session,
@@ -114,28 +116,15 @@ impl Replay<'_> {
     ) -> Result<Option<Position>, Error> {
         let work = async {
             session.begin().await?;
-            let locked = async {
-                shadow::keep_autovacuum_out(session).await?;
-                shadow::lock_live(session).await
+            let live = match self.lock(session, from).await {
+                Ok(live) if live.0 - from.0 <= 2 * CLOSE => live,
+                Err(error) if !is_lock_timeout(&error) => return Err(error),
+                Ok(_) | Err(_) => {
+                    session.rollback().await?;
+                    return Ok(None);
+                }
             };
-            if let Err(error) = locked.await {
-                session.rollback().await?;
-                return if is_lock_timeout(&error) {
-                    Ok(None)
-                } else {
-                    Err(error.into())
-                };
-            }
-            let live = Position(
-                query_one(session.client(), LOCK_CHECKPOINT, &[])
-                    .await?
-                    .get(0),
-            );
             let mut position = from;
-            if live.0 - from.0 > 2 * CLOSE {
-                session.rollback().await?;
-                return Ok(None);
-            }
             while position < live {
                 position = self
                     .fold_next(session, brokers, epochs, position, live)
@@ -155,10 +144,30 @@ impl Replay<'_> {
         }
         Ok(swapped)
     }
+
+    /// Locks all that the swap changes, and answers with the live position. We may have stood still for long: another may hold
+    /// the lease by now, and have begun the shadow tables anew.
+    async fn lock(&self, session: &Session, from: Position) -> Result<Position, Error> {
+        shadow::keep_autovacuum_out(session).await?;
+        shadow::lock_live(session).await?;
+        let live = checkpoint::lock(session.client(), LIVE).await?;
+        let next = checkpoint::lock(session.client(), NEXT).await?;
+        let (Some(live), Some(next)) = (live, next) else {
+            return Err(Error::CheckpointMoved);
+        };
+        let name = &self.leadership.name;
+        let ours = live.leader == *name
+            && next.leader == *name
+            && next.term == self.operation
+            && next.position == from;
+        if ours {
+            Ok(live.position)
+        } else {
+            Err(Error::CheckpointMoved)
+        }
+    }
 }
 
-const LOCK_CHECKPOINT: &str =
-    "select position from checkpoint where projection = 'live' for update";
 const END: &str = "
     update operation set state = 'done', finished_at = now(), done = $2, total = $2,
         outcome = jsonb_build_object('position', $2::int8)
@@ -172,6 +181,6 @@ async fn end_operation(session: &Session, operation: i64, position: Position) ->
     }
 }
 
-fn is_lock_timeout(error: &postgres::Error) -> bool {
-    matches!(error, postgres::Error::Server(server) if server.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE))
+fn is_lock_timeout(error: &Error) -> bool {
+    matches!(error, Error::Postgres(postgres::Error::Server(server)) if server.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
 }

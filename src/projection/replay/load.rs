@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::batch::{self, Known, Loaded};
-use super::super::checkpoint::{self, Step};
+use super::super::checkpoint::{self, NEXT, Step};
 use super::super::fold::{Fold, Judge, Outcome, Writes};
 use super::super::live::brokers;
 use super::super::reader::Examined;
@@ -176,7 +176,7 @@ async fn commit(
         write::write_rows(session.client(), &writes).await?;
         turn.come().await?;
         let step = Step {
-            projection: "next",
+            projection: NEXT,
             leader: &leader,
             from,
             to,
