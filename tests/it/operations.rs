@@ -309,6 +309,30 @@ async fn a_bulk_operation_keeps_its_rate_and_can_be_paused_resumed_and_cancelled
 }
 
 #[tokio::test]
+async fn the_work_of_an_operator_called_as_the_service_outlives_a_change_of_the_lease() {
+    let bench = Bench::new(Weight::Light).await;
+    let sql = bench.sql().await;
+    let mut service = bench.serve(None, &["--lease", "2"]).await;
+    for number in 0..120 {
+        service.post(format!("junk {number}")).await;
+    }
+    service.rests(10, 120).await;
+    let body =
+        json!({"action": "note", "all": true, "rate": 40, "as": "waybill", "reason": "seen"});
+    let answer = service.tell("/dead-letters/batch", Some("heal:1:0"), &body);
+    let id = answer.await.json()["id"].as_i64().unwrap();
+    until(10, "it is at work", async || {
+        (decided(&sql, id).await.0 > 0).then_some(())
+    })
+    .await;
+    service.kill();
+    service.start().await;
+    let ended = service.ends(30, id).await;
+    assert_eq!(ended["state"], "done", "{ended:#}");
+    assert_eq!(decided(&sql, id).await, (120, 120));
+}
+
+#[tokio::test]
 async fn a_bulk_retry_stops_by_itself_when_too_many_fail_and_goes_on_when_told() {
     let bench = Bench::new(Weight::Light).await;
     let service = bench.serve(None, &[]).await;
