@@ -69,7 +69,6 @@ pub async fn run(
     let cache = Arc::new(Cache::new(config.cache_bytes));
     let (inbox, queue) = Inbox::new(QUEUE);
     let (appended, _) = watch::channel(Tail::default());
-    let (flushed, _) = watch::channel(None);
     let (projected, _) = watch::channel(Position(0));
     let (stopping, _) = watch::channel(false);
     let (leadership, _) = watch::channel(None);
@@ -100,7 +99,6 @@ pub async fn run(
         database.clone(),
         queue,
         appended.clone(),
-        flushed.subscribe(),
         metrics.clone(),
         hard_stop.clone(),
     ));
@@ -115,7 +113,6 @@ pub async fn run(
             cache: cache.clone(),
             metrics: metrics.clone(),
             appended: appended.subscribe(),
-            flushed,
             projected: projected.clone(),
             leadership: leadership.clone(),
             give_way: give_way.clone(),

@@ -75,13 +75,11 @@ async fn append(stage: &Stage, messages: &[Bytes]) -> anyhow::Result<f64> {
     let source: SourceId = inbox::source_id(session.client(), "stan", "bench/append").await?;
     let (rows, queue) = Inbox::new(BATCH);
     let (appended, _) = watch::channel(Tail::default());
-    let (_, flushed) = watch::channel(None);
     let running = tokio::spawn(inbox::run(
         inbox::Config::default(),
         database(stage)?,
         queue,
         appended,
-        flushed,
         Arc::new(Metrics::new()?),
         CancellationToken::new(),
     ));

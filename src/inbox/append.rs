@@ -21,14 +21,6 @@ pub enum Appended {
 }
 
 impl Appended {
-    /// Of the row that holds it; none where Postgres refused it.
-    pub fn position(&self) -> Option<Position> {
-        match self {
-            Appended::Stored(at) | Appended::Known(at) | Appended::KeyTaken(at) => Some(*at),
-            Appended::Refused(_) => None,
-        }
-    }
-
     pub fn stored(&self) -> Option<Position> {
         match self {
             Appended::Stored(position) => Some(*position),

@@ -1,18 +1,16 @@
 //! The second half of an append: what was committed is brought to the disk, and only then answered for. The stage does not
 //! wait for it: the next batch's COPY runs while the WAL of the one before is written, and the projector reads what may still
-//! be lost, for its own commit brings all before it to the disk, too. Of a few rows, which are projected at once, that commit
-//! is waited for instead: a message costs one flush, not two.
+//! be lost, for its own commit brings all before it to the disk, too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::append::{Appended, append};
-use super::few::FEW;
-use super::row::{Incoming, Position, Reply};
+use super::row::{Incoming, Reply};
 use super::stage::backoff;
 use crate::postgres::{Database, Error, Identity, Session, Witness};
 use crate::stan;
@@ -20,33 +18,6 @@ use crate::telemetry::Metrics;
 
 /// So many batches wait for the disk; then the stage waits, too.
 const WAITING: usize = 4;
-
-/// So long for the projector's commit: some of its usual time, and little of a client's patience.
-const GRACE: Duration = Duration::from_millis(3);
-
-/// A commit of the projector's, which brought the log to the disk as far as it was projected.
-#[derive(Clone, Debug)]
-pub struct Flushed {
-    pub to: Position,
-    /// Of the session that committed.
-    pub by: Witness,
-    /// When it was answered.
-    pub at: Instant,
-}
-
-impl Flushed {
-    /// What was projected was there to be read. An answer from before is of another life of the database, which had the same
-    /// positions.
-    fn covers(&self, one: &Committed) -> bool {
-        one.was_seen_by(&self.by) && self.at >= one.started && Some(self.to) >= one.last()
-    }
-
-    /// Whether it is not to be expected that the next one covers it: its session is too young, or it is far behind.
-    fn is_far_from(&self, one: &Committed) -> bool {
-        let far = |last: Position| last.0 - self.to.0 > FEW as i64;
-        !one.was_seen_by(&self.by) || one.last().is_none_or(far)
-    }
-}
 
 /// A batch that is committed, though perhaps not on the disk.
 pub struct Committed {
@@ -63,19 +34,12 @@ impl Committed {
         let server = self.server.as_ref();
         server.is_none_or(|server| witness.saw(server, self.started))
     }
-
-    /// The highest position that is answered with.
-    fn last(&self) -> Option<Position> {
-        self.outcome.iter().filter_map(Appended::position).max()
-    }
 }
 
 pub struct Flush {
     pub database: Database,
     pub healthy: Arc<AtomicBool>,
     pub last_message: Arc<AtomicI64>,
-    /// None while another process projects.
-    pub flushed: watch::Receiver<Option<Flushed>>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -103,33 +67,12 @@ impl Work {
     async fn run(mut self, mut committed: mpsc::Receiver<Committed>) {
         let mut batches = Vec::new();
         while committed.recv_many(&mut batches, WAITING).await > 0 {
-            if !self.projected(&batches).await {
-                self.flush(&mut batches).await;
-            }
+            self.flush(&mut batches).await;
             for one in batches.drain(..) {
                 self.answer(one).await;
             }
         }
         self.finish_acks().await;
-    }
-
-    /// Whether the projector's commit brought all of it to the disk, or does so in a moment.
-    async fn projected(&mut self, batches: &[Committed]) -> bool {
-        let rows: usize = batches.iter().map(|one| one.batch.len()).sum();
-        if rows > FEW {
-            return false;
-        }
-        let covers = |flushed: &Flushed| batches.iter().all(|one| flushed.covers(one));
-        let settled = |flushed: &Option<Flushed>| {
-            flushed.as_ref().is_none_or(|flushed| {
-                covers(flushed) || batches.iter().any(|one| flushed.is_far_from(one))
-            })
-        };
-        let settled = self.flush.flushed.wait_for(settled);
-        match tokio::time::timeout(GRACE, settled).await {
-            Ok(Ok(flushed)) => flushed.as_ref().is_some_and(covers),
-            _ => false,
-        }
     }
 
     async fn connect(&self) -> Result<Session, Error> {

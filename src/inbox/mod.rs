@@ -15,7 +15,6 @@ mod tail;
 
 pub use append::{Appended, append};
 pub use decision::{Action, Decision};
-pub use flush::Flushed;
 pub use queue::{Inbox, Queue, Unavailable};
 pub use read::{
     Content, decision_by_key, fate, head, payload, payloads, payloads_within, read_batch, row_at,

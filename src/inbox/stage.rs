@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::append::{Appended, append};
-use super::flush::{Committed, Flush, Flushed};
+use super::flush::{Committed, Flush};
 use super::queue::Queue;
 use super::row::Incoming;
 use super::tail::Tail;
@@ -51,7 +51,6 @@ pub async fn run(
     database: Database,
     queue: Queue,
     appended: watch::Sender<Tail>,
-    flushed: watch::Receiver<Option<Flushed>>,
     metrics: Arc<Metrics>,
     hard_stop: CancellationToken,
 ) {
@@ -64,7 +63,6 @@ pub async fn run(
         database: database.clone(),
         healthy: healthy.clone(),
         last_message,
-        flushed,
         metrics: metrics.clone(),
     };
     let work = async {

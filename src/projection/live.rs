@@ -22,7 +22,7 @@ use super::write;
 use crate::account::{self, Epochs, Fate};
 use crate::cache::Cache;
 use crate::dead_letter;
-use crate::inbox::{Flushed, Position, SourceId};
+use crate::inbox::{Position, SourceId};
 use crate::postgres::{self, Session, Witness, is_row_fault, is_taken};
 use crate::telemetry::Metrics;
 
@@ -393,8 +393,7 @@ impl Committing {
             Err(_) => Err(postgres::Error::TimedOut(limit).into()),
         };
         if outcome.is_ok() {
-            let by = session.witness().clone();
-            self.after.commit(writes, self.to, by, self.started);
+            self.after.commit(writes, self.to, self.started);
             turn.pass();
         }
         (session, outcome)
@@ -427,7 +426,6 @@ impl Committing {
 struct AfterCommit {
     cache: Arc<Cache>,
     metrics: Arc<Metrics>,
-    flushed: watch::Sender<Option<Flushed>>,
     projected: watch::Sender<Position>,
 }
 
@@ -436,20 +434,17 @@ impl AfterCommit {
         Self {
             cache: deps.cache.clone(),
             metrics: deps.metrics.clone(),
-            flushed: deps.flushed.clone(),
             projected: deps.projected.clone(),
         }
     }
 
     /// Only what was committed is shown.
-    fn commit(&self, writes: Writes, to: Position, by: Witness, started: Instant) {
+    fn commit(&self, writes: Writes, to: Position, started: Instant) {
         let taken = started.elapsed().as_secs_f64();
         for order in writes.orders {
             self.cache.put(&order.order_uid, order.data);
         }
         publish(&self.projected, to);
-        let at = Instant::now();
-        self.flushed.send_replace(Some(Flushed { to, by, at }));
         let timer = &self.metrics.commit_seconds;
         timer.with_label_values(&["projector"]).observe(taken);
         for fate in Fate::ALL {

@@ -16,7 +16,7 @@ use super::reader::{self, Bounds};
 use super::retries;
 use super::rules::{self, InForce};
 use crate::cache::Cache;
-use crate::inbox::{Flushed, Inbox, Position, SourceId, Tail};
+use crate::inbox::{Inbox, Position, SourceId, Tail};
 use crate::postgres::{self, Database, Session};
 use crate::telemetry::Metrics;
 
@@ -34,7 +34,6 @@ pub struct Dependencies {
     pub cache: Arc<Cache>,
     pub metrics: Arc<Metrics>,
     pub appended: watch::Receiver<Tail>,
-    pub flushed: watch::Sender<Option<Flushed>>,
     pub projected: watch::Sender<Position>,
     /// Told to those who work for the holder of the lease.
     pub leadership: watch::Sender<Option<Leadership>>,
@@ -89,7 +88,6 @@ pub async fn run(config: Config, deps: Dependencies, stop: CancellationToken) {
         let outcome = projector.work(&stop).await;
         projector.deps.metrics.leading.set(0);
         projector.deps.leadership.send_replace(None);
-        projector.deps.flushed.send_replace(None);
         if let Err(error) = outcome {
             projector.complain(&error);
             let pause = Duration::from_millis(300);

@@ -12,7 +12,7 @@ use waybill::sandbox::broker::Store;
 use waybill::sandbox::process::{Signal, signal};
 
 use crate::harness::{
-    Bench, Sender, Service, Weight, check, mixed, order, order_with, orders, until, until_equal,
+    Bench, Sender, Service, Weight, check, mixed, order_with, orders, until, until_equal,
 };
 
 /// Reads cached orders without a pause, and wants each answered at once.
@@ -186,27 +186,6 @@ async fn what_a_crash_takes_before_the_flush_was_not_acknowledged_and_comes_agai
     service.rests(60, 400).await;
     let count = check(&bench, &service, &ledger).await;
     assert_eq!((count.rows, count.orders), (400, 400));
-}
-
-const LAST_FLUSH: &str = "
-    select (extract(epoch from state_change) * 1000000)::bigint from pg_stat_activity
-    where datname = current_database() and application_name = 'waybill flush'";
-
-/// On a busy machine its commit may come too late for some, which are flushed then.
-#[tokio::test]
-async fn a_few_messages_are_brought_to_the_disk_by_the_projectors_commit() {
-    let bench = Bench::new(Weight::Light).await;
-    let service = bench.serve(None, &[]).await;
-    let sql = bench.sql().await;
-    let mut posted = 0;
-    until(30, "one is answered for without a flush", async || {
-        let before = sql.count(LAST_FLUSH).await;
-        service.post(order(&format!("few-{posted}"))).await;
-        posted += 1;
-        (sql.count(LAST_FLUSH).await == before).then_some(())
-    })
-    .await;
-    service.rests(20, posted).await;
 }
 
 /// Who reads on a thread of its own does not read on for nobody, and panics for who waits.
