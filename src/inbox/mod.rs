@@ -5,16 +5,16 @@
 
 mod append;
 mod decision;
+mod durable;
 mod few;
-mod flush;
 mod queue;
 mod read;
 mod row;
 mod stage;
-mod tail;
 
 pub use append::{Appended, append};
 pub use decision::{Action, Decision};
+pub use durable::{Tail, Witness};
 pub use queue::{Inbox, Queue, Unavailable};
 pub use read::{
     Content, decision_by_key, fate, head, payload, payloads, payloads_within, read_batch, row_at,
@@ -22,4 +22,3 @@ pub use read::{
 };
 pub use row::{Incoming, Position, Reply, Row, SourceId, content_hash};
 pub use stage::{Config, run};
-pub use tail::Tail;

@@ -12,10 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::append::{Appended, append};
-use super::flush::{Committed, Flush};
+use super::durable::{Committed, Flush, Tail};
 use super::queue::Queue;
 use super::row::Incoming;
-use super::tail::Tail;
 use crate::postgres::{Database, Error, Session, is_row_fault};
 use crate::telemetry::Metrics;
 

@@ -18,7 +18,7 @@ pub use copy::{CopyRows, begin_copy, copy};
 pub use error::{Error, is_row_fault, is_taken};
 pub use migrate::migrate;
 pub use query::{execute, query, query_once, query_one, query_opt};
-pub use session::{Identity, Session, Witness};
+pub use session::{Identity, Session};
 pub use settings::Settings;
 pub use write::{Write, send};
 

@@ -22,29 +22,11 @@ pub struct Identity {
     pub timeline: String,
 }
 
-/// Since when a session is there. While it lives its server has not crashed, for a crash ends them all: what was committed
-/// meanwhile, and not brought to the disk, is not lost.
-#[derive(Clone, Debug)]
-pub struct Witness {
-    server: Identity,
-    since: Instant,
-}
-
-impl Witness {
-    pub fn since(server: Identity, since: Instant) -> Self {
-        Self { server, since }
-    }
-
-    /// Whether it was there before a commit was begun, on the same server.
-    pub fn saw(&self, server: &Identity, begun: Instant) -> bool {
-        self.since <= begun && self.server == *server
-    }
-}
-
 pub struct Session {
     client: Client,
     warning: Arc<Mutex<Option<String>>>,
-    witness: Witness,
+    server: Identity,
+    since: Instant,
     backend: i32,
 }
 
@@ -110,17 +92,19 @@ impl Session {
         Ok(Self {
             client,
             warning,
-            witness: Witness::since(server, Instant::now()),
+            server,
+            since: Instant::now(),
             backend: row.get(11),
         })
     }
 
     pub fn identity(&self) -> &Identity {
-        &self.witness.server
+        &self.server
     }
 
-    pub fn witness(&self) -> &Witness {
-        &self.witness
+    /// When it was first answered: its server process has been there since.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
     pub fn client(&self) -> &Client {

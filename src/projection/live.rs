@@ -22,8 +22,8 @@ use super::write;
 use crate::account::{self, Epochs, Fate};
 use crate::cache::Cache;
 use crate::dead_letter;
-use crate::inbox::{Position, SourceId};
-use crate::postgres::{self, Session, Witness, is_row_fault, is_taken};
+use crate::inbox::{Position, SourceId, Witness};
+use crate::postgres::{self, Session, is_row_fault, is_taken};
 use crate::telemetry::Metrics;
 
 /// While one waits for Postgres' answer to its commit, the other is written.
@@ -104,7 +104,7 @@ impl<'a> Live<'a> {
     /// Of the youngest session that writes.
     pub fn witness(&self) -> Result<Witness, Error> {
         let youngest = self.idle.last().ok_or(Error::CheckpointMoved)?;
-        Ok(youngest.witness().clone())
+        Ok(Witness::of(youngest))
     }
 
     pub fn in_force(&self) -> Arc<InForce> {

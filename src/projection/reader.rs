@@ -8,9 +8,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::Error;
 use super::rules::InForce;
-use crate::inbox::{self, Action, Position, Row, Tail};
+use crate::inbox::{self, Action, Position, Row, Tail, Witness};
 use crate::order::{self, Order, Rejection};
-use crate::postgres::{Session, Witness};
+use crate::postgres::Session;
 
 /// What the bytes alone say, before anyone asks whether the uid is free.
 #[derive(Clone, Debug)]

@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::append::Appended;
-use super::few::FEW;
-use super::row::{Incoming, Position, Row};
-use crate::postgres::{Identity, Witness};
+use super::super::append::Appended;
+use super::super::few::FEW;
+use super::super::row::{Incoming, Position, Row};
+use super::Witness;
+use crate::postgres::Identity;
 
 #[derive(Clone, Debug, Default)]
 pub struct Tail {
@@ -28,7 +29,7 @@ struct Few {
 
 impl Tail {
     /// False where nothing of the batch is new.
-    pub(super) fn append(
+    pub(in crate::inbox) fn append(
         &mut self,
         batch: &[Incoming],
         outcome: &[Appended],

@@ -1,6 +1,5 @@
-//! The second half of an append: what was committed is brought to the disk, and only then answered for. The stage does not
-//! wait for it: the next batch's COPY runs while the WAL of the one before is written, and the projector reads what may still
-//! be lost, for its own commit brings all before it to the disk, too.
+//! The second half of an append, in a task of its own: brings what was committed to the disk, and answers for it only then.
+//! The stage does not wait for it, unless too much is under way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -9,10 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::append::{Appended, append};
-use super::row::{Incoming, Reply};
-use super::stage::backoff;
-use crate::postgres::{Database, Error, Identity, Session, Witness};
+use super::super::append::{Appended, append};
+use super::super::row::{Incoming, Reply};
+use super::super::stage::backoff;
+use super::Witness;
+use crate::postgres::{Database, Error, Identity, Session};
 use crate::stan;
 use crate::telemetry::Metrics;
 
@@ -94,17 +94,15 @@ impl Work {
     /// only where all went well: after an error nothing that it saw counts.
     async fn try_flush(&mut self, batches: &mut [Committed]) -> Result<(), Error> {
         let seen = |session: &Session| {
-            !session.client().is_closed()
-                && batches.iter().all(|one| one.was_seen_by(session.witness()))
+            let witness = Witness::of(session);
+            !session.client().is_closed() && batches.iter().all(|one| one.was_seen_by(&witness))
         };
         let session = match self.session.take() {
             Some(session) if seen(&session) => session,
             _ => self.connect().await?,
         };
-        for one in batches
-            .iter_mut()
-            .filter(|one| !one.was_seen_by(session.witness()))
-        {
+        let witness = Witness::of(&session);
+        for one in batches.iter_mut().filter(|one| !one.was_seen_by(&witness)) {
             one.started = Instant::now();
             one.outcome = Session::bounded(append(&session, &one.batch)).await?;
             one.server = Some(session.identity().clone());
