@@ -240,6 +240,17 @@ pub struct ServeArgs {
     #[arg(long, env = "WAYBILL_INSECURE_LISTEN", help_heading = "HTTP")]
     pub insecure_listen: bool,
 
+    /// Under which address browsers reach the service, where that is not --listen: https://waybill.example.com. Several
+    /// with commas. Requests under another name, and from pages of another origin, are refused.
+    #[arg(
+        long,
+        env = "WAYBILL_PUBLIC_URL",
+        value_name = "URL",
+        value_delimiter = ',',
+        help_heading = "HTTP"
+    )]
+    pub public_url: Vec<api::PublicUrl>,
+
     /// The largest request body in bytes.
     #[arg(long, env = "WAYBILL_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1024..=64 << 20), help_heading = "HTTP")]
     pub max_body_bytes: u32,
@@ -301,6 +312,7 @@ impl ServeArgs {
             broker,
             api: api::Config {
                 listen: self.listen,
+                public_urls: self.public_url.clone(),
                 max_body_bytes: self.max_body_bytes as usize,
             },
             cache_bytes: self.cache_bytes,

@@ -170,6 +170,7 @@ pub async fn run(
     };
     let routes = api::routes(&config.api, &api_deps);
     let hot = api::HotRead::new(&api_deps);
+    let gate = api::Gate::new(&config.api);
     drop(api_deps);
     let address = listener
         .local_addr()
@@ -178,6 +179,7 @@ pub async fn run(
         listener,
         routes,
         hot,
+        gate,
         metrics,
         stop_http.clone(),
     ));

@@ -54,6 +54,7 @@ pub struct Metrics {
     pub cache_entries: IntGauge,
     pub cache_bytes: IntGauge,
     pub http_requests: IntCounterVec,
+    pub refused: IntCounterVec,
 }
 
 impl Metrics {
@@ -82,6 +83,7 @@ impl Metrics {
             cache_entries: make.gauge("waybill_cache_entries", "Orders in the cache")?,
             cache_bytes: make.gauge("waybill_cache_bytes", "Weight of the cache")?,
             http_requests: make.counters("waybill_http_requests_total", "Answers by status class", &["class"])?,
+            refused: make.counters("waybill_http_refused_total", "Requests that were refused before anything looked at them, by cause", &["cause"])?,
             registry,
         })
     }

@@ -10,6 +10,7 @@ mod dead_letters;
 mod decide;
 mod examples;
 mod export;
+mod gate;
 mod health;
 mod inbox;
 mod operations;
@@ -40,12 +41,15 @@ use crate::postgres::Database;
 use crate::source;
 use crate::telemetry::Metrics;
 
+pub use gate::{Gate, InvalidPublicUrl, PublicUrl};
 pub use orders::HotRead;
 pub use server::{listen, serve};
 
 #[derive(Clone, Debug)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// Under which addresses browsers reach it, where that is not `listen`.
+    pub public_urls: Vec<PublicUrl>,
     pub max_body_bytes: usize,
 }
 

@@ -1,6 +1,7 @@
 //! The listener. poem's own server knows no limit on how long a header may take, so the accept loop is ours: HTTP/1.1, bounded
-//! headers, bounded time for them, and a stop that waits for what is under way. An order in the cache is answered here, before
-//! anything of the framework is built: measured, a plain poem endpoint reaches 0.7 of bare hyper, this 0.9.
+//! headers, bounded time for them, and a stop that waits for what is under way. Each request passes the gate first. Then an
+//! order in the cache is answered here, before anything of the framework is built: measured, a plain poem endpoint reaches
+//! 0.7 of bare hyper, this 0.9.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -13,14 +14,14 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Either, Full};
 use hyper::Method;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use poem::endpoint::BoxEndpoint;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
-use poem::{Addr, Endpoint, Request};
+use poem::{Addr, Endpoint, IntoResponse, Request, Response};
 use prometheus::IntCounter;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -28,6 +29,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::gate::{Gate, Refused};
 use super::orders::HotRead;
 use crate::telemetry::Metrics;
 
@@ -43,6 +45,9 @@ const BACKLOG: u32 = 4096;
 const OWN_DESCRIPTORS: u64 = 128;
 /// After a stop was asked for, requests under way have this long.
 const DRAIN: Duration = Duration::from_secs(5);
+/// What is read of a refused request's body, at most, and for how long.
+const REFUSED_BYTES: usize = 1 << 20;
+const REFUSED_TIME: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}{hint}")]
@@ -99,6 +104,7 @@ pub async fn serve(
     listener: TcpListener,
     routes: BoxEndpoint<'static>,
     hot: HotRead,
+    gate: Gate,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
@@ -107,6 +113,7 @@ pub async fn serve(
             .map(|class| metrics.http_requests.with_label_values(&[class])),
     );
     let routes: Arc<BoxEndpoint<'static>> = Arc::new(routes);
+    let gate = Arc::new(gate);
     let local = listener.local_addr().ok();
     let room = Arc::new(Semaphore::new(room()));
     let connections = TaskTracker::new();
@@ -131,6 +138,8 @@ pub async fn serve(
         let connection = Connection {
             routes: routes.clone(),
             hot: hot.clone(),
+            gate: gate.clone(),
+            metrics: metrics.clone(),
             classes: classes.clone(),
             local,
             remote,
@@ -158,6 +167,8 @@ pub async fn serve(
 struct Connection {
     routes: Arc<BoxEndpoint<'static>>,
     hot: HotRead,
+    gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
     classes: Arc<[IntCounter; 5]>,
     local: Option<SocketAddr>,
     remote: SocketAddr,
@@ -240,6 +251,10 @@ impl Connection {
         request: hyper::Request<Incoming>,
         under_way: UnderWay,
     ) -> hyper::Response<Body> {
+        // First of all: whatever answers, answers behind it.
+        if let Err(refused) = self.gate.admit(&request) {
+            return self.refuse(request, refused, under_way).await;
+        }
         if let Some(response) = self.hot.hit(&request) {
             return response.map(Either::Left);
         }
@@ -248,19 +263,48 @@ impl Connection {
         let local = LocalAddr(Addr::SocketAddr(self.local.unwrap_or(self.remote)));
         let remote = RemoteAddr(Addr::SocketAddr(self.remote));
         let request = Request::from((request, local, remote, Scheme::HTTP));
-        let mut response = hyper::Response::from(self.routes.get_response(request).await);
-        // `map_frame` forgets the length, and every answer would come in chunks.
-        if let Some(length) = response.body().size_hint().exact().filter(|n| *n > 0) {
-            response.headers_mut().insert(CONTENT_LENGTH, length.into());
-        }
-        response.map(|body| {
-            let streamed = body.map_frame(move |frame| {
-                let _ = &under_way;
-                frame
-            });
-            Either::Right(BoxBody::new(streamed))
-        })
+        sent(self.routes.get_response(request).await, under_way)
     }
+
+    async fn refuse(
+        &self,
+        request: hyper::Request<Incoming>,
+        Refused { why, problem }: Refused,
+        under_way: UnderWay,
+    ) -> hyper::Response<Body> {
+        self.metrics.refused.with_label_values(&[why]).inc();
+        // Who waits to be asked for the body (Expect) is not.
+        if !request.headers().contains_key(EXPECT) {
+            let read = read_on(request.into_body());
+            let _ = tokio::time::timeout(REFUSED_TIME, read).await;
+        }
+        sent(problem.into_response(), under_way)
+    }
+}
+
+/// A client that is still sending would hear of a broken connection, and not why it was refused.
+async fn read_on(mut body: Incoming) {
+    let mut read = 0;
+    while read < REFUSED_BYTES
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        read += frame.data_ref().map_or(0, Bytes::len);
+    }
+}
+
+fn sent(response: Response, under_way: UnderWay) -> hyper::Response<Body> {
+    let mut response = hyper::Response::from(response);
+    // `map_frame` forgets the length, and every answer would come in chunks.
+    if let Some(length) = response.body().size_hint().exact().filter(|n| *n > 0) {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    response.map(|body| {
+        let streamed = body.map_frame(move |frame| {
+            let _ = &under_way;
+            frame
+        });
+        Either::Right(BoxBody::new(streamed))
+    })
 }
 
 /// A client that names no content type means what the path takes: raw bytes for messages and rules, JSON for all else.

@@ -198,6 +198,7 @@ fn settings(args: &Args, servers: &Servers, listen: SocketAddr) -> ServeArgs {
         stan_monitoring_url: broker.and_then(Broker::monitoring_url),
         listen,
         insecure_listen: args.insecure_listen,
+        public_url: Vec::new(),
         max_body_bytes: 1 << 20,
         cache_bytes: args.cache_bytes,
         lease: 5,

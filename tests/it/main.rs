@@ -17,6 +17,7 @@ mod dev;
 mod disk_full;
 mod export;
 mod flood;
+mod gate;
 mod harness;
 mod history;
 mod hot_read;

@@ -121,6 +121,10 @@ fn a_flag_that_cannot_be_is_named() {
         (&["serve", "--max-in-flight", "0"], "--max-in-flight"),
         (&["serve", "--ack-wait", "1"], "--ack-wait"),
         (&["serve", "--listen", "here"], "--listen"),
+        (
+            &["serve", "--public-url", "desk.example"],
+            "https://waybill.example.com",
+        ),
         (&["serve", "--log-format", "xml"], "--log-format"),
         (&["sing"], "sing"),
         (&[], "Usage"),

@@ -20,8 +20,8 @@ export async function need(what) {
   return value.slice('done '.length);
 }
 
-export async function browser() {
-  return chromium.launch({executablePath: process.env.WAYBILL_CHROMIUM ?? '/usr/bin/chromium', headless: true, args: ARGS});
+export async function browser(more = []) {
+  return chromium.launch({executablePath: process.env.WAYBILL_CHROMIUM ?? '/usr/bin/chromium', headless: true, args: [...ARGS, ...more]});
 }
 
 // A page of its own storage. Nothing may leave the host, nothing may run that was only data, the console stays empty: what a

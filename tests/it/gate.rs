@@ -1,0 +1,231 @@
+//! What stands before everything that answers: names that web pages make up, and pages of other origins.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Bench, OCTETS, Service, Weight, order, order_with};
+
+/// All that the service answers to: the specification's paths, with one example for each parameter, and the root's.
+pub async fn routes(service: &Service) -> Vec<(Method, String)> {
+    let specification = service.json("/openapi.json").await;
+    let mut routes = Vec::new();
+    for (path, methods) in specification["paths"].as_object().unwrap() {
+        let path = format!("/api/v1{path}")
+            .replace("{order_uid}", "kept")
+            .replace("{id}", "2")
+            .replace("{position}", "2");
+        assert!(!path.contains('{'), "{path}: an example is missing");
+        for method in methods.as_object().unwrap().keys() {
+            let method = method.to_uppercase();
+            routes.push((method.parse().unwrap(), path.clone()));
+        }
+    }
+    assert!(routes.len() > 30, "{routes:?}");
+    let root = [
+        "/",
+        "/orders/kept",
+        "/live",
+        "/groups",
+        "/letters",
+        "/letters/2",
+        "/rules",
+        "/operations",
+        "/operations/2",
+        "/account",
+        "/favicon.ico",
+        "/ui/app.js",
+        "/docs",
+        "/openapi.json",
+        "/healthz/live",
+        "/healthz/ready",
+        "/metrics",
+    ];
+    routes.extend(root.map(|path| (Method::GET, path.to_owned())));
+    routes
+}
+
+/// A service with one order, which is in the cache, and one letter, number 2.
+async fn lived_in(bench: &Bench, args: &[&str]) -> Service {
+    let service = bench.serve(None, args).await;
+    service.post(order("kept")).await;
+    service.post(order_with("sick", &[("1817", "-1")])).await;
+    service.rests(10, 2).await;
+    service
+}
+
+fn is_refused(answer: &Answer, kind: &str, what: &str) {
+    assert_eq!(answer.status, 403, "{what}: {answer:?}");
+    let kind = format!("urn:waybill:problem:{kind}");
+    assert_eq!(answer.json()["type"], kind, "{what}");
+}
+
+/// What answers before the gate: nothing.
+#[tokio::test]
+async fn nothing_answers_before_the_gate() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = lived_in(&bench, &[]).await;
+    let evil = [OCTETS, ("host", "evil.example:8080")];
+    let mut asked = routes(&service).await;
+    let nowhere = ["/nothing", "/api/v1", "/api/v1/nothing", "/api/v2/orders"];
+    asked.extend(nowhere.map(|path| (Method::GET, path.to_owned())));
+    let odd = [Method::HEAD, Method::OPTIONS, Method::TRACE, Method::DELETE];
+    asked.extend(odd.map(|method| (method, "/api/v1/orders/kept".to_owned())));
+    let mut answered = Vec::new();
+    for (method, path) in asked {
+        let head = method == Method::HEAD;
+        let answer = service.ask(method.clone(), &path, &evil, "{}").await;
+        if answer.status != 403 {
+            answered.push(format!("{method} {path}: {}", answer.status));
+        } else if !head {
+            is_refused(&answer, "foreign-host", &path);
+        }
+    }
+    assert_eq!(answered, Vec::<String>::new());
+    assert_eq!(service.json("/api/v1/stats").await["received"], 2);
+    let metrics = service.get("/metrics").await.body;
+    let metrics = String::from_utf8_lossy(&metrics).into_owned();
+    let line = metrics
+        .lines()
+        .find(|line| line.starts_with("waybill_http_refused_total{cause=\"foreign-host\"}"));
+    let counted = line.and_then(|line| line.split(' ').next_back()?.parse::<f64>().ok());
+    assert!(counted.is_some_and(|count| count > 50.0), "{line:?}");
+}
+
+#[tokio::test]
+async fn what_a_page_of_another_origin_asks_for_is_refused_and_changes_nothing() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = lived_in(&bench, &[]).await;
+    let text = ("content-type", "text/plain");
+    let evil = ("origin", "https://evil.example");
+    let elsewhere = ("sec-fetch-site", "cross-site");
+    let posts = [
+        ("/inbox", "{}"),
+        ("/dead-letters/2/retry", "{}"),
+        ("/dead-letters/2/discard", "{\"reason\": \"x\"}"),
+        ("/dead-letters/2/resubmit?as=evil", "{}"),
+        (
+            "/dead-letters/batch",
+            "{\"action\": \"retry\", \"all\": true}",
+        ),
+        ("/rules/check", "[]"),
+        ("/replays", "{}"),
+        ("/operations/1/cancel", ""),
+        ("/validate", "{}"),
+    ];
+    for (path, body) in posts {
+        let path = format!("/api/v1{path}");
+        for headers in [
+            vec![evil, text],
+            vec![evil, elsewhere, OCTETS],
+            vec![elsewhere],
+            vec![("sec-fetch-site", "same-site")],
+            vec![("origin", "null")],
+            vec![
+                ("origin", "http://127.0.0.1:1"),
+                ("sec-fetch-site", "same-site"),
+            ],
+            // A page that says it is ours, and a second time what it is.
+            vec![("origin", &*service.url), evil],
+        ] {
+            let answer = service.ask(Method::POST, &path, &headers, body).await;
+            is_refused(&answer, "cross-site", &format!("{path} {headers:?}"));
+        }
+    }
+    let rules = ("/api/v1/rules", [evil, OCTETS]);
+    let answer = service.ask(Method::PUT, rules.0, &rules.1, "[]").await;
+    is_refused(&answer, "cross-site", "PUT /rules");
+    // Reading, too, though the page would not see the answer: it costs us work, and may tell by its time.
+    for headers in [
+        vec![evil],
+        vec![
+            elsewhere,
+            ("sec-fetch-mode", "no-cors"),
+            ("sec-fetch-dest", "image"),
+        ],
+        vec![
+            elsewhere,
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "iframe"),
+        ],
+    ] {
+        for path in ["/api/v1/orders/kept", "/api/v1/reconciliation?verify=true"] {
+            let answer = service.ask(Method::GET, path, &headers, "").await;
+            is_refused(&answer, "cross-site", &format!("{path} {headers:?}"));
+        }
+    }
+    let large = "x".repeat(600_000);
+    let answer = service
+        .ask(Method::POST, "/api/v1/inbox", &[evil], large)
+        .await;
+    is_refused(&answer, "cross-site", "a large body is told, too");
+    let stats = service.json("/api/v1/stats").await;
+    assert_eq!(stats["received"], 2, "{stats}");
+    let operations = service.json("/api/v1/operations").await;
+    assert_eq!(operations["items"], json!([]));
+}
+
+#[tokio::test]
+async fn our_own_page_links_from_elsewhere_and_scripts_go_on() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = lived_in(&bench, &[]).await;
+    let own = ("origin", &*service.url);
+    let link = [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-dest", "document"),
+    ];
+    for path in ["/letters/2", "/api/v1/orders/kept"] {
+        assert_eq!(service.ask(Method::GET, path, &link, "").await.status, 200);
+    }
+    for headers in [
+        vec![OCTETS],
+        vec![OCTETS, own],
+        vec![OCTETS, own, ("sec-fetch-site", "same-origin")],
+        vec![OCTETS, ("sec-fetch-site", "same-origin")],
+        vec![("content-type", "text/plain")],
+    ] {
+        let answer = service.ask(Method::POST, "/api/v1/inbox", &headers, order("own"));
+        assert_eq!(answer.await.status, 202, "{headers:?}");
+    }
+    let localhost = ("host", "localhost:1234");
+    let answer = service
+        .ask(Method::GET, "/api/v1/stats", &[localhost], "")
+        .await;
+    assert_eq!(answer.status, 200, "through a forwarded port");
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_public_address_is_known() {
+    let bench = Bench::new(Weight::Light).await;
+    let public = [
+        "--public-url",
+        "https://desk.example,http://other.example:81",
+    ];
+    let service = bench.serve(None, &public).await;
+    let ask = async |host, origin| {
+        let headers = [OCTETS, ("host", host), ("origin", origin)];
+        let answer = service
+            .ask(Method::POST, "/api/v1/inbox", &headers, "x")
+            .await;
+        let kind = match answer.status {
+            202 => Value::Null,
+            _ => answer.json()["type"].clone(),
+        };
+        (answer.status, kind)
+    };
+    let taken = (202, Value::Null);
+    let foreign = |kind: &str| (403, json!(format!("urn:waybill:problem:{kind}")));
+    let address = service.url.strip_prefix("http://").unwrap();
+    assert_eq!(ask("desk.example", "https://desk.example").await, taken);
+    assert_eq!(
+        ask("other.example:81", "http://other.example:81").await,
+        taken
+    );
+    assert_eq!(ask(address, &service.url).await, taken);
+    // A proxy that puts our address into Host.
+    assert_eq!(ask(address, "https://desk.example").await, taken);
+    let plain = ask("desk.example", "http://desk.example").await;
+    assert_eq!(plain, foreign("cross-site"), "another scheme");
+    let other = ask("third.example", "https://third.example").await;
+    assert_eq!(other, foreign("foreign-host"));
+}
