@@ -34,7 +34,7 @@ pub async fn prepare_database(settings: postgres::Settings) -> anyhow::Result<Da
         .without_max_times()
         .build();
     loop {
-        match postgres::migrate(&database).await {
+        match postgres::migrate(&database, None).await {
             Ok(applied) => {
                 for name in applied {
                     tracing::info!("migrated: {name}");

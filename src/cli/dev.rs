@@ -246,10 +246,9 @@ impl Servers {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(Self {
-            postgres: postgres?,
-            broker,
-        })
+        let postgres = postgres?;
+        migrate(&postgres).await?;
+        Ok(Self { postgres, broker })
     }
 
     fn run_file(&self, url: &str, place: &Place) -> RunFile {
@@ -296,6 +295,17 @@ impl Servers {
         }
         self.postgres.stop().await;
     }
+}
+
+/// As the superuser, so that the service's own role can neither change nor remove a message.
+async fn migrate(postgres: &Postgres) -> anyhow::Result<()> {
+    let url = postgres.url_as("postgres", "waybill");
+    let settings = crate::postgres::Settings::parse(&url, None, false)?;
+    let database = crate::postgres::Database::new(settings, 1)?;
+    crate::postgres::migrate(&database, Some("waybill"))
+        .await
+        .context("the private PostgreSQL")?;
+    Ok(())
 }
 
 async fn listen(asked: Option<SocketAddr>) -> anyhow::Result<TcpListener> {

@@ -22,6 +22,15 @@ pub enum Error {
     FsyncOff,
     #[error("Postgres {0} is too old: version 14 or later is needed")]
     TooOld(String),
+    /// And this role may not migrate it.
+    #[error(
+        "the database is at version {found}, this service needs {needed}, and its role may not change the tables: run `waybill migrate` as the role that owns them"
+    )]
+    NotMigrated { found: i32, needed: i32 },
+    #[error(
+        "the role {0} may not use the tables: run `waybill migrate --grant {0}` as the role that owns them"
+    )]
+    NotGranted(String),
     #[error("{}", describe(.0))]
     Server(#[from] tokio_postgres::Error),
     #[error("Postgres did not answer within {0:?}")]
@@ -45,6 +54,8 @@ impl Error {
                 | Error::Untrusted(_)
                 | Error::FsyncOff
                 | Error::TooOld(_)
+                | Error::NotMigrated { .. }
+                | Error::NotGranted(_)
         )
     }
 }

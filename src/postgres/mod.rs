@@ -6,6 +6,7 @@
 mod apart;
 mod copy;
 mod error;
+mod grant;
 mod migrate;
 mod query;
 mod session;

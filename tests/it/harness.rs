@@ -72,6 +72,12 @@ impl Bench {
         Self::at(url, superuser_url, None, None)
     }
 
+    /// A database of a cluster that the test has made in its own way.
+    pub fn over(postgres: &Postgres, database: &str) -> Self {
+        let url = postgres.url_as("waybill", database);
+        Self::at(url, postgres.url_as("postgres", database), None, None)
+    }
+
     /// A cluster of its own, to be stopped, frozen and killed; its database is still empty.
     pub async fn with_own_postgres(weight: Weight, settings: &[(&str, &str)]) -> Self {
         let turn = turn(weight).await;

@@ -24,6 +24,7 @@ mod hot_read;
 mod http;
 mod junk;
 mod kill;
+mod least_privilege;
 mod model_grows;
 mod network;
 mod operations;

@@ -79,11 +79,14 @@ async fn shared() -> &'static Postgres {
                 ..Default::default()
             };
             let postgres = Postgres::start(options).await.unwrap();
-            let create = format!("create database {TEMPLATE} owner waybill");
+            let create = format!("create database {TEMPLATE}");
             run(&postgres, &create).await;
-            let url = postgres.url_as("waybill", TEMPLATE);
+            // Migrated by another role than the services': they have the rights of a service, and no more.
+            let url = postgres.url_as("postgres", TEMPLATE);
             let settings = Settings::parse(&url, None, false).unwrap();
-            migrate(&Database::new(settings, 1).unwrap()).await.unwrap();
+            migrate(&Database::new(settings, 1).unwrap(), Some("waybill"))
+                .await
+                .unwrap();
             postgres
         })
         .await
@@ -99,18 +102,27 @@ async fn run(postgres: &Postgres, statement: &str) {
 
 /// A database of a test's own: its URL for the service, and for the superuser.
 pub async fn database() -> (String, String) {
-    create(&format!("template {TEMPLATE}")).await
+    let (url, superuser_url) = create(&format!("template {TEMPLATE}")).await;
+    // What a database as a whole grants is not copied from its template.
+    let (client, connection) = tokio_postgres::connect(&superuser_url, NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let grant = "do $$ begin execute format('grant create on database %I to waybill', current_database()); end $$";
+    client.batch_execute(grant).await.unwrap();
+    (url, superuser_url)
 }
 
+/// The service's role owns it, and migrates it itself.
 pub async fn empty_database() -> (String, String) {
-    create("template template0").await
+    create("template template0 owner waybill").await
 }
 
 async fn create(from: &str) -> (String, String) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let postgres = shared().await;
     let name = format!("waybill_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-    let create = format!("create database {name} {from} owner waybill");
+    let create = format!("create database {name} {from}");
     run(postgres, &create).await;
     (
         postgres.url_as("waybill", &name),
