@@ -1,11 +1,13 @@
 //! Orders in memory, weighed in bytes: read-through, no negative entries, one load at a time for a key. Filled by the
 //! projector after its commit was answered, by misses, and at start from the inbox, newest first until full. Orders never
-//! change, so nothing is ever invalidated; it may be emptied at any time. Absent on purpose: any wire between replicas.
+//! change, so no single one is ever invalidated; but all of them are dropped when Postgres turns out to be another one than
+//! before, and what was read before that is not kept after it. Absent on purpose: any wire between replicas.
 
 mod miss;
 mod restore;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
 use quick_cache::Weighter;
@@ -29,8 +31,16 @@ impl Weighter<Box<str>, Bytes> for Bytewise {
     }
 }
 
+/// How often the cache had been emptied at some moment. Taken before anything is read from Postgres, it tells whether what was
+/// read may still be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation(u64);
+
 pub struct Cache {
     orders: QuickCache<Box<str>, Bytes, Bytewise>,
+    /// Held while an order is kept, alone while the cache is emptied: so neither comes in the middle of the other. A hit does
+    /// not look at it.
+    generation: RwLock<Generation>,
     warm: AtomicBool,
 }
 
@@ -44,6 +54,7 @@ impl Cache {
             .max(64);
         Self {
             orders: QuickCache::with_weighter(items, bytes, Bytewise),
+            generation: RwLock::new(Generation(0)),
             warm: AtomicBool::new(false),
         }
     }
@@ -52,12 +63,27 @@ impl Cache {
         self.orders.get(order_uid)
     }
 
-    /// The value is kept in an allocation of its own size: it must not pin a larger buffer.
-    pub fn put(&self, order_uid: &str, data: Bytes) {
-        self.orders.insert(order_uid.into(), data);
+    pub fn generation(&self) -> Generation {
+        *self
+            .generation
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads through: of many who ask for one key at once, one asks Postgres.
+    /// Keeps an order that was read since `read_in`, unless the cache was emptied meanwhile. `data` is to have an allocation
+    /// of its own size: it must not keep a larger buffer alive.
+    pub fn put(&self, read_in: Generation, order_uid: &str, data: Bytes) {
+        let now = self
+            .generation
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *now == read_in {
+            self.orders.insert(order_uid.into(), data);
+        }
+    }
+
+    /// Reads through: of many who ask for one key at once, one asks Postgres. quick_cache keeps no answer to a question that
+    /// was put before `clear`.
     pub async fn load(&self, database: &Database, order_uid: &str) -> Result<Bytes, Miss> {
         let key: Box<str> = order_uid.into();
         let loading = async {
@@ -69,7 +95,13 @@ impl Cache {
             .await
     }
 
+    /// Drops all orders, and with them what is being read.
     pub fn clear(&self) {
+        let mut generation = self
+            .generation
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        generation.0 += 1;
         self.orders.clear();
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use futures_util::TryStreamExt;
 use tokio::task::JoinSet;
 
-use super::Cache;
+use super::{Cache, Generation};
 use crate::order;
 use crate::postgres::{Client, Database, Error, Session, query, query_one};
 
@@ -33,8 +33,12 @@ const WINDOW: i64 = 4096;
 /// Postgres needs less for a row than its parsing takes, and the cores are there.
 const MOST_WORKERS: usize = 4;
 
-/// Parsed, never judged.
-async fn restore(cache: &Arc<Cache>, database: &Database) -> Result<u64, Error> {
+/// Parsed, never judged. Ends early if the cache was emptied meanwhile: `read_in` is from before anything was read.
+async fn restore(
+    cache: &Arc<Cache>,
+    database: &Database,
+    read_in: Generation,
+) -> Result<u64, Error> {
     let top: i64 = query_one(&*database.reader().await?, PROJECTED, &[])
         .await?
         .get(0);
@@ -48,10 +52,11 @@ async fn restore(cache: &Arc<Cache>, database: &Database) -> Result<u64, Error> 
             let mut restored = 0;
             loop {
                 let top = next.fetch_sub(WINDOW, Ordering::Relaxed);
-                if top <= 0 || cache.is_full() {
+                if top <= 0 || cache.is_full() || cache.generation() != read_in {
                     return Ok::<u64, Error>(restored);
                 }
-                let window = restore_window(&cache, session.client(), (top - WINDOW).max(0), top);
+                let bottom = (top - WINDOW).max(0);
+                let window = restore_window(&cache, read_in, session.client(), bottom, top);
                 restored += Session::bounded(window).await?;
             }
         };
@@ -66,6 +71,7 @@ async fn restore(cache: &Arc<Cache>, database: &Database) -> Result<u64, Error> 
 
 async fn restore_window(
     cache: &Cache,
+    read_in: Generation,
     client: &Client,
     bottom: i64,
     top: i64,
@@ -74,7 +80,7 @@ async fn restore_window(
     let mut scratch = Vec::new();
     let mut put = |payload: &[u8]| {
         if let Ok((order, json)) = order::parse_to_serve(payload, &mut scratch) {
-            cache.put(&order.order_uid, json);
+            cache.put(read_in, &order.order_uid, json);
             restored += 1;
         }
     };
@@ -94,11 +100,15 @@ async fn restore_window(
     Ok(restored)
 }
 
-/// Restores until it has worked; readers are served all the while.
+/// Restores until it has worked, and anew if the cache was emptied meanwhile; readers are served all the while.
 pub async fn warm(cache: Arc<Cache>, database: Database) {
     loop {
         let started = std::time::Instant::now();
-        match restore(&cache, &database).await {
+        let read_in = cache.generation();
+        match restore(&cache, &database, read_in).await {
+            Ok(_) if cache.generation() != read_in => {
+                tracing::info!("the cache was emptied while it was restored: beginning anew");
+            }
             Ok(restored) => {
                 tracing::info!(
                     restored,

@@ -20,7 +20,7 @@ use super::run::{Dependencies, publish};
 use super::turn::{Turn, Turns};
 use super::write;
 use crate::account::{self, Epochs, Fate};
-use crate::cache::Cache;
+use crate::cache::{Cache, Generation};
 use crate::dead_letter;
 use crate::inbox::{Position, SourceId, Witness};
 use crate::postgres::{self, Session, is_row_fault, is_taken};
@@ -38,6 +38,8 @@ pub struct Live<'a> {
     brokers: Vec<SourceId>,
     epochs: Epochs,
     in_force: watch::Sender<Arc<InForce>>,
+    /// The cache's, from before our writers were there: what they commit is not kept after it was emptied.
+    generation: Generation,
     idle: Vec<Session>,
     under_way: VecDeque<UnderWay>,
     turns: Turns,
@@ -79,6 +81,7 @@ impl<'a> Live<'a> {
         in_force: watch::Sender<Arc<InForce>>,
         start: Position,
     ) -> Result<Self, Error> {
+        let generation = deps.cache.generation();
         let mut idle = Vec::new();
         for _ in 0..WRITERS {
             let writer = deps.database.session("projector").await?;
@@ -93,6 +96,7 @@ impl<'a> Live<'a> {
             brokers: brokers(session).await?,
             epochs: account::load_epochs(session.client()).await?,
             in_force,
+            generation,
             idle,
             under_way: VecDeque::new(),
             turns: Turns::default(),
@@ -227,7 +231,7 @@ impl<'a> Live<'a> {
         let orders = writes.orders.iter().map(known).collect();
         let committing = Committing {
             name: self.name.clone(),
-            after: AfterCommit::new(self.deps),
+            after: AfterCommit::new(self.deps, self.generation),
             from,
             to,
             started,
@@ -347,7 +351,7 @@ impl<'a> Live<'a> {
             .collect();
         let committing = Committing {
             name: self.name.clone(),
-            after: AfterCommit::new(self.deps),
+            after: AfterCommit::new(self.deps, self.generation),
             from: self.begun,
             to,
             started,
@@ -425,14 +429,16 @@ impl Committing {
 /// Who is told of a commit, in the log's order.
 struct AfterCommit {
     cache: Arc<Cache>,
+    generation: Generation,
     metrics: Arc<Metrics>,
     projected: watch::Sender<Position>,
 }
 
 impl AfterCommit {
-    fn new(deps: &Dependencies) -> Self {
+    fn new(deps: &Dependencies, generation: Generation) -> Self {
         Self {
             cache: deps.cache.clone(),
+            generation,
             metrics: deps.metrics.clone(),
             projected: deps.projected.clone(),
         }
@@ -442,7 +448,8 @@ impl AfterCommit {
     fn commit(&self, writes: Writes, to: Position, started: Instant) {
         let taken = started.elapsed().as_secs_f64();
         for order in writes.orders {
-            self.cache.put(&order.order_uid, order.data);
+            self.cache
+                .put(self.generation, &order.order_uid, order.data);
         }
         publish(&self.projected, to);
         let timer = &self.metrics.commit_seconds;

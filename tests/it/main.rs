@@ -6,6 +6,7 @@ mod account;
 mod acks;
 mod broker;
 mod broker_secured;
+mod cache;
 mod cli;
 mod clients;
 mod clock;
