@@ -22,7 +22,7 @@ use super::{Dependencies, times};
 use crate::cache::{self, Cache, Miss};
 use crate::inbox::Position;
 use crate::order::store;
-use crate::postgres::{self, Database};
+use crate::postgres::Database;
 use crate::telemetry::Metrics;
 
 pub struct Orders {
@@ -178,9 +178,6 @@ impl Orders {
     }
 }
 
-/// A frozen Postgres answers nothing: a reader learns that it is away, and is not left to wait for it.
-const PATIENCE: Duration = Duration::from_secs(3);
-
 /// So long for an order that is on its way: what it takes where things go well, many times over.
 const SOON: Duration = Duration::from_millis(100);
 
@@ -246,19 +243,14 @@ impl HotRead {
             ));
         }
         self.metrics.cache_misses.inc();
-        let reading = async {
-            match self.cache.load(&self.database, order_uid).await {
-                Err(Miss::OnItsWay(position)) if self.comes_soon(position).await => {
-                    self.cache.load(&self.database, order_uid).await
-                }
-                outcome => outcome,
-            }
-        };
-        match tokio::time::timeout(PATIENCE, reading).await {
-            Ok(Ok(data)) => Ok(data),
-            Ok(Err(miss)) => Err(explain(order_uid, miss)),
-            Err(_) => Err(postgres::Error::TimedOut(PATIENCE).into()),
+        let mut loaded = self.cache.load(&self.database, order_uid).await;
+        if let Err(miss) = &loaded
+            && let Miss::OnItsWay(position) = **miss
+            && self.comes_soon(position).await
+        {
+            loaded = self.cache.load(&self.database, order_uid).await;
         }
+        loaded.map_err(|miss| explain(order_uid, &miss))
     }
 
     /// Whether what is on its way has come: a client that has just sent it, and asks, need not ask again.
@@ -269,7 +261,7 @@ impl HotRead {
     }
 }
 
-fn explain(order_uid: &str, miss: Miss) -> Problem {
+fn explain(order_uid: &str, miss: &Miss) -> Problem {
     let not_found = |kind, detail| Problem::new(StatusCode::NOT_FOUND, kind, detail);
     match miss {
         Miss::Failed(error) => error.into(),
@@ -299,7 +291,7 @@ fn explain(order_uid: &str, miss: Miss) -> Problem {
                 ),
             );
             std::iter::once(latest.id)
-                .chain(earlier)
+                .chain(earlier.iter().copied())
                 .fold(problem, |problem, id| problem.link("dead_letter", href(id)))
         }
     }

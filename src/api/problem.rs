@@ -86,9 +86,15 @@ impl Problem {
 }
 
 impl From<postgres::Error> for Problem {
-    /// The outside learns that Postgres is away, not what it said.
     fn from(error: postgres::Error) -> Self {
-        if let postgres::Error::Server(server) = &error
+        Self::from(&error)
+    }
+}
+
+impl From<&postgres::Error> for Problem {
+    /// The outside learns that Postgres is away, not what it said.
+    fn from(error: &postgres::Error) -> Self {
+        if let postgres::Error::Server(server) = error
             && let Some(db) = server.as_db_error()
             && !db.code().code().starts_with("57")
             && !db.code().code().starts_with("08")

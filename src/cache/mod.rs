@@ -5,19 +5,25 @@
 
 mod miss;
 mod restore;
+mod single_flight;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as QuickCache;
 
 use crate::order::{self, store};
-use crate::postgres::Database;
+use crate::postgres::{Database, Error};
+use single_flight::SingleFlight;
 
 pub use miss::Miss;
 pub use restore::warm;
+
+/// How long a load may take: a frozen Postgres answers nothing, and a reader is to learn within seconds that it is away.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What quick_cache and the allocator spend on an entry besides key and value; measured.
 const OVERHEAD: usize = 96;
@@ -36,11 +42,15 @@ impl Weighter<Box<str>, Bytes> for Bytewise {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generation(u64);
 
+/// An order as it is served, or why there is none; shared by all who asked for it.
+pub type Loaded = Result<Bytes, Arc<Miss>>;
+
 pub struct Cache {
     orders: QuickCache<Box<str>, Bytes, Bytewise>,
     /// Held while an order is kept, alone while the cache is emptied: so neither comes in the middle of the other. A hit does
     /// not look at it.
     generation: RwLock<Generation>,
+    loads: SingleFlight<Loaded>,
     warm: AtomicBool,
 }
 
@@ -55,6 +65,7 @@ impl Cache {
         Self {
             orders: QuickCache::with_weighter(items, bytes, Bytewise),
             generation: RwLock::new(Generation(0)),
+            loads: SingleFlight::new(),
             warm: AtomicBool::new(false),
         }
     }
@@ -82,17 +93,47 @@ impl Cache {
         }
     }
 
-    /// Reads through: of many who ask for one key at once, one asks Postgres. quick_cache keeps no answer to a question that
-    /// was put before `clear`.
-    pub async fn load(&self, database: &Database, order_uid: &str) -> Result<Bytes, Miss> {
-        let key: Box<str> = order_uid.into();
-        let loading = async {
+    /// Reads through: one statement answers all who ask for an order_uid at the same time, also if it finds nothing or fails.
+    pub async fn load(self: &Arc<Self>, database: &Database, order_uid: &str) -> Loaded {
+        let (answered, flight) = self.loads.join(order_uid);
+        if let Some(flight) = flight {
+            let (cache, database) = (self.clone(), database.clone());
+            let order_uid: Arc<str> = order_uid.into();
+            let read = move || {
+                let (cache, database, order_uid) =
+                    (cache.clone(), database.clone(), order_uid.clone());
+                async move { cache.read(&database, &order_uid).await.map_err(Arc::new) }
+            };
+            // An answer that is on its way already may be older than what a later client knows; a failure is none.
+            tokio::spawn(flight.run(
+                read,
+                |answer| matches!(answer, Err(miss) if matches!(**miss, Miss::Failed(_))),
+            ));
+        }
+        let gone = |_| {
+            Arc::new(Miss::Failed(Error::Pool(
+                "its load has panicked".to_owned(),
+            )))
+        };
+        answered.await.map_err(gone)?
+    }
+
+    async fn read(&self, database: &Database, order_uid: &str) -> Result<Bytes, Miss> {
+        let generation = self.generation();
+        // Those who came during a load that found it.
+        if let Some(data) = self.get(order_uid) {
+            return Ok(data);
+        }
+        let reading = async {
             let reader = database.reader().await?;
             miss::find(&reader, order_uid).await
         };
-        self.orders
-            .get_or_insert_async(&key, async { Ok(render(&loading.await?)) })
-            .await
+        let Ok(found) = tokio::time::timeout(PATIENCE, reading).await else {
+            return Err(Error::TimedOut(PATIENCE).into());
+        };
+        let data = render(&found?);
+        self.put(generation, order_uid, data.clone());
+        Ok(data)
     }
 
     /// Drops all orders, and with them what is being read.

@@ -1,9 +1,11 @@
-//! The cache against a Postgres that is slow, silent or another one: what was read before the cache was emptied is not kept
-//! after it. The room itself, for a service would soon read again what was not kept.
+//! The cache against a Postgres that is slow, silent or another one: what is asked once is answered to all, and what was read
+//! before the cache was emptied is not kept after it. Most of it without a service, which would read again at once what was
+//! not kept, and whose statements would be counted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use waybill::cache::{self, Cache};
+use waybill::cache::{self, Cache, Miss};
 use waybill::postgres::{Database, Settings};
 
 use crate::harness::{Bench, Sql, Weight, order, orders, until, until_equal};
@@ -21,6 +23,76 @@ const STUCK: &str = "
 async fn is_stuck(sql: &Sql, statement: &str) {
     until_equal(20, "it waits for the table", 1, async || {
         sql.count(statement).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn all_who_miss_one_order_at_a_time_are_answered_by_two_statements() {
+    const CLIENTS: usize = 40;
+    // Each look for an order that is not there looks once for a letter.
+    const LOOKS: &str =
+        "select seq_scan + idx_scan from pg_stat_user_tables where relname = 'dead_letters'";
+    const OURS: &str = "
+        select count(*) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid() and usename = 'waybill'";
+    let bench = Bench::new(Weight::Light).await;
+    let (sql, stranger) = (bench.sql().await, bench.sql().await);
+    let (cache, database) = (Arc::new(Cache::new(1 << 20)), database(&bench));
+    let before = sql.count(LOOKS).await;
+    stranger.run("begin; lock table dead_letters").await;
+    let load = || {
+        let (cache, database) = (cache.clone(), database.clone());
+        tokio::spawn(async move { cache.load(&database, "nobody").await })
+    };
+    let first = load();
+    is_stuck(&sql, STUCK).await;
+    let others: Vec<_> = (1..CLIENTS).map(|_| load()).collect();
+    tokio::task::yield_now().await;
+    stranger.run("commit").await;
+    for one in std::iter::once(first).chain(others) {
+        let miss = one.await.unwrap().unwrap_err();
+        assert!(matches!(*miss, Miss::NeverReceived), "{miss:?}");
+    }
+    // A session tells its counts when it ends.
+    database.close();
+    until_equal(20, "our sessions have ended", 0, async || {
+        sql.count(OURS).await
+    })
+    .await;
+    until_equal(20, "looks in Postgres", 2, async || {
+        sql.count(LOOKS).await - before
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_load_that_hangs_leaves_one_statement_behind_and_is_told_to_all_who_wait() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = Arc::new(bench.serve(None, &[]).await);
+    let (sql, stranger) = (bench.sql().await, bench.sql().await);
+    stranger.run("begin; lock table dead_letters").await;
+    // Clients of one order that come one after the other, all before the first gives up.
+    let mut arrivals = tokio::time::interval(Duration::from_millis(250));
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        arrivals.tick().await;
+        let service = service.clone();
+        clients.push(tokio::spawn(
+            async move { service.order("nobody").await.status },
+        ));
+    }
+    for client in clients {
+        assert_eq!(client.await.unwrap(), 503);
+    }
+    assert_eq!(
+        sql.count(STUCK).await,
+        1,
+        "statements that nobody waits for"
+    );
+    stranger.run("commit").await;
+    until_equal(20, "Postgres answers again", 404, async || {
+        service.order("nobody").await.status
     })
     .await;
 }
