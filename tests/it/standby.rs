@@ -10,7 +10,9 @@ use serde_json::json;
 use waybill::sandbox::broker::Store;
 use waybill::sandbox::postgres::{Options, Postgres};
 
-use crate::harness::{Bench, Sender, Service, Weight, check, mixed, orders, until, until_equal};
+use crate::harness::{
+    Bench, Sender, Service, Weight, check, mixed, order, orders, until, until_equal,
+};
 
 const END_ALL: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like 'waybill %'";
 
@@ -146,4 +148,41 @@ async fn a_synchronous_standby_is_promoted_and_found() {
     );
     let count = check(&bench, &service, &ledger).await;
     assert_eq!(count.rows, 4_000);
+}
+
+#[tokio::test]
+async fn what_a_promoted_standby_lacks_is_served_no_more() {
+    let mut bench = Bench::with_own_postgres(Weight::Heavy, &[]).await;
+    let standby = standby_of(bench.postgres.as_ref().unwrap(), &bench).await;
+    let url = either([&standby.url(), &bench.url]);
+    let service = bench
+        .serve(None, &["--database-url", &url, "--lease", "2"])
+        .await;
+    service.post(order("kept")).await;
+    service.rests(20, 1).await;
+    bench.superuser_url = standby.url_as("postgres", "waybill");
+    let sql = bench.sql().await;
+    let orders = "select count(*) from orders";
+    until_equal(20, "the standby follows", 1, async || {
+        sql.count(orders).await
+    })
+    .await;
+    // From here on it hears no more of the primary.
+    sql.run("alter system set primary_conninfo = ''").await;
+    sql.run("select pg_reload_conf()").await;
+    let follows = "select count(*) from pg_stat_wal_receiver";
+    until_equal(20, "it follows no more", 0, async || {
+        sql.count(follows).await
+    })
+    .await;
+    service.post(order("lost")).await;
+    service.rests(20, 2).await;
+    assert_eq!(service.order("lost").await.status, 200);
+    bench.postgres().kill();
+    assert!(sql.text("select pg_promote()::text").await == "true");
+    until_equal(40, "the order that is nowhere", 404, async || {
+        service.order("lost").await.status
+    })
+    .await;
+    assert_eq!(service.order("kept").await.status, 200);
 }
