@@ -20,5 +20,5 @@ pub use read::{
     Content, decision_by_key, fate, head, payload, payloads, payloads_within, read_batch, row_at,
     source_id,
 };
-pub use row::{Incoming, Position, Reply, Row, SourceId, content_hash};
+pub use row::{Ack, Incoming, Position, Reply, Row, SourceId, content_hash};
 pub use stage::{Config, run};

@@ -1,11 +1,10 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::append::Appended;
 use super::decision::Decision;
-use crate::stan;
 
 /// A place in the log. Dense, from 1, in commit order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,8 +36,16 @@ pub struct Incoming {
 
 /// How the one who brought it learns that it is durable.
 pub enum Reply {
-    Broker(stan::Receipt),
+    Ack(Ack),
     Answer(oneshot::Sender<Appended>),
+}
+
+/// One delivery of a broker, and the line on which its source hears that it may be acknowledged. The line lives as long as
+/// the connection that brought the delivery: after it an ack does nothing, and the broker sends the message again.
+pub struct Ack {
+    pub line: mpsc::Sender<u64>,
+    /// The source's own number for it, unlike all others on this line.
+    pub delivery: u64,
 }
 
 /// An inbox row as the projector reads it.

@@ -4,12 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::inbox::{Inbox, Incoming, Reply, SourceId, content_hash};
-use crate::stan::{self, Client, Counters, SubscribeError, Subscription};
+use super::unacked::Unacked;
+use crate::inbox::{Ack, Inbox, Incoming, Reply, SourceId, content_hash};
+use crate::stan::{self, Client, Counters, Receipt, SubscribeError, Subscription};
 use crate::telemetry::Metrics;
+
+/// Acks that may wait for the broker's socket. More than the inbox holds rows (its queue, the batch that is appended, those
+/// that wait for the disk), so that the flush waits for a broker only if it hears nothing for many batches.
+const ACKS: usize = 64 * 1024;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -40,11 +46,14 @@ pub struct Broker {
 pub struct Draining {
     subscription: Subscription,
     client: Client,
+    acknowledging: AbortOnDropHandle<()>,
 }
 
 impl Draining {
-    /// The durable stays, with its place in the channel.
+    /// To be called when the inbox has ended: then the line ends behind its last ack. The durable stays, with its place in the
+    /// channel.
     pub async fn close(self) {
+        let _ = self.acknowledging.await;
         if let Err(error) = self.subscription.close().await {
             tracing::debug!(%error, "the subscription was not closed: {error}");
         }
@@ -68,10 +77,14 @@ pub async fn run(broker: Broker, stop: CancellationToken) -> Option<Draining> {
             broker.config.connection.client_id,
             broker.config.connection.server_names()
         );
-        let mut told = Counters::default();
+        let unacked = Arc::new(Unacked::default());
+        let (line, deliveries) = mpsc::channel(ACKS);
+        let acknowledging = tokio::spawn(acknowledge(deliveries, unacked.clone()));
+        // Dropped with the connection, it closes the line.
+        let acknowledging = AbortOnDropHandle::new(acknowledging);
         let ended = tokio::select! {
-            ended = broker.receive(&mut subscription, &mut told) => ended,
-            () = stop.cancelled() => return Some(Draining { subscription, client }),
+            ended = broker.receive(&mut subscription, line, &unacked) => ended,
+            () = stop.cancelled() => return Some(Draining { subscription, client, acknowledging }),
         };
         let Ended::Lost = ended else {
             return None;
@@ -85,6 +98,19 @@ pub async fn run(broker: Broker, stop: CancellationToken) -> Option<Draining> {
 enum Ended {
     Lost,
     InboxClosed,
+}
+
+/// Until the line is closed. In a task of its own: while `receive` waits for room in the inbox, the inbox waits for this.
+async fn acknowledge(mut line: mpsc::Receiver<u64>, unacked: Arc<Unacked<Receipt>>) {
+    let mut deliveries = Vec::new();
+    while line.recv_many(&mut deliveries, 512).await > 0 {
+        for receipt in unacked.take(deliveries.drain(..)) {
+            // On a lost connection an ack does nothing: the broker sends the message again, and it is found.
+            if receipt.ack().await.is_err() {
+                return;
+            }
+        }
+    }
 }
 
 impl Broker {
@@ -126,8 +152,14 @@ impl Broker {
         }
     }
 
-    async fn receive(&self, subscription: &mut Subscription, told: &mut Counters) -> Ended {
+    async fn receive(
+        &self,
+        subscription: &mut Subscription,
+        line: mpsc::Sender<u64>,
+        unacked: &Unacked<Receipt>,
+    ) -> Ended {
         let mut messages = Vec::new();
+        let mut told = Counters::default();
         loop {
             if subscription.next_many(&mut messages, 512).await == 0 {
                 return Ended::Lost;
@@ -146,13 +178,16 @@ impl Broker {
                     hash: content_hash(Some(&message.payload), None),
                     payload: Some(message.payload),
                     decision: None,
-                    reply: Reply::Broker(message.receipt),
+                    reply: Reply::Ack(Ack {
+                        line: line.clone(),
+                        delivery: unacked.add(message.receipt),
+                    }),
                 };
                 if self.inbox.send(incoming).await.is_err() {
                     return Ended::InboxClosed;
                 }
             }
-            self.count(subscription.counters(), told);
+            self.count(subscription.counters(), &mut told);
         }
     }
 

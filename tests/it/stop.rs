@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use waybill::sandbox::broker::Store;
+use waybill::sandbox::process::{Signal, signal};
 
 use crate::harness::{
-    Bench, Ledger, Sender, Weight, check, mixed, order_with, orders, until_equal, within,
+    Bench, Ledger, Sender, Weight, check, mixed, order_with, orders, until, until_equal, within,
 };
 
 #[tokio::test]
@@ -37,6 +38,35 @@ async fn asked_to_stop_under_load_it_drains_and_loses_nothing() {
     service.rests(60, ledger.rows()).await;
     let count = check(&bench, &service, &ledger).await;
     assert_eq!(count.rows, 6_000);
+}
+
+const FLUSH: &str = "
+    select pid::bigint from pg_stat_activity where datname = current_database() and application_name = 'waybill flush'";
+
+#[tokio::test]
+async fn what_waits_for_the_disk_at_a_stop_is_acknowledged_before_the_end() {
+    let bench = Bench::new(Weight::Light).await;
+    let broker = bench.broker(Store::File).await;
+    let mut service = bench.serve(Some(&broker), &[]).await;
+    let sql = bench.sql().await;
+    let flush = sql.count(FLUSH).await as u32;
+    signal(flush, Signal::STOP);
+    let ledger = Sender::new(&broker).publish(orders("late", 100)).await;
+    until_equal(20, "all are appended", 100, async || sql.head().await).await;
+    signal(service.pid(), Signal::TERM);
+    service.says(10, "stopping").await;
+    signal(flush, Signal::CONT);
+    let status = until(20, "it ends", async || service.ended()).await;
+    assert_eq!(status.code(), Some(0), "{}", service.text());
+    service.start().await;
+    service.rests(30, 100).await;
+    check(&bench, &service, &ledger).await;
+    let metrics = service.get("/metrics").await.body;
+    let metrics = String::from_utf8_lossy(&metrics);
+    assert!(
+        metrics.contains("\nwaybill_inbox_redelivered_total 0\n"),
+        "the broker has sent some of them again: {metrics}"
+    );
 }
 
 #[tokio::test]

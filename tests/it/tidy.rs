@@ -12,7 +12,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("postgres", ""),
     ("sandbox", ""),
     ("telemetry", ""),
-    ("inbox", "postgres stan telemetry"),
+    ("inbox", "postgres telemetry"),
     ("source", "inbox stan telemetry"),
     // Its store alone; the checks know no other room (see PURE).
     ("order", "inbox postgres"),

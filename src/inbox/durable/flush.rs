@@ -9,11 +9,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::super::append::{Appended, append};
-use super::super::row::{Incoming, Reply};
+use super::super::row::{Ack, Incoming, Reply};
 use super::super::stage::backoff;
 use super::Witness;
 use crate::postgres::{Database, Error, Identity, Session};
-use crate::stan;
 use crate::telemetry::Metrics;
 
 /// So many batches wait for the disk; then the stage waits, too.
@@ -50,7 +49,6 @@ impl Flush {
         let mut work = Work {
             flush: self,
             session: None,
-            acking: None,
         };
         work.session = work.connect().await.ok();
         (sender, tokio::spawn(work.run(committed)))
@@ -60,7 +58,6 @@ impl Flush {
 struct Work {
     flush: Flush,
     session: Option<Session>,
-    acking: Option<JoinHandle<()>>,
 }
 
 impl Work {
@@ -72,7 +69,6 @@ impl Work {
                 self.answer(one).await;
             }
         }
-        self.finish_acks().await;
     }
 
     async fn connect(&self) -> Result<Session, Error> {
@@ -112,7 +108,7 @@ impl Work {
         Ok(())
     }
 
-    async fn answer(&mut self, committed: Committed) {
+    async fn answer(&self, committed: Committed) {
         let Committed {
             batch,
             outcome,
@@ -124,7 +120,7 @@ impl Work {
             .commit_seconds
             .with_label_values(&["inbox"])
             .observe(started.elapsed().as_secs_f64());
-        let mut receipts = Vec::with_capacity(batch.len());
+        let mut acks = Vec::with_capacity(batch.len());
         let (mut stored, mut known) = (0, 0);
         for (row, appended) in batch.into_iter().zip(outcome) {
             match &appended {
@@ -139,7 +135,7 @@ impl Work {
                 _ => known += 1,
             }
             match row.reply {
-                Reply::Broker(receipt) => receipts.push(receipt),
+                Reply::Ack(ack) => acks.push(ack),
                 Reply::Answer(answer) => {
                     let _ = answer.send(appended);
                 }
@@ -147,28 +143,9 @@ impl Work {
         }
         metrics.appended.inc_by(stored);
         metrics.redelivered.inc_by(known);
-        self.ack(receipts).await;
-    }
-
-    /// In a task of its own, so that the next flush need not wait for the broker's socket; one batch's at a time.
-    async fn ack(&mut self, receipts: Vec<stan::Receipt>) {
-        if receipts.is_empty() {
-            return;
-        }
-        self.finish_acks().await;
-        self.acking = Some(tokio::spawn(async move {
-            for receipt in receipts {
-                // On a lost connection an ack does nothing: the broker sends the message again, and it is found.
-                if receipt.ack().await.is_err() {
-                    return;
-                }
-            }
-        }));
-    }
-
-    async fn finish_acks(&mut self) {
-        if let Some(acking) = self.acking.take() {
-            let _ = acking.await;
+        // After HTTP's clients: a line that is full waits for its broker's socket.
+        for Ack { line, delivery } in acks {
+            let _ = line.send(delivery).await;
         }
     }
 }
