@@ -106,6 +106,7 @@ impl Bar {
             screen::number(operation.total)
         )];
         match operation.state.as_str() {
+            "freezing" => parts.push("its letters are being listed".to_owned()),
             "pending" => parts.push("waits for its turn".to_owned()),
             "paused" => parts.push(format!("paused: waybill operations resume {id}")),
             _ => parts.extend(self.pace(operation)),

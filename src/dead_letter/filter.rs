@@ -296,8 +296,30 @@ impl Filter {
         sql
     }
 
-    /// All conditions on `l`, for a set that is read whole.
-    pub fn conditions(&self, sql: &mut Sql) {
+    /// The ids of a set that is read whole, or in parts: of the letters above `above` and up to `to`.
+    pub fn ids_between(&self, above: i64, to: i64, limit: i64) -> Sql {
+        let mut sql = Sql::new("select l.id from dead_letters l where l.id > ");
+        sql.bind(above, Type::INT8)
+            .push(" and l.id <= ")
+            .bind(to, Type::INT8);
+        match &self.ids {
+            // A part of them is asked for with a part of a long list.
+            Some(ids) => {
+                let asked = ids.iter().copied().filter(|id| *id > above && *id <= to);
+                let part = Self {
+                    ids: Some(asked.collect()),
+                    ..self.clone()
+                };
+                part.conditions(&mut sql);
+            }
+            None => self.conditions(&mut sql),
+        }
+        sql.push(" limit ").bind(limit, Type::INT8);
+        sql
+    }
+
+    /// All conditions on `l`.
+    fn conditions(&self, sql: &mut Sql) {
         if let Some(state) = &self.state {
             sql.push(" and l.state = ").bind(state.clone(), Type::TEXT);
         }

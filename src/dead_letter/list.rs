@@ -8,7 +8,7 @@ use super::filter::{Filter, Named, Sql};
 use super::letter::{Letter, Verdict};
 use super::store::{from_row, letter_columns};
 use crate::inbox::{Decision, Position};
-use crate::postgres::{Client, Error, query, query_once, query_opt};
+use crate::postgres::{Client, Error, query, query_once, query_one, query_opt};
 
 async fn look_up(client: &Client, filter: &Filter) -> Result<Named, Error> {
     let mut named = Named::default();
@@ -40,6 +40,37 @@ pub async fn list(
     let sql = filter.page(letter_columns!(), &named, before, limit);
     let rows = query_once(client, &sql.text, &sql.parameters()).await?;
     Ok(rows.iter().map(from_row).collect())
+}
+
+/// Of the letters above `above` and up to `to`, those that the filter asks for; `limit` at most, in no order.
+pub async fn ids(
+    client: &Client,
+    filter: &Filter,
+    above: i64,
+    to: i64,
+    limit: i64,
+) -> Result<Vec<i64>, Error> {
+    let sql = filter.ids_between(above, to, limit);
+    let rows = query_once(client, &sql.text, &sql.parameters()).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// By dead_letters_pkey.
+const PAGE_END: &str = "
+    select case when count(*) < $3 then $2 else max(id) end
+    from (select id from dead_letters where id > $1 and id <= $2 order by id limit $3) page";
+
+/// Where a page of `letters` letters above `above` ends; `to` if there are no more of them.
+pub async fn page_end(client: &Client, above: i64, to: i64, letters: i64) -> Result<i64, Error> {
+    let row = query_one(client, PAGE_END, &[&above, &to, &letters]).await?;
+    Ok(row.get(0))
+}
+
+/// By dead_letters_pkey.
+const NEWEST: &str = "select coalesce(max(id), 0) from dead_letters";
+
+pub async fn newest(client: &Client) -> Result<i64, Error> {
+    Ok(query_one(client, NEWEST, &[]).await?.get(0))
 }
 
 /// A group's letters are alike: reason, code and field.
@@ -187,7 +218,7 @@ pub struct Summary {
 }
 
 pub async fn summary(client: &Client) -> Result<Summary, Error> {
-    let counts = crate::postgres::query_one(client, COUNTS, &[]).await?;
+    let counts = query_one(client, COUNTS, &[]).await?;
     let oldest = query_opt(client, OLDEST_OPEN, &[]).await?;
     Ok(Summary {
         open: counts.get(0),
@@ -245,6 +276,6 @@ pub async fn any_stale(
     code_version: i32,
     rules_position: i64,
 ) -> Result<bool, Error> {
-    let row = crate::postgres::query_one(client, STALE, &[&code_version, &rules_position]).await?;
+    let row = query_one(client, STALE, &[&code_version, &rules_position]).await?;
     Ok(row.get(0))
 }

@@ -8,11 +8,11 @@ mod list;
 mod store;
 mod trend;
 
-pub use filter::{Filter, InvalidFilter, Sql, format_fingerprint};
+pub use filter::{Filter, InvalidFilter, format_fingerprint};
 pub use letter::{Letter, State, Verdict, next_attempt};
 pub use list::{
-    Answer, Decided, DecisionResult, Group, Story, Summary, answer, any_stale, groups, list,
-    results, story, summary,
+    Answer, Decided, DecisionResult, Group, Story, Summary, answer, any_stale, groups, ids, list,
+    newest, page_end, results, story, summary,
 };
 pub use store::{GroupChange, GroupChanges, change, insert, load, write_groups, write_verdicts};
 pub use trend::trend;

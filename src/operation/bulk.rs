@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Error;
 use super::judge::{Passed, Would, judge};
-use super::store::{self, Action, BulkRequest, ItemResult, Operation, State};
+use super::store::{self, Action, BulkRequest, ItemResult, Operation, Standing, State};
 use super::worker::Dependencies;
 use crate::dead_letter::{self, Letter, format_fingerprint};
 use crate::inbox::{self, Appended, Decision, Position};
@@ -25,8 +25,7 @@ pub async fn run(
     leadership: &Leadership,
     operation: Operation,
 ) -> Result<(), Error> {
-    let request: BulkRequest = serde_json::from_value(operation.request.clone())
-        .map_err(|_| Error::UnknownRequest(operation.id))?;
+    let request = operation.bulk_request()?;
     let mut passed = Passed::default();
     let reader = deps.database.reader().await?;
     if request.dry_run && operation.done > 0 {
@@ -36,7 +35,7 @@ pub async fn run(
     loop {
         let started = Instant::now();
         let reader = deps.database.reader().await?;
-        let Some(now) = store::by_id(&reader, operation.id).await? else {
+        let Some(now) = store::standing(&reader, operation.id).await? else {
             return Ok(());
         };
         if now.state != State::Running.as_str() {
@@ -85,7 +84,7 @@ pub async fn run(
     }
 }
 
-fn too_many_failed(request: &BulkRequest, now: &Operation) -> bool {
+fn too_many_failed(request: &BulkRequest, now: &Standing) -> bool {
     let forgiven = |name: &str| now.progress[name].as_i64().unwrap_or(0);
     let done = now.done - forgiven("forgiven_done");
     let failed = now.failed - forgiven("forgiven_failed");

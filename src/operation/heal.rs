@@ -17,7 +17,7 @@ const WHO: &str = "waybill";
 /// The service's own operations are known by their key: a client's begins with `client:`, whoever the client says it is.
 const END_OLDER: &str = "
     update operation set state = 'cancelled', finished_at = now()
-    where key like 'heal:%' and key <> $1 and state in ('pending', 'running')";
+    where key like 'heal:%' and key <> $1 and state in ('freezing', 'pending', 'running')";
 
 pub async fn ask(deps: &Dependencies, leadership: &Leadership) -> Result<(), Error> {
     let rules_position = leadership.in_force.position.0;

@@ -5,6 +5,7 @@
 
 mod bulk;
 mod check;
+mod freeze;
 mod heal;
 mod judge;
 mod replay;

@@ -1,6 +1,7 @@
 //! The `operation` table: what was asked for, how far it is, and how it ended. Who asks is in `ask`, the frozen sets in `item`.
 
 mod ask;
+mod freeze;
 mod item;
 
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use super::Error;
 use crate::postgres::{self, Client, execute, query, query_one, query_opt};
 
 pub use ask::{Action, Asked, BulkRequest, ask, ask_bulk};
+pub use freeze::{freeze, freezing};
 pub use item::{Item, ItemResult, forget, items, open_items, record, summary};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +36,8 @@ impl Kind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
+    /// The letters of its set are being listed.
+    Freezing,
     Pending,
     Running,
     Paused,
@@ -47,6 +51,7 @@ pub enum State {
 impl State {
     pub fn as_str(self) -> &'static str {
         match self {
+            State::Freezing => "freezing",
             State::Pending => "pending",
             State::Running => "running",
             State::Paused => "paused",
@@ -83,6 +88,10 @@ impl Operation {
             "done" | "failed" | "cancelled" | "stopped"
         )
     }
+
+    pub fn bulk_request(&self) -> Result<BulkRequest, Error> {
+        serde_json::from_value(self.request.clone()).map_err(|_| Error::UnknownRequest(self.id))
+    }
 }
 
 macro_rules! columns {
@@ -118,12 +127,9 @@ const LIST: &str = concat!(
     columns!(),
     " from operation where id < $1 order by id desc limit $2"
 );
-/// By operation_active.
-const ACTIVE: &str = concat!(
-    "select ",
-    columns!(),
-    " from operation where state in ('pending', 'running') order by id limit 50"
-);
+/// By operation_active. Not their requests: one may name a million letters, and this is asked five times a second.
+const ACTIVE: &str = "
+    select id from operation where state in ('freezing', 'pending', 'running') order by id limit 50";
 
 pub async fn by_id(client: &Client, id: i64) -> Result<Option<Operation>, postgres::Error> {
     Ok(query_opt(client, BY_ID, &[&id])
@@ -144,21 +150,38 @@ pub async fn list(
         .collect())
 }
 
-pub async fn active(client: &Client) -> Result<Vec<Operation>, postgres::Error> {
-    Ok(query(client, ACTIVE, &[])
-        .await?
-        .iter()
-        .map(from_row)
-        .collect())
+pub async fn active(client: &Client) -> Result<Vec<i64>, postgres::Error> {
+    let rows = query(client, ACTIVE, &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// What the work itself goes by, again and again.
+pub struct Standing {
+    pub state: String,
+    pub progress: Value,
+    pub done: i64,
+    pub failed: i64,
+}
+
+const STANDING: &str = "select state, progress, done, failed from operation where id = $1";
+
+pub async fn standing(client: &Client, id: i64) -> Result<Option<Standing>, postgres::Error> {
+    let found = query_opt(client, STANDING, &[&id]).await?;
+    Ok(found.map(|row| Standing {
+        state: row.get("state"),
+        progress: row.get("progress"),
+        done: row.get("done"),
+        failed: row.get("failed"),
+    }))
 }
 
 const PAUSE: &str = concat!(
-    "update operation set state = 'paused' where id = $1 and state in ('pending', 'running') returning ",
+    "update operation set state = 'paused' where id = $1 and state in ('freezing', 'pending', 'running') returning ",
     columns!()
 );
 /// Who goes on with one that stopped has seen what failed: only what comes now counts against its share.
 const RESUME: &str = concat!(
-    "update operation set state = 'pending', finished_at = null,
+    "update operation set state = case when frozen_to is null then 'pending' else 'freezing' end, finished_at = null,
         progress = case state when 'stopped' then jsonb_build_object('forgiven_done', done, 'forgiven_failed', failed)
                    else progress end
      where id = $1 and state in ('paused', 'stopped') returning ",
@@ -166,7 +189,7 @@ const RESUME: &str = concat!(
 );
 const CANCEL: &str = concat!(
     "update operation set state = 'cancelled', finished_at = now()
-     where id = $1 and state in ('pending', 'running', 'paused', 'stopped') returning ",
+     where id = $1 and state in ('freezing', 'pending', 'running', 'paused', 'stopped') returning ",
     columns!()
 );
 
@@ -191,20 +214,26 @@ pub async fn pause(client: &Client, id: i64) -> Result<Operation, Error> {
 }
 
 pub async fn resume(client: &Client, id: i64) -> Result<Operation, Error> {
-    turn(client, RESUME, id, &["pending", "running"]).await
+    turn(client, RESUME, id, &["freezing", "pending", "running"]).await
 }
 
 pub async fn cancel(client: &Client, id: i64) -> Result<Operation, Error> {
     turn(client, CANCEL, id, &["cancelled"]).await
 }
 
-const START: &str = "
-    update operation set state = 'running', started_at = coalesce(started_at, now())
-    where id = $1 and state in ('pending', 'running')";
+const START: &str = concat!(
+    "update operation
+     set state = case state when 'freezing' then state else 'running' end, started_at = coalesce(started_at, now())
+     where id = $1 and state in ('freezing', 'pending', 'running') returning ",
+    columns!()
+);
 
-/// False where it was paused or cancelled meanwhile.
-pub async fn start(client: &Client, id: i64) -> Result<bool, postgres::Error> {
-    Ok(execute(client, START, &[&id]).await? == 1)
+/// None if it was paused or cancelled meanwhile.
+pub async fn start(client: &Client, id: i64) -> Result<Option<Operation>, postgres::Error> {
+    Ok(query_opt(client, START, &[&id])
+        .await?
+        .as_ref()
+        .map(from_row))
 }
 
 const PROGRESS: &str = "
@@ -232,7 +261,8 @@ pub async fn replay_left_over(client: &Client) -> Result<bool, postgres::Error> 
 }
 
 const FINISH: &str = "
-    update operation set state = $2, outcome = $3, finished_at = now() where id = $1 and state = 'running'";
+    update operation set state = $2, outcome = $3, finished_at = now()
+    where id = $1 and state in ('freezing', 'running')";
 
 pub async fn finish(
     client: &Client,

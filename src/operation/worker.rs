@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::store::{self, Kind, Operation, State};
-use super::{Error, bulk, check, heal, replay};
+use super::{Error, bulk, check, freeze, heal, replay};
 use crate::inbox::{Inbox, Position, SourceId};
 use crate::postgres::Database;
 use crate::projection::{GiveWay, Leadership, abandon_replay};
@@ -80,12 +80,12 @@ async fn take_up(deps: &Dependencies, leader: &Leadership, tasks: &mut Tasks) ->
     if !replays && store::replay_left_over(&reader).await? {
         abandon_replay(&deps.database).await?;
     }
-    for operation in store::active(&reader).await? {
-        if tasks.contains_key(&operation.id) {
+    for id in store::active(&reader).await? {
+        if tasks.contains_key(&id) {
             continue;
         }
-        if store::start(&reader, operation.id).await? {
-            let (id, kind) = (operation.id, operation.kind.clone());
+        if let Some(operation) = store::start(&reader, id).await? {
+            let kind = operation.kind.clone();
             let task = tokio::spawn(work(deps.clone(), leader.clone(), operation));
             tasks.insert(id, (kind, task.abort_handle()));
         }
@@ -94,11 +94,12 @@ async fn take_up(deps: &Dependencies, leader: &Leadership, tasks: &mut Tasks) ->
 }
 
 /// One operation until it ends; trouble with Postgres is waited out, and the operation goes on.
-async fn work(deps: Dependencies, leader: Leadership, mut operation: Operation) {
-    State::Running.as_str().clone_into(&mut operation.state);
+async fn work(deps: Dependencies, leader: Leadership, operation: Operation) {
     let id = operation.id;
     let kind = operation.kind.clone();
-    let outcome = if kind == Kind::Bulk.as_str() {
+    let outcome = if operation.state == State::Freezing.as_str() {
+        freeze::run(&deps, &operation).await
+    } else if kind == Kind::Bulk.as_str() {
         bulk::run(&deps, &leader, operation).await
     } else if kind == Kind::RulesCheck.as_str() {
         check::run(&deps, operation).await

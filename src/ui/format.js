@@ -84,7 +84,7 @@ export function reason(name) {
 }
 
 const GOOD = ['replaced', 'done', 'connected', 'order', 'already_so'];
-const WAIT = ['open', 'pending', 'running', 'paused', 'still_failing', 'awaited', 'stopped'];
+const WAIT = ['open', 'freezing', 'pending', 'running', 'paused', 'still_failing', 'awaited', 'stopped'];
 const BAD = ['failed', 'lost', 'too_late', 'away'];
 
 export function badge(state, label) {

@@ -308,6 +308,103 @@ async fn a_bulk_operation_keeps_its_rate_and_can_be_paused_resumed_and_cancelled
     assert!(before < 200, "it was cancelled too late");
 }
 
+/// Letters of one group, in the log and in every table, as if they had been received and judged. The service must have been
+/// started once, for its sources, and must not be at work.
+async fn letters_by_sql(sql: &Sql, count: i64) {
+    sql.run(&format!(
+        "begin;
+         create temp table made on commit drop as
+             select next_position - 1 + n as id from inbox_head, generate_series(1, {count}) n;
+         insert into inbox (position, sequence, broker_time_ns, hash, received_at, source_id, payload)
+             select id, id, id, id, now(), (select id from source where kind = 'http'), 'junk' from made;
+         insert into verdict (position, rules_position, fingerprint, code_version, reason, code, message, pointer, violations)
+             select id, 0, 7, {version}, 'not_json', 'syntax', 'It is no JSON.', '', '[]' from made;
+         insert into dead_letters (id, fingerprint, verdict_position, rules_position, received_at, first_failed_at,
+                 last_failed_at, attempts, code_version, source_id, state, reason, code, pointer, message)
+             select id, 7, id, 0, now(), now(), now(), 1, {version}, (select id from source where kind = 'http'), 'open',
+                 'not_json', 'syntax', '', 'It is no JSON.' from made;
+         insert into dead_letter_groups
+             select 7, {count}, 0, 0, min(id), now(), now(), 'not_json', 'syntax', '', 'It is no JSON.' from made;
+         update fates set count = count + {count} where fate = 'dead_letter';
+         update inbox_head set next_position = next_position + {count};
+         update checkpoint set position = position + {count} where projection = 'live';
+         commit;
+         analyze dead_letters",
+        version = waybill::order::CODE_VERSION,
+    ))
+    .await;
+}
+
+/// A server that ends every statement that lists more letters than so many, as its time-out would, and takes a moment for
+/// each.
+async fn a_slow_server(sql: &Sql, most: i64) {
+    sql.run(&format!(
+        "create function slow() returns trigger language plpgsql as $$ begin
+             if (select count(*) from listed) > {most} then
+                 raise 'canceling statement due to statement timeout' using errcode = '57014';
+             end if;
+             perform pg_sleep(0.1);
+             return null;
+         end $$;
+         create trigger slow after insert on operation_item referencing new table as listed
+             for each statement execute function slow()"
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn a_set_that_one_statement_cannot_freeze_is_frozen_in_pages_and_survives_kills() {
+    const LETTERS: i64 = 300_000;
+    let bench = Bench::new(Weight::Heavy).await;
+    let sql = bench.sql().await;
+    let mut service = bench.serve(None, &["--lease", "2"]).await;
+    service.stop().await;
+    letters_by_sql(&sql, LETTERS).await;
+    a_slow_server(&sql, 60_000).await;
+    service.start().await;
+    let body = json!({"action": "note", "all": true, "as": "olga", "reason": "seen", "rate": 1});
+    let id = service.asks("/dead-letters/batch", &body).await;
+    // It came later: it is not in the set.
+    service.post("junk").await;
+    let listed = format!("select count(*) from operation_item where operation = {id}");
+    for part in 1..=3 {
+        until(30, "a part of it is listed", async || {
+            (sql.count(&listed).await >= LETTERS * part / 5).then_some(())
+        })
+        .await;
+        let asked = service.operation(id).await;
+        assert_eq!(asked["state"], "freezing", "{asked:#}");
+        assert_eq!(asked["done"], 0, "{asked:#}");
+        match part {
+            1 => {
+                let turn = async |what: &str| {
+                    let path = format!("/operations/{id}/{what}");
+                    service.tell(&path, None, &json!({})).await.json()
+                };
+                assert_eq!(turn("pause").await["state"], "paused");
+                assert_eq!(turn("resume").await["state"], "freezing");
+            }
+            _ => {
+                service.kill();
+                service.start().await;
+            }
+        }
+    }
+    let begun = until(60, "all of it is listed", async || {
+        let now = service.operation(id).await;
+        (now["state"] == "running").then_some(now)
+    })
+    .await;
+    assert_eq!(begun["total"], LETTERS, "{begun:#}");
+    assert_eq!(sql.count(&listed).await, LETTERS);
+    let set = format!(
+        "select count(*) from operation_item i join dead_letters l on l.id = i.letter where operation = {id} and l.fingerprint = 7"
+    );
+    assert_eq!(sql.count(&set).await, LETTERS);
+    let cancel = format!("/operations/{id}/cancel");
+    assert_eq!(service.tell(&cancel, None, &json!({})).await.status, 200);
+}
+
 #[tokio::test]
 async fn the_work_of_an_operator_called_as_the_service_outlives_a_change_of_the_lease() {
     let bench = Bench::new(Weight::Light).await;

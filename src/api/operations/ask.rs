@@ -141,8 +141,9 @@ impl Requests {
 impl Requests {
     /// Decide about a whole set of dead letters
     ///
-    /// The set is frozen now. A dry run judges again and decides nothing. The operation survives a restart, can be paused and
-    /// cancelled, and an Idempotency-Key makes a repeated request harmless.
+    /// The set is frozen now; one of more than 50,000 letters is listed in the background before the operation begins, and
+    /// letters that come later are not in it. A dry run judges again and decides nothing. The operation survives a restart,
+    /// can be paused and cancelled, and an Idempotency-Key makes a repeated request harmless.
     #[oai(
         path = "/dead-letters/batch",
         method = "post",

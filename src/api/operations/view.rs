@@ -15,7 +15,8 @@ pub struct OperationView {
     pub(super) id: i64,
     /// bulk, rules_check, replay
     kind: String,
-    /// pending, running, paused, done, failed, cancelled; stopped: by itself, because too many failed
+    /// pending, running, paused, done, failed, cancelled; freezing: the letters of a large set are being listed; stopped: by
+    /// itself, because too many failed
     state: String,
     asked_by: String,
     reason: String,
@@ -23,6 +24,7 @@ pub struct OperationView {
     progress: Any<serde_json::Value>,
     /// How it ended; null while it has not.
     outcome: Any<serde_json::Value>,
+    /// How many letters, or rows, it is about; of a set that is still freezing, those listed so far.
     total: i64,
     done: i64,
     failed: i64,

@@ -4,12 +4,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
 
 use super::super::Error;
+use super::freeze::freeze_or_leave;
 use super::{Kind, Operation, columns, from_row};
-use crate::dead_letter::{Filter, Sql};
-use crate::postgres::{self, Client, Session, query_once, query_one, query_opt};
+use crate::dead_letter::{Filter, State};
+use crate::postgres::{self, Client, Session, query_one, query_opt};
 
 /// What a bulk operation does to each letter of its set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,17 @@ pub struct BulkRequest {
     /// The service's own: decides only about letters that would pass or change their group.
     #[serde(default)]
     pub only_changed: bool,
+}
+
+impl BulkRequest {
+    /// The letters that it is about.
+    pub fn letters(&self) -> Filter {
+        let mut filter = self.filter.clone();
+        if self.only_changed {
+            filter.state = Some(State::Open.as_str().to_owned());
+        }
+        filter
+    }
 }
 
 const BY_KEY: &str = concat!("select ", columns!(), " from operation where key = $1");
@@ -115,12 +126,9 @@ async fn repeated(
     }
 }
 
-const SET_TOTAL: &str = concat!(
-    "update operation set total = $2 where id = $1 returning ",
-    columns!()
-);
+const ASKED: &str = concat!("select ", columns!(), " from operation where id = $1");
 
-/// A bulk operation: the set is frozen here, in the same transaction that asks for it.
+/// A bulk operation. A small set is frozen here, in the transaction that asks for it.
 pub async fn ask_bulk(
     session: &Session,
     request: &BulkRequest,
@@ -148,18 +156,8 @@ pub async fn ask_bulk(
             return repeated(client, Kind::Bulk, &json, asked, error).await;
         }
     };
-    let mut sql =
-        Sql::new("with frozen as (insert into operation_item (operation, letter) select ");
-    sql.bind(operation.id, Type::INT8)
-        .push(", l.id from dead_letters l where true");
-    request.filter.conditions(&mut sql);
-    if request.only_changed {
-        sql.push(" and l.state = 'open'");
-    }
-    sql.push(" returning 1) select count(*) from frozen");
-    let frozen = query_once(client, &sql.text, &sql.parameters()).await?;
-    let total: i64 = frozen.first().map_or(0, |row| row.get(0));
-    let row = query_one(client, SET_TOTAL, &[&operation.id, &total]).await?;
+    freeze_or_leave(session, operation.id, request).await?;
+    let row = query_one(client, ASKED, &[&operation.id]).await?;
     session.commit().await?;
     Ok((from_row(&row), true))
 }

@@ -137,7 +137,10 @@ impl Service {
             let answer = self.try_ask(Method::GET, "/api/v1/operations", &[], "");
             let answer = answer.await?.json();
             let over = answer["items"].as_array()?.iter().all(|operation| {
-                !matches!(operation["state"].as_str(), Some("pending" | "running"))
+                !matches!(
+                    operation["state"].as_str(),
+                    Some("freezing" | "pending" | "running")
+                )
             });
             over.then_some(())
         })
