@@ -1,8 +1,10 @@
 //! The `operation_item` table: the letters of a frozen set, and what became of each.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
 
-use crate::postgres::{self, Client, execute, query};
+use serde_json::{Value, json};
+
+use crate::postgres::{self, Client, execute, query, query_one};
 
 /// By operation_item_open.
 const OPEN_ITEMS: &str = "
@@ -52,47 +54,97 @@ pub async fn record(
     Ok(())
 }
 
-const FORGET: &str =
-    "update operation_item set result = null, position = null, detail = null where operation = $1";
+/// How many items one statement reads or resets: a set may have millions, and no statement may take longer than a few
+/// seconds. This one takes 50 to 200 ms.
+const PAGE: i64 = 20_000;
+
+const FORGET: &str = "
+    with page as (
+        select letter from operation_item where operation = $1 and letter > $2 order by letter limit $3
+    ), reset as (
+        update operation_item i set result = null, position = null, detail = null
+        from page where i.operation = $1 and i.letter = page.letter and i.result is not null
+    )
+    select max(letter) from page";
 const FORGET_COUNTS: &str = "update operation set done = 0, failed = 0 where id = $1";
 
-/// A dry run that was interrupted begins again: what passes depends on what passed before. What was forgiven stays so.
+/// A dry run that was interrupted begins again: what passes depends on what passed before. What was forgiven stays so. The
+/// counts come last: if this is interrupted, too, they say that it is to be done again.
 pub async fn forget(client: &Client, id: i64) -> Result<(), postgres::Error> {
-    execute(client, FORGET, &[&id]).await?;
+    let mut after = Some(0_i64);
+    while let Some(letter) = after {
+        after = query_one(client, FORGET, &[&id, &letter, &PAGE])
+            .await?
+            .get(0);
+    }
     execute(client, FORGET_COUNTS, &[&id]).await?;
     Ok(())
 }
 
-const RESULTS: &str = "select result, count(*) from operation_item where operation = $1 and result is not null group by result";
-/// Why those failed that did, by group, with one letter of each.
-const FAILING: &str = "
-    select detail ->> 'fingerprint', detail ->> 'reason', detail ->> 'code', detail ->> 'pointer',
-           min(detail ->> 'message'), count(*), min(letter)
-    from operation_item where operation = $1 and result in ('would_fail', 'still_failing') and detail is not null
-    group by 1, 2, 3, 4 order by 6 desc limit 50";
+/// By operation_item_pkey. Why letters failed is asked only of those that did.
+const RESULTS: &str = "
+    select result, failing ->> 'fingerprint' as fingerprint, failing ->> 'reason' as reason, failing ->> 'code' as code,
+           failing ->> 'pointer' as pointer, min(failing ->> 'message') as message, count(*) as count,
+           min(letter) as sample, max(letter) as last
+    from (
+        select letter, result, case when result in ('would_fail', 'still_failing') then detail end as failing
+        from operation_item where operation = $1 and letter > $2 order by letter limit $3
+    ) page
+    group by 1, 2, 3, 4, 5";
 
-/// How it ended, in numbers and by group.
+/// What is alike in letters that failed: fingerprint, reason, code, pointer.
+type Alike = [Option<String>; 4];
+
+struct Failing {
+    message: Option<String>,
+    count: i64,
+    sample: i64,
+}
+
+/// How many groups of failing letters an outcome names.
+const MOST_GROUPS: usize = 50;
+
+/// How it ended, in numbers and by group: why those failed that did, with one letter of each.
 pub async fn summary(client: &Client, id: i64) -> Result<Value, postgres::Error> {
-    let mut results = serde_json::Map::new();
-    for row in query(client, RESULTS, &[&id]).await? {
-        results.insert(row.get(0), Value::from(row.get::<_, i64>(1)));
+    let mut results: BTreeMap<String, i64> = BTreeMap::new();
+    let mut groups: BTreeMap<Alike, Failing> = BTreeMap::new();
+    let mut after = Some(0_i64);
+    while let Some(letter) = after {
+        after = None;
+        for row in query(client, RESULTS, &[&id, &letter, &PAGE]).await? {
+            after = after.max(Some(row.get("last")));
+            // Not its turn yet, or never: the operation was stopped before.
+            let Some(result) = row.get::<_, Option<String>>("result") else {
+                continue;
+            };
+            let count: i64 = row.get("count");
+            *results.entry(result).or_default() += count;
+            let alike: Alike =
+                ["fingerprint", "reason", "code", "pointer"].map(|column| row.get(column));
+            if alike[0].is_none() {
+                continue;
+            }
+            let failing = groups.entry(alike).or_insert_with(|| Failing {
+                message: row.get("message"),
+                count: 0,
+                sample: row.get("sample"),
+            });
+            failing.count += count;
+        }
     }
-    let failing: Vec<Value> = query(client, FAILING, &[&id])
-        .await?
+    let mut groups: Vec<(Alike, Failing)> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, failing)| (-failing.count, failing.sample));
+    groups.truncate(MOST_GROUPS);
+    let failing: Vec<Value> = groups
         .iter()
-        .map(|row| {
-            serde_json::json!({
-                "fingerprint": row.get::<_, Option<&str>>(0),
-                "reason": row.get::<_, Option<&str>>(1),
-                "code": row.get::<_, Option<&str>>(2),
-                "pointer": row.get::<_, Option<&str>>(3),
-                "message": row.get::<_, Option<&str>>(4),
-                "count": row.get::<_, i64>(5),
-                "sample": row.get::<_, i64>(6),
+        .map(|([fingerprint, reason, code, pointer], failing)| {
+            json!({
+                "fingerprint": fingerprint, "reason": reason, "code": code, "pointer": pointer,
+                "message": failing.message, "count": failing.count, "sample": failing.sample,
             })
         })
         .collect();
-    Ok(serde_json::json!({"results": results, "failing": failing}))
+    Ok(json!({"results": results, "failing": failing}))
 }
 
 /// One letter of a frozen set, and what became of it.
