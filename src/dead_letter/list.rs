@@ -264,18 +264,32 @@ pub async fn results(client: &Client, positions: &[i64]) -> Result<Vec<DecisionR
         .collect())
 }
 
-/// How many open letters were last judged by older code or under older rules. By dead_letters_state.
-const STALE: &str = "
-    select exists (
-        select from dead_letters
-        where state = 'open' and (code_version < $1 or rules_position < $2)
-    )";
+/// The code and the rules by which a letter is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Judges {
+    pub code_version: i32,
+    pub rules_position: i64,
+}
 
-pub async fn any_stale(
+/// By verdict_pkey, and ordered by it so that the planner takes no other way: the first may be far away.
+const OLDER_VERDICT: &str = "
+    select position from verdict
+    where position > $1 and position <= $2 and (code_version < $3 or rules_position < $4)
+    order by position limit 1";
+
+/// Whether a verdict above `above` and up to `to` was given by older code, or under older rules.
+pub async fn older_verdicts(
     client: &Client,
-    code_version: i32,
-    rules_position: i64,
+    judges: Judges,
+    above: Position,
+    to: Position,
 ) -> Result<bool, Error> {
-    let row = query_one(client, STALE, &[&code_version, &rules_position]).await?;
-    Ok(row.get(0))
+    let (code_version, rules_position) = (judges.code_version, judges.rules_position);
+    let found = query_opt(
+        client,
+        OLDER_VERDICT,
+        &[&above.0, &to.0, &code_version, &rules_position],
+    )
+    .await?;
+    Ok(found.is_some())
 }

@@ -11,8 +11,8 @@ mod trend;
 pub use filter::{Filter, InvalidFilter, format_fingerprint};
 pub use letter::{Letter, State, Verdict, next_attempt};
 pub use list::{
-    Answer, Decided, DecisionResult, Group, Story, Summary, answer, any_stale, groups, ids, list,
-    newest, page_end, results, story, summary,
+    Answer, Decided, DecisionResult, Group, Judges, Story, Summary, answer, groups, ids, list,
+    newest, older_verdicts, page_end, results, story, summary,
 };
 pub use store::{GroupChange, GroupChanges, change, insert, load, write_groups, write_verdicts};
 pub use trend::trend;

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::Error;
 use super::judge::{Passed, Would, judge};
 use super::store::{self, Action, BulkRequest, ItemResult, Operation, Standing, State};
 use super::worker::Dependencies;
+use super::{Error, heal};
 use crate::dead_letter::{self, Letter, format_fingerprint};
 use crate::inbox::{self, Appended, Decision, Position};
 use crate::order::Rejection;
@@ -26,6 +26,9 @@ pub async fn run(
     operation: Operation,
 ) -> Result<(), Error> {
     let request = operation.bulk_request()?;
+    if !heal::is_ours(&request, leadership) {
+        return Ok(());
+    }
     let mut passed = Passed::default();
     let reader = deps.database.reader().await?;
     if request.dry_run && operation.done > 0 {
@@ -52,6 +55,7 @@ pub async fn run(
                 State::Stopped
             };
             let outcome = store::summary(&reader, operation.id).await?;
+            heal::is_done(&reader, leadership, &request).await?;
             store::finish(&reader, operation.id, state, &outcome).await?;
             tracing::info!(
                 operation = operation.id,

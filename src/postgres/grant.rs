@@ -13,6 +13,7 @@ const RIGHTS: &[(&str, &str)] = &[
     ("verdict", "select, insert"),
     ("checkpoint", "select, insert, update, delete"),
     ("operation", "select, insert, update"),
+    ("healed", "select, insert, update"),
     ("operation_item", "select, insert, update, delete"),
     ("refinery_schema_history", "select"),
 ];

@@ -135,6 +135,7 @@ impl BulkBody {
             rate: self.rate,
             stop_share: self.stop_share,
             only_changed: false,
+            healed_to: None,
         };
         Ok((request, asker))
     }

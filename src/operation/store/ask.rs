@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio_postgres::error::SqlState;
 
 use super::super::Error;
-use super::freeze::freeze_or_leave;
+use super::freeze::{find, list_or_leave};
 use super::{Kind, Operation, columns, from_row};
 use crate::dead_letter::{Filter, State};
 use crate::postgres::{self, Client, Session, query_one, query_opt};
@@ -40,6 +40,9 @@ pub struct BulkRequest {
     /// The service's own: decides only about letters that would pass or change their group.
     #[serde(default)]
     pub only_changed: bool,
+    /// The service's own: once it is done, letters judged up to this position need not be looked at again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healed_to: Option<i64>,
 }
 
 impl BulkRequest {
@@ -134,19 +137,40 @@ pub async fn ask_bulk(
     request: &BulkRequest,
     asked: Asked<'_>,
 ) -> Result<(Operation, bool), Error> {
+    session.begin().await?;
+    let letters = find(session, request).await?;
+    ask_about(session, request, letters, asked).await
+}
+
+/// None, and nothing is asked for, if no letter is like that.
+pub async fn ask_bulk_of_some(
+    session: &Session,
+    request: &BulkRequest,
+    asked: Asked<'_>,
+) -> Result<Option<(Operation, bool)>, Error> {
+    session.begin().await?;
+    let letters = find(session, request).await?;
+    if letters.as_ref().is_some_and(Vec::is_empty) {
+        session.rollback().await?;
+        return Ok(None);
+    }
+    ask_about(session, request, letters, asked).await.map(Some)
+}
+
+/// Ends the transaction.
+async fn ask_about(
+    session: &Session,
+    request: &BulkRequest,
+    letters: Option<Vec<i64>>,
+    asked: Asked<'_>,
+) -> Result<(Operation, bool), Error> {
     let client = session.client();
     let json = serde_json::to_value(request).unwrap_or_default();
-    session.begin().await?;
+    let kind = Kind::Bulk.as_str();
     let inserted = query_one(
         client,
         INSERT,
-        &[
-            &Kind::Bulk.as_str(),
-            &asked.who,
-            &asked.why,
-            &asked.key,
-            &json,
-        ],
+        &[&kind, &asked.who, &asked.why, &asked.key, &json],
     )
     .await;
     let operation = match inserted {
@@ -156,7 +180,7 @@ pub async fn ask_bulk(
             return repeated(client, Kind::Bulk, &json, asked, error).await;
         }
     };
-    freeze_or_leave(session, operation.id, request).await?;
+    list_or_leave(client, operation.id, letters).await?;
     let row = query_one(client, ASKED, &[&operation.id]).await?;
     session.commit().await?;
     Ok((from_row(&row), true))

@@ -23,24 +23,30 @@ const ADD_ALL: &str = "
 const LEAVE: &str =
     "update operation set state = 'freezing', frozen_to = 0, freeze_to = $2 where id = $1";
 
-/// Lists a small set; a large one, or one that is not found soon, is left to the holder of the lease. In the transaction that
-/// has asked for it.
-pub async fn freeze_or_leave(
+/// The letters of a small set; none of one that is large, or is not found soon. In the transaction that asks for it.
+pub async fn find(
     session: &Session,
-    id: i64,
     request: &BulkRequest,
-) -> Result<(), postgres::Error> {
+) -> Result<Option<Vec<i64>>, postgres::Error> {
     let client = session.client();
     client.batch_execute(LOOK).await?;
     let found = dead_letter::ids(client, &request.letters(), 0, i64::MAX, AT_ONCE + 1).await;
-    let few = match found {
-        Ok(letters) if letters.len() as i64 <= AT_ONCE => Some(letters),
-        Ok(_) => None,
+    let letters = match found {
+        Ok(letters) => Some(letters).filter(|letters| letters.len() as i64 <= AT_ONCE),
         Err(error) if is_timeout(&error) => None,
         Err(error) => return Err(error),
     };
     client.batch_execute(LOOKED).await?;
-    match few {
+    Ok(letters)
+}
+
+/// Lists what was found; what was not is left to the holder of the lease.
+pub async fn list_or_leave(
+    client: &Client,
+    id: i64,
+    letters: Option<Vec<i64>>,
+) -> Result<(), postgres::Error> {
+    match letters {
         Some(letters) => execute(client, ADD_ALL, &[&id, &letters]).await?,
         None => execute(client, LEAVE, &[&id, &dead_letter::newest(client).await?]).await?,
     };
