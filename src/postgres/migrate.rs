@@ -77,5 +77,5 @@ async fn newest_applied(client: &Client) -> Result<i32, Error> {
 fn newest_known() -> i32 {
     let runner = embedded::migrations::runner();
     let versions = runner.get_migrations().iter().map(|one| one.version());
-    versions.max().map_or(0, |version| version as i32)
+    versions.max().unwrap_or(0)
 }
