@@ -5,6 +5,7 @@
 mod batch;
 mod checkpoint;
 mod fold;
+mod give_way;
 mod live;
 mod reader;
 mod replay;
@@ -15,12 +16,13 @@ mod turn;
 mod write;
 
 pub use checkpoint::{Checkpoint, read as read_checkpoint};
+pub use give_way::GiveWay;
 pub use reader::{Examined, examine};
 pub use replay::{Progress, Replay, abandon as abandon_replay};
 pub use rules::{
     Entry, InForce, hash as rules_hash, history as rules_history, latest as latest_rules,
 };
-pub use run::{Config, Dependencies, GiveWay, Leadership, run};
+pub use run::{Config, Dependencies, Leadership, run};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -2,7 +2,6 @@
 //! from there.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -11,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Error;
 use super::checkpoint::{self, Checkpoint};
+use super::give_way::GiveWay;
 use super::live::Live;
 use super::reader::{self, Bounds};
 use super::retries;
@@ -46,21 +46,6 @@ pub struct Leadership {
     pub name: String,
     pub term: i64,
     pub in_force: Arc<InForce>,
-}
-
-/// How long the live projection rests after each batch, so that a replay catches up. The append never gives way.
-#[derive(Debug, Default)]
-pub struct GiveWay(AtomicU64);
-
-impl GiveWay {
-    pub fn set(&self, pause: Duration) {
-        let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        self.0.store(millis, Ordering::Relaxed);
-    }
-
-    pub fn get(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
-    }
 }
 
 /// How often a replica that does not lead looks at the checkpoint.
@@ -237,9 +222,9 @@ impl Projector {
             match batch {
                 Ok(Some(batch)) => {
                     live.project(batch).await?;
-                    let pause = deps.give_way.get();
-                    if !pause.is_zero() {
-                        tokio::time::sleep(pause).await;
+                    let rest = deps.give_way.rest();
+                    if !rest.is_zero() {
+                        tokio::time::sleep(rest).await;
                     }
                 }
                 // The reader ends only by an error.

@@ -7,6 +7,7 @@ use tokio_postgres::error::SqlState;
 use super::super::batch;
 use super::super::checkpoint::{self, LIVE, NEXT, Step};
 use super::super::fold::{Fold, Judge};
+use super::super::give_way::MakingWay;
 use super::super::live::brokers;
 use super::super::{Error, rules, write};
 use super::{Replay, shadow, source};
@@ -26,6 +27,7 @@ impl Replay<'_> {
         let brokers = brokers(session).await?;
         let mut epochs = account::load_epochs(session.client()).await?;
         let mut position = shadow::checkpoint(session).await?.position;
+        let way = self.give_way.ask();
         let mut distance_before = i64::MAX;
         let mut looked = Instant::now();
         loop {
@@ -53,23 +55,11 @@ impl Replay<'_> {
             session.commit().await?;
             self.say("catch_up", position, live)?;
             if looked.elapsed() >= Duration::from_millis(500) {
-                self.adjust(distance, distance_before);
+                adjust(&way, distance, distance_before);
                 distance_before = distance;
                 looked = Instant::now();
             }
         }
-    }
-
-    /// The distance has to shrink: the live projection rests as long as it takes, and no longer.
-    fn adjust(&self, distance: i64, before: i64) {
-        let rest = self.give_way.get();
-        let shrinks = distance < before - before / 20;
-        let next = if shrinks {
-            rest.mul_f64(0.8)
-        } else {
-            (rest * 2).max(Duration::from_millis(10)).min(LONGEST_REST)
-        };
-        self.give_way.set(next);
     }
 
     /// One batch into the shadow tables, inside the caller's transaction.
@@ -166,6 +156,17 @@ impl Replay<'_> {
             Err(Error::CheckpointMoved)
         }
     }
+}
+
+/// The distance has to shrink: the live projection rests as long as it takes, and no longer.
+fn adjust(way: &MakingWay, distance: i64, before: i64) {
+    let rest = way.rest();
+    let shrinks = distance < before - before / 20;
+    way.set(if shrinks {
+        rest.mul_f64(0.8)
+    } else {
+        (rest * 2).max(Duration::from_millis(10)).min(LONGEST_REST)
+    });
 }
 
 const END: &str = "

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::run::{GiveWay, Leadership};
+use super::give_way::GiveWay;
+use super::run::Leadership;
 use crate::inbox::Position;
 use crate::postgres::{Database, Session};
 
@@ -44,12 +45,6 @@ pub struct Replay<'a> {
 impl Replay<'_> {
     /// Goes on where the shadow tables stand, or begins them. Answers with the position at which they became the live ones.
     pub async fn run(&self) -> Result<Position, Error> {
-        let outcome = self.run_phases().await;
-        self.give_way.set(std::time::Duration::ZERO);
-        outcome
-    }
-
-    async fn run_phases(&self) -> Result<Position, Error> {
         let session = self.session().await?;
         shadow::begin_or_resume(&session, self.operation, &self.leadership.name).await?;
         if !shadow::has_indexes(&session).await? {
