@@ -77,3 +77,92 @@ async fn a_holder_that_has_lost_the_lease_does_not_swap() {
     same(&before, &tables(&sql).await);
     check(&bench, &service, &Ledger::default()).await;
 }
+
+/// Who may do what with the derived tables, which publications have them, and what is written about them.
+const ATTACHED: &str = "
+    select format('%s %s %s %s %s', c.relname, g.rolname, a.privilege_type, a.is_grantable, o.rolname)
+    from pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a left join pg_roles g on g.oid = a.grantee join pg_roles o on o.oid = a.grantor
+    where c.relnamespace = 'live'::regnamespace and c.relkind = 'r'
+    union all
+    select format('%s.%s %s %s', c.relname, t.attname, a.grantee::regrole, a.privilege_type)
+    from pg_class c join pg_attribute t on t.attrelid = c.oid, aclexplode(t.attacl) a
+    where c.relnamespace = 'live'::regnamespace
+    union all
+    select format('%s owner %s, replica identity %s, %s', c.relname, c.relowner::regrole, c.relreplident, obj_description(c.oid, 'pg_class'))
+    from pg_class c where c.relnamespace = 'live'::regnamespace and c.relkind = 'r'
+    union all
+    select format('%s.%s: %s', c.relname, t.attname, col_description(c.oid, t.attnum))
+    from pg_class c join pg_attribute t on t.attrelid = c.oid
+    where c.relnamespace = 'live'::regnamespace and col_description(c.oid, t.attnum) is not null
+    union all
+    select format('%s has %s.%s (%s) where %s', pubname, schemaname, tablename, attnames, rowfilter) from pg_publication_tables
+    order by 1";
+
+async fn attached(sql: &Sql) -> Vec<String> {
+    let rows = sql.rows(ATTACHED).await;
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test]
+async fn grants_and_publications_of_the_live_tables_outlive_a_replay() {
+    let bench = Bench::with_own_postgres(Weight::Light, &[]).await;
+    let service = bench.serve(None, &[]).await;
+    let sql = bench.sql().await;
+    make_log(&sql, 200).await;
+    service.rests(30, 200).await;
+    let plain = attached(&sql).await;
+    service.replays(30).await;
+    assert_eq!(
+        attached(&sql).await,
+        plain,
+        "if nobody has granted anything"
+    );
+
+    sql.run(
+        "create role analyst; create role \"Über wacher\"; grant usage on schema live to analyst, \"Über wacher\";
+         grant create on database waybill to waybill; create role steward; grant steward to waybill",
+    )
+    .await;
+    let owner = bench.sql().await;
+    owner
+        .run(
+            "set role waybill;
+             grant select on live.orders to analyst with grant option;
+             grant select, update on live.dead_letters to \"Über wacher\";
+             grant select (id, state), update (state) on live.dead_letters to analyst;
+             grant select on live.fates to public;
+             comment on table live.orders is 'It''s theirs'; comment on column live.orders.data is 'as served';
+             alter table live.duplicates replica identity full;
+             alter table live.rules replica identity using index rules_pkey;
+             create publication ours for table live.orders, live.decisions (position, result), live.dead_letters where (id > 5);
+             -- To tables that come, not to those that are there.
+             alter default privileges grant select on tables to analyst",
+        )
+        .await;
+    sql.run(
+        "create publication theirs for table live.orders; create publication everything for all tables;
+         create publication of_schema for tables in schema live;
+         grant create on schema live to steward; alter table live.decisions owner to steward",
+    )
+    .await;
+    let before = attached(&sql).await;
+    assert!(before.len() > plain.len() + 20, "{before:#?}");
+    service.replays(30).await;
+    let mut after = attached(&sql).await;
+    // Another role's publication is for its owner to change; the log says so.
+    let lost = before
+        .iter()
+        .find(|line| line.starts_with("theirs has live.orders"));
+    after.extend(lost.cloned());
+    after.sort();
+    assert_eq!(after, before);
+    let log = service.text();
+    assert!(
+        log.contains("alter publication theirs add table live.orders"),
+        "{log}"
+    );
+    let analyst = bench.sql().await;
+    analyst.run("set role analyst").await;
+    assert!(analyst.count("select count(*) from live.orders").await > 100);
+    check(&bench, &service, &Ledger::default()).await;
+}

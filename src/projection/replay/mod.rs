@@ -3,6 +3,7 @@
 //! the operation that asks for it, in the process that holds the lease. In three phases: load (rows without indexes, two
 //! writers, commits in the log's order), catch up (with indexes, batch by batch, the live projection giving way), swap.
 
+mod carry_over;
 mod catch_up;
 mod load;
 mod shadow;

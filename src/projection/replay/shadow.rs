@@ -6,6 +6,7 @@ use crate::postgres::{Error, Session, execute, query, query_opt};
 
 use super::super::checkpoint::{Checkpoint, from_row};
 use super::super::rules;
+use super::carry_over;
 
 const TABLES: &str = "select relname::text, coalesce(array_to_string(reloptions, ', '), '')
     from pg_class where relnamespace = 'live'::regnamespace and relkind = 'r' order by relname";
@@ -145,7 +146,8 @@ pub async fn build_indexes(session: &Session) -> Result<(), Error> {
 /// Inside the swap's transaction, with all locks held.
 pub async fn swap(session: &Session) -> Result<(), Error> {
     let tables = query(session.client(), TABLES, &[]).await?;
-    let mut statements = String::from("drop view next.indexed; create schema retired;");
+    let mut statements = carry_over::statements(session.client()).await?;
+    statements += "; drop view next.indexed; create schema retired;";
     for table in &tables {
         let (name, options): (&str, &str) = (table.get(0), table.get(1));
         statements += &format!(
@@ -196,6 +198,7 @@ pub async fn lock_live(session: &Session) -> Result<(), Error> {
 }
 
 pub async fn drop_retired(session: &Session) -> Result<(), Error> {
+    carry_over::warn_of_others(session.client()).await?;
     session
         .client()
         .batch_execute("drop schema if exists retired cascade")
