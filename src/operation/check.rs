@@ -11,7 +11,7 @@ use super::worker::Dependencies;
 use crate::dead_letter::{self, Filter};
 use crate::inbox::Position;
 use crate::order::{self, Rules};
-use crate::postgres::query_one;
+use crate::projection;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckRequest {
@@ -60,7 +60,6 @@ impl Counted {
 }
 
 const WINDOW: i64 = 5_000;
-const TARGET: &str = "select position from checkpoint where projection = 'live'";
 
 pub async fn run(deps: &Dependencies, operation: Operation) -> Result<(), Error> {
     let unknown = || Error::UnknownRequest(operation.id);
@@ -70,7 +69,7 @@ pub async fn run(deps: &Dependencies, operation: Operation) -> Result<(), Error>
     let mut found: Found = serde_json::from_value(operation.progress.clone()).unwrap_or_default();
     if found.target == 0 {
         let reader = deps.database.reader().await?;
-        let live: i64 = query_one(&reader, TARGET, &[]).await?.get(0);
+        let live = projection::live_position(&reader).await?.0;
         found.target = request.to.unwrap_or(live).min(live);
         found.position = request.from.unwrap_or(1).max(1) - 1;
     }

@@ -86,7 +86,7 @@ impl<'a> Live<'a> {
         for _ in 0..WRITERS {
             let writer = deps.database.session("projector").await?;
             if writer.identity() != session.identity() {
-                return Err(Error::CheckpointMoved);
+                return Err(Error::AnotherServer);
             }
             idle.push(writer);
         }
@@ -107,7 +107,7 @@ impl<'a> Live<'a> {
 
     /// Of the youngest session that writes.
     pub fn witness(&self) -> Result<Witness, Error> {
-        let youngest = self.idle.last().ok_or(Error::CheckpointMoved)?;
+        let youngest = self.idle.last().ok_or(Error::NoSession)?;
         Ok(Witness::of(youngest))
     }
 
@@ -150,7 +150,7 @@ impl<'a> Live<'a> {
         let Some(batch) = self.under_way.pop_front() else {
             return Ok(());
         };
-        let (session, outcome) = ended.0.map_err(|_| Error::CheckpointMoved)?;
+        let (session, outcome) = ended.0.map_err(|_| Error::WriterLost)?;
         match outcome {
             Ok(()) => {
                 self.idle.push(session);
@@ -183,10 +183,7 @@ impl<'a> Live<'a> {
         self.idle.push(session);
         while let Some(mut later) = self.under_way.pop_front() {
             let ended = (&mut later.task).await;
-            let (session, outcome) = ended.map_err(|_| Error::CheckpointMoved)?;
-            if outcome.is_ok() {
-                return Err(Error::CheckpointMoved);
-            }
+            let (session, _) = ended.map_err(|_| Error::WriterLost)?;
             Session::bounded(session.rollback()).await?;
             self.idle.push(session);
             again.push(later);
@@ -202,7 +199,7 @@ impl<'a> Live<'a> {
 
     /// The epochs as they were committed.
     async fn reload(&mut self) -> Result<(), Error> {
-        let session = self.idle.last().ok_or(Error::CheckpointMoved)?;
+        let session = self.idle.last().ok_or(Error::NoSession)?;
         self.epochs = Session::bounded(account::load_epochs(session.client())).await?;
         Ok(())
     }
@@ -213,7 +210,7 @@ impl<'a> Live<'a> {
         };
         let started = Instant::now();
         let (from, to) = (self.begun, last.row.position);
-        let session = self.idle.pop().ok_or(Error::CheckpointMoved)?;
+        let session = self.idle.pop().ok_or(Error::NoSession)?;
         let hopeful = self.may_hope(&rows);
         let loaded = if hopeful {
             Loaded::default()
@@ -315,7 +312,7 @@ impl<'a> Live<'a> {
             let Some(state) = is_row_fault(&error).filter(|_| refused.is_empty()) else {
                 return Err(error.into());
             };
-            let session = self.idle.last().ok_or(Error::CheckpointMoved)?;
+            let session = self.idle.last().ok_or(Error::NoSession)?;
             Session::bounded(session.rollback()).await?;
             self.reload().await?;
             if let [row] = part {
@@ -340,7 +337,7 @@ impl<'a> Live<'a> {
         refused: &HashMap<i64, String>,
     ) -> Result<Result<(), Error>, Error> {
         let started = Instant::now();
-        let session = self.idle.pop().ok_or(Error::CheckpointMoved)?;
+        let session = self.idle.pop().ok_or(Error::NoSession)?;
         let loaded = Session::bounded(self.open(&session, rows)).await?;
         let writes = self.fold(rows, loaded, refused)?;
         let rules: Vec<_> = writes

@@ -15,7 +15,7 @@ mod run;
 mod turn;
 mod write;
 
-pub use checkpoint::{Checkpoint, read as read_checkpoint};
+pub use checkpoint::{Checkpoint, position as live_position, read as read_checkpoint};
 pub use give_way::GiveWay;
 pub use reader::{Examined, examine};
 pub use replay::{Progress, Replay, abandon as abandon_replay};
@@ -31,6 +31,18 @@ pub enum Error {
     /// Another took the lease, or our unknown commit did hold: read the checkpoint and go on.
     #[error("the checkpoint has moved: another projector leads")]
     CheckpointMoved,
+    /// Sessions that were opened one after the other reached different servers, or different lives of one.
+    #[error("another Postgres answers than a moment before: it is being replaced")]
+    AnotherServer,
+    /// Only behind another error, which is the reason.
+    #[error("the batch before this one was not committed")]
+    BatchBefore,
+    #[error("a task that writes a batch panicked")]
+    WriterLost,
+    #[error("the task that reads the log panicked")]
+    ReaderLost,
+    #[error("no session is free, though no batch is being written")]
+    NoSession,
     #[error("the inbox has a gap: position {expected} is missing, {found} is there")]
     Gap { expected: i64, found: i64 },
     /// A replay met a row that was accepted and that this code cannot build.

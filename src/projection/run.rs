@@ -1,6 +1,7 @@
 //! The stage: stand by until the lease is ours, then project until something fails; then look at the checkpoint and go on
 //! from there.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,14 @@ pub struct Leadership {
     pub in_force: Arc<InForce>,
 }
 
+/// What failed is tried again after so long.
+const AGAIN: Duration = Duration::from_millis(300);
+/// A panic most likely comes again with the same rows. As long as a lease lasts by default: another replica, which may run
+/// other code, can take it.
+const AFTER_A_PANIC: Duration = Duration::from_secs(5);
+/// What has not failed for so long (longer than any time-out here) is worth a line in the log when it fails again.
+const CALM: Duration = Duration::from_mins(1);
+
 /// How often a replica that does not lead looks at the checkpoint.
 const WATCH: Duration = Duration::from_millis(250);
 
@@ -56,7 +65,19 @@ struct Projector {
     deps: Dependencies,
     name: String,
     identity: Option<postgres::Identity>,
-    complaint: String,
+    complaints: Complaints,
+}
+
+/// What has failed, and when it last did.
+#[derive(Default)]
+struct Complaints(HashMap<String, Instant>);
+
+impl Complaints {
+    /// Each text once, however often it fails again.
+    fn is_new(&mut self, text: &str, now: Instant) -> bool {
+        self.0.retain(|_, last| now.duration_since(*last) < CALM);
+        self.0.insert(text.to_owned(), now).is_none()
+    }
 }
 
 /// Runs until `stop`.
@@ -67,36 +88,43 @@ pub async fn run(config: Config, deps: Dependencies, stop: CancellationToken) {
         deps,
         name,
         identity: None,
-        complaint: String::new(),
+        complaints: Complaints::default(),
     };
     while !stop.is_cancelled() {
         let outcome = projector.work(&stop).await;
         projector.deps.metrics.leading.set(0);
         projector.deps.leadership.send_replace(None);
         if let Err(error) = outcome {
-            projector.complain(&error);
-            let pause = Duration::from_millis(300);
+            if projector
+                .complaints
+                .is_new(&error.to_string(), Instant::now())
+            {
+                projector.complain(&error);
+            }
+            let pause = match error {
+                Error::WriterLost | Error::ReaderLost => AFTER_A_PANIC,
+                _ => AGAIN,
+            };
             let _ = tokio::time::timeout(pause, stop.cancelled()).await;
         }
     }
 }
 
 impl Projector {
-    /// Each kind of trouble once, not at every try.
-    fn complain(&mut self, error: &Error) {
-        let text = error.to_string();
-        if self.complaint == text || matches!(error, Error::CheckpointMoved) {
-            return;
-        }
+    fn complain(&self, error: &Error) {
         match error {
+            // A leader that was frozen for a while finds this; it is how two of them are kept apart.
+            Error::CheckpointMoved => tracing::info!("{error}; standing by"),
             Error::Gap { .. } => {
                 self.deps.metrics.gaps.inc();
-                tracing::error!(%error, "{text}: this must not be, and nothing is skipped");
+                tracing::error!(%error, "{error}: this must not be, and nothing is skipped");
             }
-            Error::UnknownRules(_) => tracing::error!(%error, "{text}"),
-            _ => tracing::warn!(%error, "the projector cannot go on: {text}; trying again"),
+            Error::WriterLost | Error::ReaderLost | Error::NoSession => {
+                tracing::error!(%error, "the projector cannot go on: {error}: this is a bug, please report it with the lines above; trying again");
+            }
+            Error::UnknownRules(_) => tracing::error!(%error, "{error}"),
+            _ => tracing::warn!(%error, "the projector cannot go on: {error}; trying again"),
         }
-        self.complaint = text;
     }
 
     async fn work(&mut self, stop: &CancellationToken) -> Result<(), Error> {
@@ -194,7 +222,6 @@ impl Projector {
         let retries = retries::run(deps.database.clone(), deps.inbox.clone(), deps.operator);
         let _retries = AbortOnDropHandle::new(tokio::spawn(retries));
         deps.metrics.leading.set(1);
-        self.complaint.clear();
 
         loop {
             let leadership = Leadership {
@@ -228,7 +255,7 @@ impl Projector {
                     }
                 }
                 // The reader ends only by an error.
-                Ok(None) => return reader.await.unwrap_or(Ok(())),
+                Ok(None) => return reader.await.map_err(|_| Error::ReaderLost)?,
                 Err(_) => {
                     // A batch's commit renews the lease, too.
                     let Some(position) = live.at_rest() else {
@@ -250,4 +277,25 @@ pub fn publish(projected: &watch::Sender<Position>, position: Position) {
         *now = position;
         moved
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_trouble_is_told_once_until_it_has_been_away_for_long() {
+        let start = Instant::now();
+        let mut complaints = Complaints::default();
+        assert!(complaints.is_new("the line is cut", start));
+        assert!(complaints.is_new("the server starts", start));
+        let mut now = start;
+        for _ in 0..1_000 {
+            now += AGAIN;
+            assert!(!complaints.is_new("the line is cut", now));
+        }
+        assert!(complaints.is_new("the server starts", now), "it was away");
+        assert!(!complaints.is_new("the line is cut", now + CALM / 2));
+        assert!(complaints.is_new("the line is cut", now + CALM * 2));
+    }
 }

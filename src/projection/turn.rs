@@ -15,7 +15,7 @@ impl Turn {
     pub async fn come(&mut self) -> Result<(), Error> {
         match self.before.take() {
             None => Ok(()),
-            Some(before) => before.await.map_err(|_| Error::CheckpointMoved),
+            Some(before) => before.await.map_err(|_| Error::BatchBefore),
         }
     }
 

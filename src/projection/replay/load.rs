@@ -80,7 +80,7 @@ impl Replay<'_> {
             if idle.is_empty() {
                 take_back(&mut under_way, &mut idle).await?;
             }
-            let writer = idle.pop().ok_or(Error::CheckpointMoved)?;
+            let writer = idle.pop().ok_or(Error::NoSession)?;
             let leader = self.leadership.name.clone();
             let turn = turns.next();
             under_way.push_back(AbortOnDropHandle::new(tokio::spawn(commit(
@@ -118,7 +118,7 @@ async fn read_to(
     // A statement lasts as long as the writers need for its rows.
     client.batch_execute("set statement_timeout = 0").await?;
     loop {
-        let live = checkpoint::read(client).await?.position;
+        let live = checkpoint::position(client).await?;
         if live.0 - after.0 < CLOSE && after.0 > 0 {
             return Ok(());
         }
@@ -195,7 +195,7 @@ async fn take_back(
     idle: &mut Vec<Session>,
 ) -> Result<(), Error> {
     if let Some(oldest) = under_way.pop_front() {
-        let session = oldest.await.map_err(|_| Error::CheckpointMoved)??;
+        let session = oldest.await.map_err(|_| Error::WriterLost)??;
         idle.push(session);
     }
     Ok(())
