@@ -1,6 +1,8 @@
 //! The checkpoint and the lease on it. No wall clock is asked: a lease has run out when (leader, term, renewals) stood still
 //! for five seconds of the watcher's own clock.
 
+use std::sync::Arc;
+
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
@@ -87,24 +89,23 @@ const ADVANCE: &str = "
     returning 1";
 
 /// How far which projection comes by a batch, and who writes it.
-#[derive(Clone, Copy)]
-pub struct Step<'a> {
-    pub projection: &'a str,
-    pub leader: &'a str,
+pub struct Step {
+    pub projection: &'static str,
+    pub leader: Arc<str>,
     pub from: Position,
     pub to: Position,
 }
 
-/// The last write of a batch: where another has gone on, all that was sent with it must come to nothing.
-pub fn advance(step: Step<'_>) -> Write<'_> {
+/// The last write of a batch. If another has moved the checkpoint, all that was sent with it must come to nothing.
+pub fn advance(step: &Step) -> Write<'_> {
     Write::new(ADVANCE)
-        .with(step.leader)
+        .with(&*step.leader)
         .with(step.from.0)
         .with(step.to.0)
         .with(step.projection)
 }
 
-/// Whether `advance` found that another has gone on: nothing else here divides.
+/// True if the compare-and-set in `advance` matched no row. It says so by dividing by zero (SQLSTATE 22012).
 pub fn is_moved(error: &Error) -> bool {
     matches!(error, Error::Server(error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO))
 }

@@ -2,22 +2,21 @@
 //! look at what was committed before, goes alone. Where a row is at fault, its batch goes in halves, alone too, until the
 //! row fails by itself and is a letter.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::try_join;
 use tokio::sync::watch;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::Error;
 use super::batch::{self, Known, Loaded, Orders};
 use super::checkpoint::{LIVE, Step};
 use super::fold::{Fold, Judge, Outcome, Writes};
+use super::pipeline::{Ended, Failed, Pipeline, Turn};
 use super::reader::{Examined, ReadRow};
 use super::rules::InForce;
 use super::run::{Dependencies, publish};
-use super::turn::{Turn, Turns};
 use super::write;
 use crate::account::{self, Epochs, Fate};
 use crate::cache::{Cache, Generation};
@@ -29,7 +28,8 @@ use crate::telemetry::Metrics;
 /// While one waits for Postgres' answer to its commit, the other is written.
 const WRITERS: usize = 2;
 
-/// After a uid that was taken, so long each batch looks first: where they come often, a failed statement each is dearer.
+/// After an optimistic insert hit a taken uid, uids are looked up first for this long: with frequent duplicates a failed insert
+/// costs more than the look-up.
 const WARY: Duration = Duration::from_secs(10);
 
 pub struct Live<'a> {
@@ -40,27 +40,22 @@ pub struct Live<'a> {
     in_force: watch::Sender<Arc<InForce>>,
     /// The cache's, from before our writers were there: what they commit is not kept after it was emptied.
     generation: Generation,
-    idle: Vec<Session>,
-    under_way: VecDeque<UnderWay>,
-    turns: Turns,
+    pipeline: Pipeline<Session, InFlight>,
+    witness: Witness,
     /// Where the last batch that was begun ends.
     begun: Position,
-    /// When a hopeful batch last met a uid that was taken.
+    /// When an optimistic insert last hit a taken uid.
     wary: Option<Instant>,
 }
 
-/// A batch that was folded and is being written.
-struct UnderWay {
-    task: AbortOnDropHandle<(Session, Result<(), Error>)>,
+/// What is remembered of a batch that was folded and is being written.
+struct InFlight {
     from: Position,
     rows: Vec<ReadRow>,
     /// What it brings, which no other transaction can see yet.
     orders: Orders,
-    hopeful: bool,
+    optimistic: bool,
 }
-
-/// What became of the oldest batch under way.
-pub struct Ended(Result<(Session, Result<(), Error>), tokio::task::JoinError>);
 
 const BROKERS: &str = "select id from source where kind in ('stan', 'jetstream')";
 
@@ -82,13 +77,15 @@ impl<'a> Live<'a> {
         start: Position,
     ) -> Result<Self, Error> {
         let generation = deps.cache.generation();
-        let mut idle = Vec::new();
+        let mut writers = Vec::new();
+        let mut witness = Witness::of(session);
         for _ in 0..WRITERS {
             let writer = deps.database.session("projector").await?;
             if writer.identity() != session.identity() {
                 return Err(Error::AnotherServer);
             }
-            idle.push(writer);
+            witness = Witness::of(&writer);
+            writers.push(writer);
         }
         Ok(Self {
             name: name.into(),
@@ -97,30 +94,28 @@ impl<'a> Live<'a> {
             epochs: account::load_epochs(session.client()).await?,
             in_force,
             generation,
-            idle,
-            under_way: VecDeque::new(),
-            turns: Turns::default(),
+            pipeline: Pipeline::new(writers),
+            witness,
             begun: start,
             wary: None,
         })
     }
 
     /// Of the youngest session that writes.
-    pub fn witness(&self) -> Result<Witness, Error> {
-        let youngest = self.idle.last().ok_or(Error::NoSession)?;
-        Ok(Witness::of(youngest))
+    pub fn witness(&self) -> Witness {
+        self.witness.clone()
     }
 
     pub fn in_force(&self) -> Arc<InForce> {
         self.in_force.borrow().clone()
     }
 
-    /// The position that is committed; none while a batch is under way.
+    /// The position that is committed; none while a batch is in flight.
     pub fn at_rest(&self) -> Option<Position> {
-        self.under_way.is_empty().then_some(self.begun)
+        self.pipeline.is_empty().then_some(self.begun)
     }
 
-    /// Begins a batch. What it says of the one before is committed or known here.
+    /// Begins a batch. What it needs of the one before is committed, or known here.
     pub async fn project(&mut self, rows: Vec<ReadRow>) -> Result<(), Error> {
         if rows.iter().any(|read| read.row.decision.is_some()) {
             self.settle().await?;
@@ -130,77 +125,65 @@ impl<'a> Live<'a> {
         if write::are_few(rows.len()) {
             self.settle().await?;
         }
-        while self.idle.is_empty() {
-            let ended = self.oldest().await;
-            self.ended(ended).await?;
+        while self.pipeline.is_full() {
+            self.next().await?;
         }
         self.start(rows).await
     }
 
-    /// When the oldest batch under way has ended; never where there is none. May be given up and called again.
-    pub async fn oldest(&mut self) -> Ended {
-        match self.under_way.front_mut() {
-            Some(oldest) => Ended((&mut oldest.task).await),
-            None => std::future::pending().await,
-        }
+    /// Waits for the oldest batch in flight; pends for ever if there is none. Cancel-safe. `ended` is to be told the answer.
+    pub async fn oldest(&mut self) -> Ended<Session> {
+        self.pipeline.oldest().await
     }
 
-    /// To be told what `oldest` answered.
-    pub async fn ended(&mut self, ended: Ended) -> Result<(), Error> {
-        let Some(batch) = self.under_way.pop_front() else {
+    pub async fn ended(&mut self, ended: Ended<Session>) -> Result<(), Error> {
+        let Some(failed) = self.pipeline.ended(ended)? else {
             return Ok(());
         };
-        let (session, outcome) = ended.0.map_err(|_| Error::WriterLost)?;
-        match outcome {
-            Ok(()) => {
-                self.idle.push(session);
-                Ok(())
-            }
-            Err(Error::Postgres(error)) if batch.hopeful && is_taken(&error) => {
+        match &failed.error {
+            Error::Postgres(error) if failed.batch.optimistic && is_taken(error) => {
                 self.wary = Some(Instant::now());
-                self.redo(session, batch).await
+                self.redo(failed).await
             }
-            Err(Error::Postgres(error)) if is_row_fault(&error).is_some() => {
-                self.redo(session, batch).await
-            }
-            Err(error) => Err(error),
+            Error::Postgres(error) if is_row_fault(error).is_some() => self.redo(failed).await,
+            _ => Err(failed.error),
         }
     }
 
-    /// Until nothing is under way.
+    async fn next(&mut self) -> Result<(), Error> {
+        let ended = self.oldest().await;
+        self.ended(ended).await
+    }
+
+    /// Until nothing is in flight.
     pub async fn settle(&mut self) -> Result<(), Error> {
-        while !self.under_way.is_empty() {
-            let ended = self.oldest().await;
-            self.ended(ended).await?;
+        while !self.pipeline.is_empty() {
+            self.next().await?;
         }
         Ok(())
     }
 
-    /// A row of this batch is at fault: it and those after it, which cannot have been committed, go again one by one.
-    async fn redo(&mut self, session: Session, batch: UnderWay) -> Result<(), Error> {
+    /// A row of this batch is at fault: it and those behind it, none of which can have been committed, go again one by one.
+    async fn redo(&mut self, failed: Failed<Session, InFlight>) -> Result<(), Error> {
+        let Failed { writer, batch, .. } = failed;
+        self.begun = batch.from;
         let mut again = vec![batch];
-        Session::bounded(session.rollback()).await?;
-        self.idle.push(session);
-        while let Some(mut later) = self.under_way.pop_front() {
-            let ended = (&mut later.task).await;
-            let (session, _) = ended.map_err(|_| Error::WriterLost)?;
-            Session::bounded(session.rollback()).await?;
-            self.idle.push(session);
-            again.push(later);
+        self.roll_back(writer).await?;
+        for (writer, batch) in self.pipeline.fail_rest().await? {
+            self.roll_back(writer).await?;
+            again.push(batch);
         }
-        self.turns = Turns::default();
-        self.begun = again[0].from;
-        self.reload().await?;
         for batch in again {
             self.alone(&batch.rows).await?;
         }
         Ok(())
     }
 
-    /// The epochs as they were committed.
-    async fn reload(&mut self) -> Result<(), Error> {
-        let session = self.idle.last().ok_or(Error::NoSession)?;
+    /// Takes a writer back whose batch was not committed. The epochs are again as they were committed: the fold has added to them.
+    async fn roll_back(&mut self, session: Session) -> Result<(), Error> {
+        Session::bounded(session.rollback()).await?;
         self.epochs = Session::bounded(account::load_epochs(session.client())).await?;
+        self.pipeline.give_back(session);
         Ok(())
     }
 
@@ -209,10 +192,10 @@ impl<'a> Live<'a> {
             return Ok(());
         };
         let started = Instant::now();
-        let (from, to) = (self.begun, last.row.position);
-        let session = self.idle.pop().ok_or(Error::NoSession)?;
-        let hopeful = self.may_hope(&rows);
-        let loaded = if hopeful {
+        let to = last.row.position;
+        let session = self.pipeline.writer()?;
+        let optimistic = self.may_be_optimistic(&rows);
+        let loaded = if optimistic {
             Loaded::default()
         } else {
             Session::bounded(self.open(&session, &rows)).await?
@@ -226,33 +209,40 @@ impl<'a> Live<'a> {
             (order.order_uid.clone(), known)
         };
         let orders = writes.orders.iter().map(known).collect();
-        let committing = Committing {
-            name: self.name.clone(),
-            after: AfterCommit::new(self.deps, self.generation),
-            from,
-            to,
-            started,
-            hopeful,
-        };
-        let turn = self.turns.next();
-        let task = tokio::spawn(committing.run(session, writes, turn));
-        self.under_way.push_back(UnderWay {
-            task: AbortOnDropHandle::new(task),
-            from,
+        let committing = self.committing(to, started, optimistic);
+        let batch = InFlight {
+            from: self.begun,
             rows,
             orders,
-            hopeful,
+            optimistic,
+        };
+        self.pipeline.start(batch, session, |session, turn| {
+            committing.run(session, writes, turn)
         });
         self.begun = to;
         Ok(())
     }
 
+    fn committing(&self, to: Position, started: Instant, optimistic: bool) -> Committing {
+        Committing {
+            step: Step {
+                projection: LIVE,
+                leader: self.name.clone(),
+                from: self.begun,
+                to,
+            },
+            after: AfterCommit::new(self.deps, self.generation),
+            started,
+            optimistic,
+        }
+    }
+
     /// Whether these are a few orders whose uids are most likely new: they are written without a look, in one statement. Only
-    /// with nothing under way, which could have them.
-    fn may_hope(&self, rows: &[ReadRow]) -> bool {
+    /// with nothing in flight, which could have them.
+    fn may_be_optimistic(&self, rows: &[ReadRow]) -> bool {
         let in_force = self.in_force.borrow();
         let mut uids = HashSet::new();
-        self.under_way.is_empty()
+        self.pipeline.is_empty()
             && self.wary.is_none_or(|since| since.elapsed() > WARY)
             && write::are_few(rows.len())
             && rows.iter().all(|read| {
@@ -261,13 +251,13 @@ impl<'a> Live<'a> {
             })
     }
 
-    /// Opens the transaction, and loads what the tables and the batches under way know.
+    /// Opens the transaction, and loads what the tables and the batches in flight know.
     async fn open(&self, session: &Session, rows: &[ReadRow]) -> Result<Loaded, postgres::Error> {
         let ((), mut loaded) = try_join!(
             session.begin_locking(GATE),
             batch::load(session.client(), rows)
         )?;
-        for batch in &self.under_way {
+        for batch in self.pipeline.batches() {
             let uids = rows.iter().filter_map(|read| read.examined.as_ref());
             for order_uid in uids.filter_map(Examined::order_uid) {
                 if let Some((order_uid, known)) = batch.orders.get_key_value(order_uid) {
@@ -292,29 +282,14 @@ impl<'a> Live<'a> {
         Fold::new(judge, &self.brokers, &mut self.epochs, loaded).run(rows)
     }
 
-    /// With nothing else under way, to its end.
+    /// With nothing else in flight, to its end.
     async fn alone(&mut self, rows: &[ReadRow]) -> Result<(), Error> {
         // Parts still to do, the next one last; with what Postgres said of a single row.
         let mut parts: Vec<(&[ReadRow], HashMap<i64, String>)> = vec![(rows, HashMap::new())];
         while let Some((part, refused)) = parts.pop() {
-            let Some(last) = part.last() else {
+            let Some(state) = self.commit_alone(part, &refused).await? else {
                 continue;
             };
-            let to = last.row.position;
-            let error = match self.commit_alone(to, part, &refused).await? {
-                Ok(()) => {
-                    self.begun = to;
-                    continue;
-                }
-                Err(Error::Postgres(error)) => error,
-                Err(other) => return Err(other),
-            };
-            let Some(state) = is_row_fault(&error).filter(|_| refused.is_empty()) else {
-                return Err(error.into());
-            };
-            let session = self.idle.last().ok_or(Error::NoSession)?;
-            Session::bounded(session.rollback()).await?;
-            self.reload().await?;
             if let [row] = part {
                 let at = row.row.position;
                 tracing::warn!(position = at.0, sqlstate = %state, "Postgres refuses the row at position {at} alone ({state}): it is a dead letter");
@@ -329,15 +304,17 @@ impl<'a> Live<'a> {
         Ok(())
     }
 
-    /// The outer error ends the projection, the inner one may be a row's.
+    /// Answers with the SQLSTATE if a row is at fault: then everything is as before.
     async fn commit_alone(
         &mut self,
-        to: Position,
         rows: &[ReadRow],
         refused: &HashMap<i64, String>,
-    ) -> Result<Result<(), Error>, Error> {
+    ) -> Result<Option<String>, Error> {
+        let Some(last) = rows.last() else {
+            return Ok(None);
+        };
         let started = Instant::now();
-        let session = self.idle.pop().ok_or(Error::NoSession)?;
+        let session = self.pipeline.writer()?;
         let loaded = Session::bounded(self.open(&session, rows)).await?;
         let writes = self.fold(rows, loaded, refused)?;
         let rules: Vec<_> = writes
@@ -346,38 +323,36 @@ impl<'a> Live<'a> {
             .filter(|applied| applied.result == Outcome::Done.as_str())
             .map(|applied| (applied.position, applied.hash.clone(), applied.text.clone()))
             .collect();
-        let committing = Committing {
-            name: self.name.clone(),
-            after: AfterCommit::new(self.deps, self.generation),
-            from: self.begun,
-            to,
-            started,
-            hopeful: false,
-        };
-        let (session, outcome) = committing
-            .run(session, writes, Turns::default().next())
-            .await;
-        self.idle.push(session);
-        if outcome.is_ok() {
-            for (position, hash, text) in rules {
-                tracing::info!("rules applied at position {position}: {hash}");
-                self.in_force
-                    .send_replace(InForce::compile(position, &text)?);
-            }
+        let committing = self.committing(last.row.position, started, false);
+        let (session, outcome) = committing.run(session, writes, Turn::first()).await;
+        if let Err(error) = outcome {
+            let state = match &error {
+                // What was refused once is a letter by now: nothing of the row is left to refuse.
+                Error::Postgres(error) if refused.is_empty() => is_row_fault(error),
+                _ => None,
+            };
+            let state = state.ok_or(error)?;
+            self.roll_back(session).await?;
+            return Ok(Some(state));
         }
-        Ok(outcome)
+        self.pipeline.give_back(session);
+        self.begun = last.row.position;
+        for (position, hash, text) in rules {
+            tracing::info!("rules applied at position {position}: {hash}");
+            self.in_force
+                .send_replace(InForce::compile(position, &text)?);
+        }
+        Ok(None)
     }
 }
 
 /// The second half of a batch, on its own.
 struct Committing {
-    name: Arc<str>,
+    step: Step,
     after: AfterCommit,
-    from: Position,
-    to: Position,
     started: Instant,
-    /// Then it has no transaction yet, and its one statement is one.
-    hopeful: bool,
+    /// Then no transaction was begun, and its one statement is one.
+    optimistic: bool,
 }
 
 impl Committing {
@@ -385,41 +360,21 @@ impl Committing {
         self,
         session: Session,
         writes: Writes,
-        mut turn: Turn,
+        turn: Turn,
     ) -> (Session, Result<(), Error>) {
-        let limit = postgres::HARD_DEADLINE;
-        let work = tokio::time::timeout(limit, self.write(&session, &writes, &mut turn));
-        let outcome = match work.await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(postgres::Error::TimedOut(limit).into()),
-        };
+        let outcome = write::bounded(self.write(&session, &writes, turn)).await;
         if outcome.is_ok() {
-            self.after.commit(writes, self.to, self.started);
-            turn.pass();
+            self.after.commit(writes, self.step.to, self.started);
         }
         (session, outcome)
     }
 
-    async fn write(
-        &self,
-        session: &Session,
-        writes: &Writes,
-        turn: &mut Turn,
-    ) -> Result<(), Error> {
-        let client = session.client();
-        let step = Step {
-            projection: LIVE,
-            leader: &self.name,
-            from: self.from,
-            to: self.to,
-        };
-        if self.hopeful {
-            return write::at_once(session, step, writes).await;
+    async fn write(&self, session: &Session, writes: &Writes, turn: Turn) -> Result<(), Error> {
+        if self.optimistic {
+            return write::at_once(session, &self.step, writes).await;
         }
-        dead_letter::write_verdicts(client, &writes.verdicts).await?;
-        write::write_rows(client, writes).await?;
-        turn.come().await?;
-        write::commit(session, step, writes).await
+        dead_letter::write_verdicts(session.client(), &writes.verdicts).await?;
+        write::in_turn(session, &self.step, writes, turn).await
     }
 }
 

@@ -7,12 +7,12 @@ mod checkpoint;
 mod fold;
 mod give_way;
 mod live;
+mod pipeline;
 mod reader;
 mod replay;
 mod retries;
 mod rules;
 mod run;
-mod turn;
 mod write;
 
 pub use checkpoint::{Checkpoint, position as live_position, read as read_checkpoint};

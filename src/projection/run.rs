@@ -214,7 +214,7 @@ impl Projector {
                 bytes: self.config.batch_bytes,
             },
             start,
-            (deps.appended.clone(), live.witness()?),
+            (deps.appended.clone(), live.witness()),
             rules_of_reader,
             batches,
         );

@@ -3,6 +3,7 @@
 use super::Error;
 use super::checkpoint::{self, Step};
 use super::fold::{Decided, Writes};
+use super::pipeline::Turn;
 use super::rules;
 use crate::account;
 use crate::dead_letter::{self, Letter};
@@ -59,25 +60,41 @@ pub async fn write_rows(client: &Client, writes: &Writes) -> Result<(), postgres
     rules::write(client, &writes.rules).await
 }
 
-/// The counters, which every batch changes, and last of all the checkpoint: in the order of the log.
-pub async fn write_counts(client: &Client, step: Step<'_>, writes: &Writes) -> Result<(), Error> {
-    let sent = postgres::send(client, &counts(step, writes)).await;
-    sent.map_err(moved)
+/// A batch's exchange with Postgres: `Session::bounded`, for work that can fail otherwise, too.
+pub async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let limit = postgres::HARD_DEADLINE;
+    match tokio::time::timeout(limit, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(postgres::Error::TimedOut(limit).into()),
+    }
 }
 
-/// The same and the commit.
-pub async fn commit(session: &Session, step: Step<'_>, writes: &Writes) -> Result<(), Error> {
+/// A batch of several in flight, in the transaction that was begun for it.
+pub async fn in_turn(
+    session: &Session,
+    step: &Step,
+    writes: &Writes,
+    turn: Turn,
+) -> Result<(), Error> {
+    write_rows(session.client(), writes).await?;
+    turn.come().await?;
     let committed = session.commit_with(&counts(step, writes)).await;
     committed.map_err(moved)
 }
 
+/// The counters, which every batch changes, and last of all the checkpoint: in the order of the log.
+pub async fn write_counts(client: &Client, step: &Step, writes: &Writes) -> Result<(), Error> {
+    let sent = postgres::send(client, &counts(step, writes)).await;
+    sent.map_err(moved)
+}
+
 /// The same where there is nothing else but a few orders: one statement, which is a transaction of its own.
-pub async fn at_once(session: &Session, step: Step<'_>, writes: &Writes) -> Result<(), Error> {
+pub async fn at_once(session: &Session, step: &Step, writes: &Writes) -> Result<(), Error> {
     let written = session.write(&counts(step, writes)).await;
     written.map_err(moved)
 }
 
-fn counts<'a>(step: Step<'a>, writes: &'a Writes) -> Vec<Write<'a>> {
+fn counts<'a>(step: &'a Step, writes: &'a Writes) -> Vec<Write<'a>> {
     let few = !writes.orders.is_empty() && are_few(writes.orders.len());
     let mut counts = Vec::new();
     counts.extend(few.then(|| store::insert_few(&writes.orders)));

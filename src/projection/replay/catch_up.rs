@@ -88,11 +88,11 @@ impl Replay<'_> {
         write::write_rows(client, &writes).await?;
         let step = Step {
             projection: NEXT,
-            leader: &self.leadership.name,
+            leader: self.leadership.name.as_str().into(),
             from,
             to,
         };
-        write::write_counts(client, step, &writes).await?;
+        write::write_counts(client, &step, &writes).await?;
         Ok(to)
     }
 
@@ -125,10 +125,7 @@ impl Replay<'_> {
             session.commit().await?;
             Ok::<_, Error>(Some(position))
         };
-        let limit = postgres::HARD_DEADLINE;
-        let swapped = tokio::time::timeout(limit, work)
-            .await
-            .map_err(|_| postgres::Error::TimedOut(limit))??;
+        let swapped = write::bounded(work).await?;
         if swapped.is_some() {
             shadow::drop_retired(session).await?;
         }

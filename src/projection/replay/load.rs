@@ -1,7 +1,6 @@
 //! The load: batches folded one after the other, written by two sessions at once, committed in the log's order. Nothing is
 //! looked up in the shadow tables but letters, and a batch with decisions waits until all before it is committed.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -11,8 +10,8 @@ use super::super::batch::{self, Known, Loaded};
 use super::super::checkpoint::{self, NEXT, Step};
 use super::super::fold::{Fold, Judge, Outcome, Writes};
 use super::super::live::brokers;
+use super::super::pipeline::{Pipeline, Turn};
 use super::super::reader::Examined;
-use super::super::turn::{Turn, Turns};
 use super::super::{Error, rules, write};
 use super::source::{self, Batch};
 use super::taken::Taken;
@@ -39,27 +38,20 @@ impl Replay<'_> {
         let mut rules_hash = rules::latest(session.client())
             .await?
             .map_or(String::new(), |(_, hash, _)| hash);
-        let mut idle = Vec::new();
-        for _ in 0..WRITERS {
-            let writer = self.session().await?;
-            // What a crash takes is folded again: the swap's commit brings all before it to the disk.
-            writer.commit_unflushed().await?;
-            idle.push(writer);
-        }
+        let mut pipeline = Pipeline::new(self.writers().await?);
         let (batches, mut ready) = mpsc::channel(2);
         let reading = read_ahead(self.database.clone(), start, batches);
         let _reading = AbortOnDropHandle::new(tokio::spawn(reading));
 
-        let mut under_way: VecDeque<AbortOnDropHandle<Result<Session, Error>>> = VecDeque::new();
+        let leader: Arc<str> = self.leadership.name.as_str().into();
         let mut position = start;
-        let mut turns = Turns::default();
         while let Some(batch) = ready.recv().await {
             let (batch, target): (Batch, Position) = batch?;
             let Some(to) = batch.last() else {
                 break;
             };
             if batch.decides() {
-                drain(&mut under_way, &mut idle).await?;
+                drain(&mut pipeline).await?;
             }
             let loaded = look_up(&session, &batch, &taken).await?;
             let judge = Judge::Replay {
@@ -77,22 +69,37 @@ impl Replay<'_> {
             {
                 rules_hash.clone_from(&applied.hash);
             }
-            if idle.is_empty() {
-                take_back(&mut under_way, &mut idle).await?;
+            while pipeline.is_full() {
+                next(&mut pipeline).await?;
             }
-            let writer = idle.pop().ok_or(Error::NoSession)?;
-            let leader = self.leadership.name.clone();
-            let turn = turns.next();
-            under_way.push_back(AbortOnDropHandle::new(tokio::spawn(commit(
-                writer, leader, position, to, writes, turn,
-            ))));
+            let step = Step {
+                projection: NEXT,
+                leader: leader.clone(),
+                from: position,
+                to,
+            };
+            let writer = pipeline.writer()?;
+            pipeline.start((), writer, |writer, turn| {
+                commit(writer, step, writes, turn)
+            });
             position = to;
             self.say("load", position, target)?;
             if taken.is_full() {
                 break;
             }
         }
-        drain(&mut under_way, &mut idle).await
+        drain(&mut pipeline).await
+    }
+
+    async fn writers(&self) -> Result<Vec<Session>, Error> {
+        let mut writers = Vec::new();
+        for _ in 0..WRITERS {
+            let writer = self.session().await?;
+            // What a crash takes is folded again: the swap's commit brings all before it to the disk.
+            writer.commit_unflushed().await?;
+            writers.push(writer);
+        }
+        Ok(writers)
     }
 }
 
@@ -164,49 +171,29 @@ async fn look_up(session: &Session, batch: &Batch, taken: &Taken) -> Result<Load
 
 async fn commit(
     session: Session,
-    leader: String,
-    from: Position,
-    to: Position,
+    step: Step,
     writes: Writes,
-    mut turn: Turn,
-) -> Result<Session, Error> {
-    let limit = postgres::HARD_DEADLINE;
+    turn: Turn,
+) -> (Session, Result<(), Error>) {
     let work = async {
         session.begin().await?;
-        write::write_rows(session.client(), &writes).await?;
-        turn.come().await?;
-        let step = Step {
-            projection: NEXT,
-            leader: &leader,
-            from,
-            to,
-        };
-        write::commit(&session, step, &writes).await
+        write::in_turn(&session, &step, &writes, turn).await
     };
-    tokio::time::timeout(limit, work)
-        .await
-        .map_err(|_| postgres::Error::TimedOut(limit))??;
-    turn.pass();
-    Ok(session)
+    let outcome = write::bounded(work).await;
+    (session, outcome)
 }
 
-async fn take_back(
-    under_way: &mut VecDeque<AbortOnDropHandle<Result<Session, Error>>>,
-    idle: &mut Vec<Session>,
-) -> Result<(), Error> {
-    if let Some(oldest) = under_way.pop_front() {
-        let session = oldest.await.map_err(|_| Error::WriterLost)??;
-        idle.push(session);
+async fn next(pipeline: &mut Pipeline<Session, ()>) -> Result<(), Error> {
+    let ended = pipeline.oldest().await;
+    match pipeline.ended(ended)? {
+        None => Ok(()),
+        Some(failed) => Err(failed.error),
     }
-    Ok(())
 }
 
-async fn drain(
-    under_way: &mut VecDeque<AbortOnDropHandle<Result<Session, Error>>>,
-    idle: &mut Vec<Session>,
-) -> Result<(), Error> {
-    while !under_way.is_empty() {
-        take_back(under_way, idle).await?;
+async fn drain(pipeline: &mut Pipeline<Session, ()>) -> Result<(), Error> {
+    while !pipeline.is_empty() {
+        next(pipeline).await?;
     }
     Ok(())
 }
