@@ -34,7 +34,8 @@ pub async fn insert(client: &Client, orders: &[NewOrder]) -> Result<(), Error> {
 const INSERT_FEW: &str = "
     insert into orders (position, bytes_position, order_uid, data)
     select position, bytes_position, order_uid, data::jsonb
-    from unnest($1::int8[], $2::int8[], $3::text[], $4::text[]) as w(position, bytes_position, order_uid, data)";
+    from unnest($1::int8[], $2::int8[], $3::text[], $4::text[]) as w(position, bytes_position, order_uid, data)
+    returning 1";
 
 /// The same in one statement, which can be sent together with others.
 pub fn insert_few(orders: &[NewOrder]) -> Write<'_> {

@@ -31,7 +31,7 @@ async fn write_decisions(client: &Client, decisions: &[Decided]) -> Result<(), p
     .await
 }
 
-/// So many orders go with the counts, in one exchange; above it COPY is quicker.
+/// So many orders are one statement, and one round trip; above it COPY is quicker.
 const FEW: usize = 16;
 
 pub fn are_few(orders: usize) -> bool {
@@ -40,8 +40,10 @@ pub fn are_few(orders: usize) -> bool {
 
 /// The rows: what no other batch can be at work on. Several batches may write theirs at once.
 pub async fn write_rows(client: &Client, writes: &Writes) -> Result<(), postgres::Error> {
-    if !are_few(writes.orders.len()) {
-        store::insert(client, &writes.orders).await?;
+    match writes.orders.len() {
+        0 => {}
+        few if are_few(few) => postgres::send(client, &[store::insert_few(&writes.orders)]).await?,
+        _ => store::insert(client, &writes.orders).await?,
     }
     store::insert_duplicates(client, &writes.duplicates).await?;
     let new: Vec<&Letter> = writes
@@ -88,16 +90,15 @@ pub async fn write_counts(client: &Client, step: &Step, writes: &Writes) -> Resu
     sent.map_err(moved)
 }
 
-/// The same where there is nothing else but a few orders: one statement, which is a transaction of its own.
+/// If there is nothing but a few orders: one statement, which is a transaction of its own.
 pub async fn at_once(session: &Session, step: &Step, writes: &Writes) -> Result<(), Error> {
-    let written = session.write(&counts(step, writes)).await;
-    written.map_err(moved)
+    let mut all = vec![store::insert_few(&writes.orders)];
+    all.extend(counts(step, writes));
+    session.write(&all).await.map_err(moved)
 }
 
 fn counts<'a>(step: &'a Step, writes: &'a Writes) -> Vec<Write<'a>> {
-    let few = !writes.orders.is_empty() && are_few(writes.orders.len());
     let mut counts = Vec::new();
-    counts.extend(few.then(|| store::insert_few(&writes.orders)));
     counts.extend(dead_letter::write_groups(&writes.groups));
     counts.push(account::add_fates(writes.fates));
     counts.extend(account::write_epochs(&writes.epochs));
