@@ -2,6 +2,9 @@
 //! look at what was committed before, goes alone. Where a row is at fault, its batch goes in halves, alone too, until the
 //! row fails by itself and is a letter.
 
+mod alone;
+mod commit;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,21 +12,20 @@ use std::time::{Duration, Instant};
 use futures_util::try_join;
 use tokio::sync::watch;
 
+use self::commit::{AfterCommit, Committing};
 use super::Error;
 use super::batch::{self, Known, Loaded, Orders};
 use super::checkpoint::{LIVE, Step};
-use super::fold::{Fold, Judge, Outcome, Writes};
-use super::pipeline::{Ended, Failed, Pipeline, Turn};
+use super::fold::{Fold, Judge, Writes};
+use super::pipeline::{Ended, Pipeline};
 use super::reader::{Examined, ReadRow};
 use super::rules::InForce;
-use super::run::{Dependencies, publish};
+use super::run::Dependencies;
 use super::write;
-use crate::account::{self, Epochs, Fate};
-use crate::cache::{Cache, Generation};
-use crate::dead_letter;
+use crate::account::{self, Epochs};
+use crate::cache::Generation;
 use crate::inbox::{Position, SourceId, Witness};
 use crate::postgres::{self, Session, is_row_fault, is_taken};
-use crate::telemetry::Metrics;
 
 /// While one waits for Postgres' answer to its commit, the other is written.
 const WRITERS: usize = 2;
@@ -163,30 +165,6 @@ impl<'a> Live<'a> {
         Ok(())
     }
 
-    /// A row of this batch is at fault: it and those behind it, none of which can have been committed, go again one by one.
-    async fn redo(&mut self, failed: Failed<Session, InFlight>) -> Result<(), Error> {
-        let Failed { writer, batch, .. } = failed;
-        self.begun = batch.from;
-        let mut again = vec![batch];
-        self.roll_back(writer).await?;
-        for (writer, batch) in self.pipeline.fail_rest().await? {
-            self.roll_back(writer).await?;
-            again.push(batch);
-        }
-        for batch in again {
-            self.alone(&batch.rows).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes a writer back whose batch was not committed. The epochs are again as they were committed: the fold has added to them.
-    async fn roll_back(&mut self, session: Session) -> Result<(), Error> {
-        Session::bounded(session.rollback()).await?;
-        self.epochs = Session::bounded(account::load_epochs(session.client())).await?;
-        self.pipeline.give_back(session);
-        Ok(())
-    }
-
     async fn start(&mut self, rows: Vec<ReadRow>) -> Result<(), Error> {
         let Some(last) = rows.last() else {
             return Ok(());
@@ -280,136 +258,5 @@ impl<'a> Live<'a> {
             refused,
         };
         Fold::new(judge, &self.brokers, &mut self.epochs, loaded).run(rows)
-    }
-
-    /// With nothing else in flight, to its end.
-    async fn alone(&mut self, rows: &[ReadRow]) -> Result<(), Error> {
-        // Parts still to do, the next one last; with what Postgres said of a single row.
-        let mut parts: Vec<(&[ReadRow], HashMap<i64, String>)> = vec![(rows, HashMap::new())];
-        while let Some((part, refused)) = parts.pop() {
-            let Some(state) = self.commit_alone(part, &refused).await? else {
-                continue;
-            };
-            if let [row] = part {
-                let at = row.row.position;
-                tracing::warn!(position = at.0, sqlstate = %state, "Postgres refuses the row at position {at} alone ({state}): it is a dead letter");
-                self.deps.metrics.isolated_rows.inc();
-                parts.push((part, HashMap::from([(at.0, state)])));
-            } else {
-                let (first, second) = part.split_at(part.len() / 2);
-                parts.push((second, HashMap::new()));
-                parts.push((first, HashMap::new()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Answers with the SQLSTATE if a row is at fault: then everything is as before.
-    async fn commit_alone(
-        &mut self,
-        rows: &[ReadRow],
-        refused: &HashMap<i64, String>,
-    ) -> Result<Option<String>, Error> {
-        let Some(last) = rows.last() else {
-            return Ok(None);
-        };
-        let started = Instant::now();
-        let session = self.pipeline.writer()?;
-        let loaded = Session::bounded(self.open(&session, rows)).await?;
-        let writes = self.fold(rows, loaded, refused)?;
-        let rules: Vec<_> = writes
-            .rules
-            .iter()
-            .filter(|applied| applied.result == Outcome::Done.as_str())
-            .map(|applied| (applied.position, applied.hash.clone(), applied.text.clone()))
-            .collect();
-        let committing = self.committing(last.row.position, started, false);
-        let (session, outcome) = committing.run(session, writes, Turn::first()).await;
-        if let Err(error) = outcome {
-            let state = match &error {
-                // What was refused once is a letter by now: nothing of the row is left to refuse.
-                Error::Postgres(error) if refused.is_empty() => is_row_fault(error),
-                _ => None,
-            };
-            let state = state.ok_or(error)?;
-            self.roll_back(session).await?;
-            return Ok(Some(state));
-        }
-        self.pipeline.give_back(session);
-        self.begun = last.row.position;
-        for (position, hash, text) in rules {
-            tracing::info!("rules applied at position {position}: {hash}");
-            self.in_force
-                .send_replace(InForce::compile(position, &text)?);
-        }
-        Ok(None)
-    }
-}
-
-/// The second half of a batch, on its own.
-struct Committing {
-    step: Step,
-    after: AfterCommit,
-    started: Instant,
-    /// Then no transaction was begun, and its one statement is one.
-    optimistic: bool,
-}
-
-impl Committing {
-    async fn run(
-        self,
-        session: Session,
-        writes: Writes,
-        turn: Turn,
-    ) -> (Session, Result<(), Error>) {
-        let outcome = write::bounded(self.write(&session, &writes, turn)).await;
-        if outcome.is_ok() {
-            self.after.commit(writes, self.step.to, self.started);
-        }
-        (session, outcome)
-    }
-
-    async fn write(&self, session: &Session, writes: &Writes, turn: Turn) -> Result<(), Error> {
-        if self.optimistic {
-            return write::at_once(session, &self.step, writes).await;
-        }
-        dead_letter::write_verdicts(session.client(), &writes.verdicts).await?;
-        write::in_turn(session, &self.step, writes, turn).await
-    }
-}
-
-/// Who is told of a commit, in the log's order.
-struct AfterCommit {
-    cache: Arc<Cache>,
-    generation: Generation,
-    metrics: Arc<Metrics>,
-    projected: watch::Sender<Position>,
-}
-
-impl AfterCommit {
-    fn new(deps: &Dependencies, generation: Generation) -> Self {
-        Self {
-            cache: deps.cache.clone(),
-            generation,
-            metrics: deps.metrics.clone(),
-            projected: deps.projected.clone(),
-        }
-    }
-
-    /// Only what was committed is shown.
-    fn commit(&self, writes: Writes, to: Position, started: Instant) {
-        let taken = started.elapsed().as_secs_f64();
-        for order in writes.orders {
-            self.cache
-                .put(self.generation, &order.order_uid, order.data);
-        }
-        publish(&self.projected, to);
-        let timer = &self.metrics.commit_seconds;
-        timer.with_label_values(&["projector"]).observe(taken);
-        for fate in Fate::ALL {
-            let count = u64::try_from(writes.fates[fate as usize]).unwrap_or(0);
-            let counter = &self.metrics.fates;
-            counter.with_label_values(&[fate.as_str()]).inc_by(count);
-        }
     }
 }

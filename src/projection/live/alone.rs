@@ -1,0 +1,102 @@
+//! Batches that go alone, and those of which Postgres refuses a row.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::super::Error;
+use super::super::fold::Outcome;
+use super::super::pipeline::{Failed, Turn};
+use super::super::reader::ReadRow;
+use super::super::rules::InForce;
+use super::{InFlight, Live};
+use crate::account;
+use crate::postgres::{Session, is_row_fault};
+
+impl Live<'_> {
+    /// A row of this batch is at fault: it and those behind it, none of which can have been committed, go again one by one.
+    pub(super) async fn redo(&mut self, failed: Failed<Session, InFlight>) -> Result<(), Error> {
+        let Failed { writer, batch, .. } = failed;
+        self.begun = batch.from;
+        let mut again = vec![batch];
+        self.roll_back(writer).await?;
+        for (writer, batch) in self.pipeline.fail_rest().await? {
+            self.roll_back(writer).await?;
+            again.push(batch);
+        }
+        for batch in again {
+            self.alone(&batch.rows).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a writer back whose batch was not committed. The epochs are again as they were committed: the fold has added to them.
+    async fn roll_back(&mut self, session: Session) -> Result<(), Error> {
+        Session::bounded(session.rollback()).await?;
+        self.epochs = Session::bounded(account::load_epochs(session.client())).await?;
+        self.pipeline.give_back(session);
+        Ok(())
+    }
+
+    /// With nothing else in flight, to its end.
+    pub(super) async fn alone(&mut self, rows: &[ReadRow]) -> Result<(), Error> {
+        // Parts still to do, the next one last; with what Postgres said of a single row.
+        let mut parts: Vec<(&[ReadRow], HashMap<i64, String>)> = vec![(rows, HashMap::new())];
+        while let Some((part, refused)) = parts.pop() {
+            let Some(state) = self.commit_alone(part, &refused).await? else {
+                continue;
+            };
+            if let [row] = part {
+                let at = row.row.position;
+                tracing::warn!(position = at.0, sqlstate = %state, "Postgres refuses the row at position {at} alone ({state}): it is a dead letter");
+                self.deps.metrics.isolated_rows.inc();
+                parts.push((part, HashMap::from([(at.0, state)])));
+            } else {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.push((second, HashMap::new()));
+                parts.push((first, HashMap::new()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers with the SQLSTATE if a row is at fault: then everything is as before.
+    async fn commit_alone(
+        &mut self,
+        rows: &[ReadRow],
+        refused: &HashMap<i64, String>,
+    ) -> Result<Option<String>, Error> {
+        let Some(last) = rows.last() else {
+            return Ok(None);
+        };
+        let started = Instant::now();
+        let session = self.pipeline.writer()?;
+        let loaded = Session::bounded(self.open(&session, rows)).await?;
+        let writes = self.fold(rows, loaded, refused)?;
+        let rules: Vec<_> = writes
+            .rules
+            .iter()
+            .filter(|applied| applied.result == Outcome::Done.as_str())
+            .map(|applied| (applied.position, applied.hash.clone(), applied.text.clone()))
+            .collect();
+        let committing = self.committing(last.row.position, started, false);
+        let (session, outcome) = committing.run(session, writes, Turn::first()).await;
+        if let Err(error) = outcome {
+            let state = match &error {
+                // What was refused once is a letter by now: nothing of the row is left to refuse.
+                Error::Postgres(error) if refused.is_empty() => is_row_fault(error),
+                _ => None,
+            };
+            let state = state.ok_or(error)?;
+            self.roll_back(session).await?;
+            return Ok(Some(state));
+        }
+        self.pipeline.give_back(session);
+        self.begun = last.row.position;
+        for (position, hash, text) in rules {
+            tracing::info!("rules applied at position {position}: {hash}");
+            self.in_force
+                .send_replace(InForce::compile(position, &text)?);
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,86 @@
+//! The second half of a batch: it is written and committed, and those are told who show it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::super::checkpoint::Step;
+use super::super::fold::Writes;
+use super::super::pipeline::Turn;
+use super::super::run::{Dependencies, publish};
+use super::super::{Error, write};
+use crate::account::Fate;
+use crate::cache::{Cache, Generation};
+use crate::dead_letter;
+use crate::inbox::Position;
+use crate::postgres::Session;
+use crate::telemetry::Metrics;
+
+/// The second half of a batch, on its own.
+pub struct Committing {
+    pub step: Step,
+    pub after: AfterCommit,
+    pub started: Instant,
+    /// Then no transaction was begun, and its one statement is one.
+    pub optimistic: bool,
+}
+
+impl Committing {
+    pub async fn run(
+        self,
+        session: Session,
+        writes: Writes,
+        turn: Turn,
+    ) -> (Session, Result<(), Error>) {
+        let outcome = write::bounded(self.write(&session, &writes, turn)).await;
+        if outcome.is_ok() {
+            self.after.commit(writes, self.step.to, self.started);
+        }
+        (session, outcome)
+    }
+
+    async fn write(&self, session: &Session, writes: &Writes, turn: Turn) -> Result<(), Error> {
+        if self.optimistic {
+            return write::at_once(session, &self.step, writes).await;
+        }
+        dead_letter::write_verdicts(session.client(), &writes.verdicts).await?;
+        write::in_turn(session, &self.step, writes, turn).await
+    }
+}
+
+/// Who is told of a commit, in the log's order.
+pub struct AfterCommit {
+    cache: Arc<Cache>,
+    generation: Generation,
+    metrics: Arc<Metrics>,
+    projected: watch::Sender<Position>,
+}
+
+impl AfterCommit {
+    pub fn new(deps: &Dependencies, generation: Generation) -> Self {
+        Self {
+            cache: deps.cache.clone(),
+            generation,
+            metrics: deps.metrics.clone(),
+            projected: deps.projected.clone(),
+        }
+    }
+
+    /// Only what was committed is shown.
+    fn commit(&self, writes: Writes, to: Position, started: Instant) {
+        let taken = started.elapsed().as_secs_f64();
+        for order in writes.orders {
+            self.cache
+                .put(self.generation, &order.order_uid, order.data);
+        }
+        publish(&self.projected, to);
+        let timer = &self.metrics.commit_seconds;
+        timer.with_label_values(&["projector"]).observe(taken);
+        for fate in Fate::ALL {
+            let count = u64::try_from(writes.fates[fate as usize]).unwrap_or(0);
+            let counter = &self.metrics.fates;
+            counter.with_label_values(&[fate.as_str()]).inc_by(count);
+        }
+    }
+}
