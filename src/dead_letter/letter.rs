@@ -149,6 +149,16 @@ impl Letter {
 /// Attempts by the clock, after which only a person asks again.
 const MAX_ATTEMPTS: i32 = 12;
 
+const FIRST_PAUSE_MS: u64 = 1000;
+/// Pauses double so often; later ones are like the last.
+const DOUBLINGS: u32 = 9;
+
+/// No pause between two attempts by the clock is longer: the last doubling and all of its jitter.
+pub const fn longest_pause() -> Duration {
+    let base_ms = FIRST_PAUSE_MS << DOUBLINGS;
+    Duration::from_millis(base_ms + base_ms / 2)
+}
+
 /// Only what Postgres refused is worth trying again by the clock: the same bytes under the same rules and code get the same
 /// verdict. Exponential, with a jitter that is hashed from letter and attempt, so that a replay agrees.
 pub fn next_attempt(letter: &Letter) -> Option<Timestamp> {
@@ -158,8 +168,8 @@ pub fn next_attempt(letter: &Letter) -> Option<Timestamp> {
     {
         return None;
     }
-    let exponent = u32::try_from(letter.attempts - 1).unwrap_or(0).min(9);
-    let base_ms = 1000 * 2_u64.pow(exponent);
+    let doublings = u32::try_from(letter.attempts - 1).unwrap_or(0);
+    let base_ms = FIRST_PAUSE_MS << doublings.min(DOUBLINGS);
     let mut hasher = Sha256::new();
     hasher.update(letter.id.0.to_be_bytes());
     hasher.update(letter.attempts.to_be_bytes());
@@ -168,4 +178,29 @@ pub fn next_attempt(letter: &Letter) -> Option<Timestamp> {
         .last_failed_at
         .checked_add(Duration::from_millis(base_ms + jitter))
         .ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pause_between_two_attempts_is_longer_than_the_longest() {
+        let rejection = Rejection::refused_by_postgres("22P05", None);
+        let mut longest = Duration::ZERO;
+        for id in 1..=500 {
+            let verdict = Verdict::new(Position(id), &rejection, 1, 0);
+            let at = Timestamp::UNIX_EPOCH;
+            let mut letter = Letter::new(verdict.clone(), SourceId(1), at, None);
+            while let Some(due) = letter.next_attempt_at {
+                let pause = Duration::try_from(due.duration_since(at)).unwrap();
+                longest = longest.max(pause);
+                letter.fail_again(verdict.clone(), at);
+            }
+            assert_eq!(letter.attempts, MAX_ATTEMPTS + 1);
+        }
+        assert!(longest <= longest_pause(), "{longest:?}");
+        assert!(longest > longest_pause().mul_f64(0.95), "{longest:?}");
+    }
 }

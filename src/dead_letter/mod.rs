@@ -9,7 +9,7 @@ mod store;
 mod trend;
 
 pub use filter::{Filter, InvalidFilter, format_fingerprint};
-pub use letter::{Letter, State, Verdict, next_attempt};
+pub use letter::{Letter, State, Verdict, longest_pause, next_attempt};
 pub use list::{
     Answer, Decided, DecisionResult, Group, Judges, Story, Summary, answer, groups, ids, list,
     newest, older_verdicts, page_end, results, story, summary,

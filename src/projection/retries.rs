@@ -10,16 +10,19 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
+use crate::dead_letter::longest_pause;
 use crate::inbox::{Action, Decision, Inbox, SourceId};
 use crate::postgres::{Database, Error, query};
 
-/// By dead_letters_due. The longest pause is of 13 minutes.
+/// By dead_letters_due. Due letters, and those that no pause explains.
 const DUE: &str = "
     select id, attempts, greatest(extract(epoch from next_attempt_at - last_failed_at), 0)::float8
     from dead_letters
-    where state = 'open' and (next_attempt_at <= now() or next_attempt_at > now() + interval '15 minutes')
+    where state = 'open' and (next_attempt_at <= now() or next_attempt_at > now() + make_interval(secs => $1))
     order by next_attempt_at limit 200";
-const LONGEST: Duration = Duration::from_mins(15);
+
+/// A letter is due no later than this from now, if the clocks that wrote and read the time differ by two minutes at most.
+const LONGEST: Duration = longest_pause().saturating_add(Duration::from_mins(2));
 
 /// When we asked for a letter's last attempt.
 type Asked = HashMap<i64, Instant>;
@@ -43,7 +46,7 @@ async fn ask(
     asked: &mut Asked,
 ) -> Result<(), Error> {
     let reader = database.reader().await?;
-    let due = query(&reader, DUE, &[]).await?;
+    let due = query(&reader, DUE, &[&LONGEST.as_secs_f64()]).await?;
     drop(reader);
     let now = Instant::now();
     let due = due.iter().filter_map(|row| {
