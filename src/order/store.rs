@@ -10,8 +10,8 @@ use crate::postgres::{Client, Error, Write, copy, query, query_opt};
 /// An order that a batch brings.
 pub struct NewOrder {
     pub order_uid: Arc<str>,
-    /// The canonical JSON, as it is served.
-    pub data: Bytes,
+    /// The canonical JSON, as it is served; none where nobody is served, in a replay.
+    pub data: Option<Bytes>,
     /// The same as Postgres is given it.
     pub stored: Bytes,
     pub position: Position,

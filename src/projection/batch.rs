@@ -9,25 +9,46 @@ use bytes::Bytes;
 use super::reader::{Examined, ReadRow, examine};
 use crate::dead_letter::{self, Letter};
 use crate::inbox::{self, Action};
-use crate::order::store;
+use crate::order::{self, store};
 use crate::postgres::{Client, Error};
 
-/// An order that is there already, in the tables or earlier in the batch.
+/// An order that has a uid already, as far as a batch has to know it.
 #[derive(Clone)]
-pub struct Known {
-    pub bytes: Bytes,
-    /// Rendered by the present model; rendered at need.
-    pub data: Option<Bytes>,
+pub enum Known {
+    /// In the tables: by the bytes that it came in, and rendered from them once somebody has asked.
+    Stored { bytes: Bytes, data: Option<Bytes> },
+    /// Earlier in this batch, or in one that is still in flight: by its canonical JSON.
+    Brought { data: Bytes },
+    /// For a replay, which judges nothing: only that the uid is taken.
+    Taken,
 }
 
 impl Known {
-    /// For a replay, which only asks whether the uid is taken.
-    pub fn taken() -> Self {
-        Self {
-            bytes: Bytes::new(),
-            data: None,
+    /// Whether it came in these very bytes.
+    pub fn came_as(&self, bytes: &Bytes) -> bool {
+        matches!(self, Known::Stored { bytes: known, .. } if known == bytes)
+    }
+
+    /// Whether it is the order of which this is the canonical JSON. Equality of orders is equality under the present model; one
+    /// that this code cannot read is like none.
+    pub fn is(&mut self, order: &Bytes) -> bool {
+        match self {
+            Known::Stored { bytes, data } => {
+                if data.is_none() {
+                    *data = canonical(bytes);
+                }
+                data.as_ref() == Some(order)
+            }
+            Known::Brought { data } => data == order,
+            Known::Taken => true,
         }
     }
+}
+
+/// The canonical JSON of an order; none if this code cannot read it.
+fn canonical(bytes: &[u8]) -> Option<Bytes> {
+    let order = order::parse(bytes).ok()?;
+    Some(order.to_json().into())
 }
 
 /// By order_uid. Its hashing is seeded at random: who chooses uids cannot make them collide.
@@ -99,7 +120,7 @@ async fn load_orders(client: &Client, rows: &[ReadRow], loaded: &mut Loaded) -> 
     for (order_uid, bytes) in store::find(client, &order_uids).await? {
         loaded
             .orders
-            .insert(order_uid.into(), Known { bytes, data: None });
+            .insert(order_uid.into(), Known::Stored { bytes, data: None });
     }
     Ok(())
 }

@@ -79,15 +79,19 @@ pub struct Writes {
 
 /// What judging bytes at a position comes to.
 enum Judged {
+    Accepted(Accepted),
+    Rejected(Verdict),
+}
+
+enum Accepted {
     Order {
         order_uid: Arc<str>,
-        data: Bytes,
+        data: Option<Bytes>,
         stored: Bytes,
     },
     Duplicate {
         order_uid: Arc<str>,
     },
-    Rejected(Verdict),
 }
 
 pub struct Fold<'a> {
@@ -154,7 +158,7 @@ impl<'a> Fold<'a> {
                 self.new_letter(verdict, read, None);
                 Fate::DeadLetter
             }
-            accepted => self.accept(row.position, row.position, bytes, accepted),
+            Judged::Accepted(accepted) => self.accept(row.position, row.position, accepted),
         })
     }
 
@@ -178,21 +182,18 @@ impl<'a> Fold<'a> {
                         None,
                         None,
                         Examined::Order {
-                            order_uid,
-                            data,
-                            stored,
-                            ..
+                            order_uid, stored, ..
                         },
-                    ) => Ok(Judged::Order {
+                    ) => Ok(Judged::Accepted(Accepted::Order {
                         order_uid,
-                        data,
+                        data: None,
                         stored,
-                    }),
+                    })),
                     (None, None, Examined::Rejected(_)) => Err(Error::Unbuildable(position.0)),
                 };
             }
         };
-        if known.as_ref().is_some_and(|known| known.bytes == bytes) {
+        if known.as_ref().is_some_and(|known| known.came_as(bytes)) {
             return Ok(duplicate(&examined));
         }
         let rules_position = in_force.position.0;
@@ -202,47 +203,43 @@ impl<'a> Fold<'a> {
         }
         Ok(match examined {
             Examined::Rejected(rejection) => rejected(position, &rejection, rules_position),
+            // Examined for a replay.
+            Examined::Order { data: None, .. } => {
+                return self.judge(position, bytes, examine(bytes));
+            }
             Examined::Order {
                 order_uid,
-                data,
+                data: Some(data),
                 stored,
                 ruled,
-            } => match known.map(Known::render) {
+            } => match known.map(|taken| taken.is(&data)) {
                 None => match ruled.by(in_force, bytes) {
-                    None => Judged::Order {
+                    None => Judged::Accepted(Accepted::Order {
                         order_uid,
-                        data,
+                        data: Some(data),
                         stored,
-                    },
+                    }),
                     Some(rejection) => rejected(position, &rejection, rules_position),
                 },
-                Some(taken) if taken.as_ref() == Some(&data) => Judged::Duplicate { order_uid },
-                Some(_) => rejected(position, &Rejection::conflict(&order_uid), rules_position),
+                Some(true) => Judged::Accepted(Accepted::Duplicate { order_uid }),
+                Some(false) => rejected(position, &Rejection::conflict(&order_uid), rules_position),
             },
         })
     }
 
     /// An order or a duplicate at `position`, of the bytes that stand at `bytes_position`.
-    fn accept(
-        &mut self,
-        position: Position,
-        bytes_position: Position,
-        bytes: Bytes,
-        judged: Judged,
-    ) -> Fate {
-        match judged {
-            Judged::Order {
+    fn accept(&mut self, position: Position, bytes_position: Position, accepted: Accepted) -> Fate {
+        match accepted {
+            Accepted::Order {
                 order_uid,
                 data,
                 stored,
             } => {
-                self.loaded.orders.insert(
-                    order_uid.clone(),
-                    Known {
-                        bytes,
-                        data: Some(data.clone()),
-                    },
-                );
+                let known = match data.clone() {
+                    Some(data) => Known::Brought { data },
+                    None => Known::Taken,
+                };
+                self.loaded.orders.insert(order_uid.clone(), known);
                 self.writes.orders.push(NewOrder {
                     order_uid,
                     data,
@@ -252,11 +249,10 @@ impl<'a> Fold<'a> {
                 });
                 Fate::Order
             }
-            Judged::Duplicate { order_uid } => {
+            Accepted::Duplicate { order_uid } => {
                 self.writes.duplicates.push((position, order_uid));
                 Fate::Duplicate
             }
-            Judged::Rejected(_) => unreachable!("the caller keeps what was rejected"),
         }
     }
 
@@ -407,8 +403,8 @@ impl<'a> Fold<'a> {
                 };
                 (outcome, Fate::Decision)
             }
-            accepted => {
-                let fate = self.accept(position, Position(id), bytes, accepted);
+            Judged::Accepted(accepted) => {
+                let fate = self.accept(position, Position(id), accepted);
                 self.change_letter(id, |letter| letter.close(State::Replaced, position, action));
                 (Outcome::Done, fate)
             }
@@ -426,7 +422,7 @@ impl<'a> Fold<'a> {
                 self.new_letter(verdict, read, Some(Position(id)));
                 Fate::DeadLetter
             }
-            accepted => self.accept(position, position, bytes, accepted),
+            Judged::Accepted(accepted) => self.accept(position, position, accepted),
         };
         self.change_letter(id, |letter| {
             letter.close(State::Replaced, position, Action::Resubmit)
@@ -436,9 +432,9 @@ impl<'a> Fold<'a> {
 }
 
 fn duplicate(examined: &Examined) -> Judged {
-    Judged::Duplicate {
+    Judged::Accepted(Accepted::Duplicate {
         order_uid: examined.order_uid().unwrap_or_default().into(),
-    }
+    })
 }
 
 fn rejected(position: Position, rejection: &Rejection, rules_position: i64) -> Judged {
@@ -448,16 +444,4 @@ fn rejected(position: Position, rejection: &Rejection, rules_position: i64) -> J
         order::CODE_VERSION,
         rules_position,
     ))
-}
-
-impl Known {
-    /// Equality of orders is equality under the present model.
-    fn render(&mut self) -> Option<Bytes> {
-        if self.data.is_none() {
-            self.data = order::parse(&self.bytes)
-                .ok()
-                .map(|order| Bytes::from(order.to_json()));
-        }
-        self.data.clone()
-    }
 }

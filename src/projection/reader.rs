@@ -17,8 +17,8 @@ use crate::postgres::Session;
 pub enum Examined {
     Order {
         order_uid: Arc<str>,
-        /// The canonical JSON, as it is served; a replay serves nobody, and leaves it out.
-        data: Bytes,
+        /// The canonical JSON, as it is served; none for a replay, which serves nobody.
+        data: Option<Bytes>,
         /// The same as Postgres is given it.
         stored: Bytes,
         ruled: Ruled,
@@ -65,7 +65,7 @@ impl Examiner {
     fn examine(&mut self, bytes: &[u8], in_force: Option<&InForce>) -> Examined {
         match order::parse_to_serve(bytes, &mut self.scratch) {
             Ok((order, data)) => Examined::Order {
-                data,
+                data: Some(data),
                 stored: self.stored(&order),
                 ruled: Ruled {
                     by: in_force.map(|rules| rules.position),
@@ -81,7 +81,7 @@ impl Examiner {
     pub fn examine_to_store(&mut self, bytes: &[u8]) -> Examined {
         match order::parse(bytes) {
             Ok(order) => Examined::Order {
-                data: Bytes::new(),
+                data: None,
                 stored: self.stored(&order),
                 ruled: Ruled {
                     by: None,

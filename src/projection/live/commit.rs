@@ -71,8 +71,9 @@ impl AfterCommit {
     fn commit(&self, writes: Writes, to: Position, started: Instant) {
         let taken = started.elapsed().as_secs_f64();
         for order in writes.orders {
-            self.cache
-                .put(self.generation, &order.order_uid, order.data);
+            if let Some(data) = order.data {
+                self.cache.put(self.generation, &order.order_uid, data);
+            }
         }
         publish(&self.projected, to);
         let timer = &self.metrics.commit_seconds;

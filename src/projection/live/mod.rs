@@ -25,6 +25,7 @@ use super::write;
 use crate::account::{self, Epochs};
 use crate::cache::Generation;
 use crate::inbox::{Position, SourceId, Witness};
+use crate::order::store::NewOrder;
 use crate::postgres::{self, Session, is_row_fault, is_taken};
 
 /// While one waits for Postgres' answer to its commit, the other is written.
@@ -179,14 +180,11 @@ impl<'a> Live<'a> {
             Session::bounded(self.open(&session, &rows)).await?
         };
         let writes = self.fold(&rows, loaded, &HashMap::new())?;
-        let known = |order: &crate::order::store::NewOrder| {
-            let known = Known {
-                bytes: bytes::Bytes::new(),
-                data: Some(order.data.clone()),
-            };
-            (order.order_uid.clone(), known)
+        let brought = |order: &NewOrder| {
+            let data = order.data.clone()?;
+            Some((order.order_uid.clone(), Known::Brought { data }))
         };
-        let orders = writes.orders.iter().map(known).collect();
+        let orders = writes.orders.iter().filter_map(brought).collect();
         let committing = self.committing(to, started, optimistic);
         let batch = InFlight {
             from: self.begun,

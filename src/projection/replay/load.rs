@@ -164,7 +164,7 @@ async fn look_up(session: &Session, batch: &Batch, taken: &Taken) -> Result<Load
         .collect();
     loaded.orders.reserve(batch.rows.len());
     for order_uid in known {
-        loaded.orders.insert(order_uid, Known::taken());
+        loaded.orders.insert(order_uid, Known::Taken);
     }
     Ok(loaded)
 }

@@ -117,11 +117,8 @@ impl Batch {
             self.verdicts.insert(position.0, verdict);
         }
         let decision = row.get::<_, Option<Json<Decision>>>(6).map(|json| json.0);
-        // What is wanted again: a resubmission's bytes, to be compared with another's.
-        let kept = |bytes| match decision {
-            Some(_) => Bytes::copy_from_slice(bytes),
-            None => Bytes::new(),
-        };
+        // Of all bytes only a resubmission's are wanted again, to be compared with another's.
+        let kept = payload.filter(|_| decision.is_some());
         self.rows.push(ReadRow {
             row: Row {
                 position,
@@ -129,7 +126,7 @@ impl Batch {
                 sequence: row.get(2),
                 broker_time_ns: row.get(3),
                 received_at: row.get(4),
-                payload: payload.map(kept),
+                payload: kept.map(Bytes::copy_from_slice),
                 decision,
             },
             examined: payload.map(|bytes| examiner.examine_to_store(bytes)),
