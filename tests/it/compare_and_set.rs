@@ -19,16 +19,19 @@ async fn between_read_and_commit(bench: &Bench, sql: &Sql, order_uid: &str) -> S
     sql.run("begin; lock table orders in access exclusive mode")
         .await;
     service.post(order(order_uid)).await;
+    // Its writers connect after it leads, and inside a transaction pg_stat_activity stands still.
+    let looking = bench.sql().await;
     until_equal(20, "its projector waits", 1, async || {
-        sql.count(AT_THE_GATE).await
+        looking.count(AT_THE_GATE).await
     })
     .await;
     service
 }
 
 /// Lets it go on, where it still waits: its patience for a lock is 2 s.
-async fn let_go(sql: &Sql) {
-    assert_eq!(sql.count(AT_THE_GATE).await, 1, "it has given up waiting");
+async fn let_go(bench: &Bench, sql: &Sql) {
+    let waits = bench.sql().await.count(AT_THE_GATE).await;
+    assert_eq!(waits, 1, "it has given up waiting");
     sql.run("commit").await;
 }
 
@@ -52,7 +55,7 @@ async fn what_another_leader_has_done_meanwhile_is_not_done_twice() {
          update checkpoint set leader = 'other', term = term + 1, renewals = renewals + 1, position = 1"
     ))
     .await;
-    let_go(&sql).await;
+    let_go(&bench, &sql).await;
     leads_again(&sql).await;
     // Now it finds an order with these very bytes: it would have been a duplicate, at the position of the order itself.
     service.post(order("next")).await;
@@ -68,7 +71,7 @@ async fn a_leader_without_the_lease_commits_nothing() {
     let service = between_read_and_commit(&bench, &sql, "late").await;
     sql.run("update checkpoint set leader = 'other', term = term + 1, renewals = renewals + 1")
         .await;
-    let_go(&sql).await;
+    let_go(&bench, &sql).await;
     until(20, "it leads again", async || {
         let row = sql
             .rows("select leader = 'other', c.position, (select count(*) from orders) from checkpoint c")
