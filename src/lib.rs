@@ -6,6 +6,7 @@
 //!                             one tx)    └─► dead_letters, groups, account
 //! ```
 
+pub mod access;
 pub mod account;
 pub mod api;
 pub mod cache;

@@ -12,6 +12,8 @@ const ROOMS: &[(&str, &str)] = &[
     ("postgres", ""),
     ("sandbox", ""),
     ("telemetry", ""),
+    // Knows who may do what, and nothing of what is done.
+    ("access", ""),
     ("inbox", "postgres telemetry"),
     ("source", "inbox stan telemetry"),
     // Its store alone; the checks know no other room (see PURE).
@@ -30,7 +32,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "api",
-        "account cache dead_letter inbox operation order postgres projection source stan telemetry ui",
+        "access account cache dead_letter inbox operation order postgres projection source stan telemetry ui",
     ),
     ("ui", ""),
     (

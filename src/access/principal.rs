@@ -1,0 +1,143 @@
+//! Who asks.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::right::{Right, Rights};
+
+/// The one collection that there is. A principal that does not see it sees nothing of orders, their letters, rules and
+/// messages.
+pub const ORDERS: &str = "orders";
+
+/// How it is known who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It is not: nothing was shown.
+    Nobody,
+    /// It came over loopback, to a service that asks for no proof.
+    Local,
+    /// Whoever reaches the port: --insecure-listen.
+    Open,
+}
+
+impl Proof {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Proof::Nobody => "nobody",
+            Proof::Local => "local",
+            Proof::Open => "open",
+        }
+    }
+
+    /// Whether the name is more than what the client says. Decisions keep what is proven, and how.
+    pub fn is_proven(self) -> bool {
+        !matches!(self, Proof::Nobody | Proof::Local | Proof::Open)
+    }
+}
+
+/// Which collections a principal sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Collections {
+    All,
+    Named(BTreeSet<String>),
+}
+
+impl Collections {
+    pub fn has(&self, name: &str) -> bool {
+        match self {
+            Collections::All => true,
+            Collections::Named(names) => names.contains(name),
+        }
+    }
+}
+
+/// Cheap to copy: each request has one.
+#[derive(Clone, Debug)]
+pub struct Principal(Arc<Facts>);
+
+#[derive(Debug)]
+struct Facts {
+    name: String,
+    rights: Rights,
+    collections: Collections,
+    proof: Proof,
+    expires: Option<Timestamp>,
+}
+
+impl Principal {
+    pub fn new(
+        name: &str,
+        rights: Rights,
+        collections: Collections,
+        proof: Proof,
+        expires: Option<Timestamp>,
+    ) -> Self {
+        Self(Arc::new(Facts {
+            name: name.to_owned(),
+            rights,
+            collections,
+            proof,
+            expires,
+        }))
+    }
+
+    /// Who showed nothing: may see what anybody may.
+    pub fn nobody() -> Self {
+        let none = Collections::Named(BTreeSet::new());
+        Self::new("nobody", Rights::NONE, none, Proof::Nobody, None)
+    }
+
+    /// Where nobody is asked for proof: all rights.
+    pub fn everybody(proof: Proof) -> Self {
+        Self::new(proof.as_str(), Rights::ALL, Collections::All, proof, None)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub fn rights(&self) -> Rights {
+        self.0.rights
+    }
+
+    pub fn may(&self, right: Right) -> bool {
+        self.0.rights.has(right)
+    }
+
+    pub fn collections(&self) -> &Collections {
+        &self.0.collections
+    }
+
+    pub fn sees(&self, collection: &str) -> bool {
+        self.0.collections.has(collection)
+    }
+
+    pub fn proof(&self) -> Proof {
+        self.0.proof
+    }
+
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.0.expires
+    }
+
+    pub fn is_somebody(&self) -> bool {
+        self.0.proof != Proof::Nobody
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_may_and_sees_nothing() {
+        let nobody = Principal::nobody();
+        assert_eq!(nobody.rights(), Rights::NONE);
+        assert!(!nobody.sees(ORDERS) && !nobody.is_somebody());
+        let local = Principal::everybody(Proof::Local);
+        assert!(local.sees("anything") && local.may(Right::Admin));
+        assert!(!local.proof().is_proven(), "its name is what it says");
+    }
+}
