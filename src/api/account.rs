@@ -9,6 +9,7 @@ use poem_openapi::{Object, OpenApi};
 
 use super::problem::Problem;
 use super::{Broker, Dependencies};
+use crate::access::Principal;
 use crate::account::{self, SourceLife};
 use crate::postgres::Database;
 use crate::stan::{self, ChannelStatus};
@@ -144,6 +145,7 @@ impl Account {
     )]
     async fn reconciliation(
         &self,
+        _principal: Principal,
         verify: Query<Option<bool>>,
     ) -> Result<Json<Reconciliation>, Problem> {
         let deps = &self.deps;
@@ -193,7 +195,7 @@ impl Account {
 
     /// The numbers of one screen
     #[oai(path = "/stats", method = "get", operation_id = "getStats")]
-    async fn stats(&self) -> Result<Json<Stats>, Problem> {
+    async fn stats(&self, _principal: Principal) -> Result<Json<Stats>, Problem> {
         let deps = &self.deps;
         let reader = deps.database.reader().await?;
         let account = account::reconcile_fates(&reader).await?;

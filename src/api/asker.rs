@@ -1,7 +1,11 @@
 //! Who asks for a decision or an operation, why, and under which key: checked here for every route, so that no route takes
 //! more than another.
 
+use poem::http::StatusCode;
+
 use super::problem::Problem;
+use crate::access::Principal;
+use crate::inbox::{Action, Decision};
 use crate::operation::Asked;
 
 /// How many bytes `as` and `reason` may have. A bulk operation writes both into the decision about each of its letters:
@@ -12,8 +16,10 @@ const MAX_TEXT: usize = 4_000;
 const MAX_KEY: usize = 200;
 
 pub struct Asker {
-    /// Unproven until there are tokens.
+    /// The principal; where it proved nothing, what the client says.
     pub who: String,
+    /// How it was proven.
+    pub proof: Option<String>,
     pub why: String,
     /// As it is stored: with a prefix, so that no client can say a key that the service makes for itself.
     pub key: Option<String>,
@@ -21,13 +27,33 @@ pub struct Asker {
 
 impl Asker {
     pub fn new(
+        principal: &Principal,
         who: Option<String>,
         reason: Option<String>,
         key: Option<String>,
     ) -> Result<Self, Problem> {
+        let said = checked_text("as", who.filter(|who| !who.is_empty()))?;
+        let (who, proof) = match (principal.proof().is_proven(), said) {
+            (false, said) => (said.unwrap_or_else(|| "unknown".to_owned()), None),
+            (true, None) => {
+                let proof = principal.proof().as_str().to_owned();
+                (principal.name().to_owned(), Some(proof))
+            }
+            (true, Some(_)) => {
+                return Err(Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "who-is-known",
+                    format!(
+                        "It is known who asks: {}, by {}. Leave out `as` (--as). Nothing was changed.",
+                        principal.name(),
+                        principal.proof().as_str()
+                    ),
+                ));
+            }
+        };
         Ok(Self {
-            who: checked_text("as", who.filter(|who| !who.is_empty()))?
-                .unwrap_or_else(|| "unknown".to_owned()),
+            who,
+            proof,
             why: checked_text("reason", reason)?.unwrap_or_default(),
             key: key
                 .map(checked_key)
@@ -36,9 +62,18 @@ impl Asker {
         })
     }
 
+    /// About one letter.
+    pub fn decision(&self, letter: i64, action: Action) -> Decision {
+        Decision {
+            proof: self.proof.clone(),
+            ..Decision::about(letter, action, &self.who, &self.why)
+        }
+    }
+
     pub fn asked(&self) -> Asked<'_> {
         Asked {
             who: &self.who,
+            proof: self.proof.as_deref(),
             why: &self.why,
             key: self.key.as_deref(),
         }

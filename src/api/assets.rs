@@ -36,17 +36,43 @@ pub const PAGES: [&str; 10] = [
     "/account",
 ];
 
+/// On every page of a service that anybody may use who reaches it. Written here and not by the page's own code, so that no
+/// mistake there can hide it.
+const OPEN: &str = "<p class=\"notice\" role=\"note\">This service is open (--insecure-listen): whoever reaches it can read and \
+                    decide everything.</p>";
+
+/// The page's text, with `OPEN` right after the beginning of its body.
+fn opened(html: &str) -> String {
+    match html.find("<body>") {
+        Some(at) => {
+            let (head, rest) = html.split_at(at + "<body>".len());
+            format!("{head}{OPEN}{rest}")
+        }
+        None => html.to_owned(),
+    }
+}
+
 struct Asset {
-    file: File,
+    path: &'static str,
+    content_type: &'static str,
+    bytes: Bytes,
     etag: String,
 }
 
 impl Asset {
     fn new(file: File) -> Self {
-        let digest = Sha256::digest(file.bytes);
+        Self::with(file, Bytes::from_static(file.bytes))
+    }
+
+    fn with(file: File, bytes: Bytes) -> Self {
+        let digest = Sha256::digest(&bytes);
         let etag = digest[..8].iter().map(|byte| format!("{byte:02x}"));
-        let etag = format!("\"{}\"", etag.collect::<String>());
-        Self { file, etag }
+        Self {
+            path: file.path,
+            content_type: file.content_type(),
+            bytes,
+            etag: format!("\"{}\"", etag.collect::<String>()),
+        }
     }
 
     fn answer(&self, headers: &HeaderMap) -> Response {
@@ -67,8 +93,8 @@ impl Asset {
             return response.status(StatusCode::NOT_MODIFIED).finish();
         }
         response
-            .header(CONTENT_TYPE, self.file.content_type())
-            .body(Bytes::from_static(self.file.bytes))
+            .header(CONTENT_TYPE, self.content_type)
+            .body(self.bytes.clone())
     }
 }
 
@@ -77,8 +103,13 @@ impl Asset {
 pub struct Page(Arc<Asset>);
 
 impl Page {
-    pub fn new() -> Self {
-        Self(Arc::new(Asset::new(ui::INDEX)))
+    /// `open`: whoever reaches the service may do everything.
+    pub fn new(open: bool) -> Self {
+        let html = String::from_utf8_lossy(ui::INDEX.bytes);
+        Self(Arc::new(match open {
+            true => Asset::with(ui::INDEX, opened(&html).into()),
+            false => Asset::new(ui::INDEX),
+        }))
     }
 
     pub fn icon() -> Self {
@@ -129,7 +160,7 @@ impl Endpoint for Assets {
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let path = request.raw_path_param("path").unwrap_or_default();
-        match self.0.iter().find(|asset| asset.file.path == path) {
+        match self.0.iter().find(|asset| asset.path == path) {
             Some(asset) => Ok(asset.answer(request.headers())),
             None => Err(Problem::not_found("The page has no such file.").into()),
         }
@@ -139,8 +170,11 @@ impl Endpoint for Assets {
 pub struct Docs(Bytes);
 
 impl Docs {
-    pub fn new(html: &str) -> Self {
-        Self(Bytes::from(html.to_owned()))
+    pub fn new(html: &str, open: bool) -> Self {
+        Self(Bytes::from(match open {
+            true => opened(html),
+            false => html.to_owned(),
+        }))
     }
 }
 

@@ -10,8 +10,10 @@ use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{Attachment, AttachmentType, Json};
 
 use self::letter::DeadLetterGroup;
+use super::principal::{narrowed, sees_orders};
 use super::problem::Problem;
 use super::{Dependencies, times};
+use crate::access::{ORDERS, Principal};
 use crate::dead_letter::{self, Filter};
 use crate::inbox::{self, Position};
 use crate::postgres::Database;
@@ -43,6 +45,7 @@ impl DeadLetters {
     #[allow(clippy::too_many_arguments)]
     async fn list(
         &self,
+        principal: Principal,
         /// open, replaced, discarded
         state: Query<Option<String>>,
         reason: Query<Option<String>>,
@@ -86,6 +89,7 @@ impl DeadLetters {
             .check()
             .map_err(|error| Problem::bad_request(format!("{error}.")))?;
         let reader = self.database.reader().await?;
+        let filter = narrowed(filter, &principal);
         let mut letters = dead_letter::list(&reader, &filter, before, limit + 1).await?;
         let more = letters.len() as i64 > limit;
         letters.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -108,6 +112,7 @@ impl DeadLetters {
     )]
     async fn groups(
         &self,
+        principal: Principal,
         /// Only groups that have letters of this state.
         state: Query<Option<String>>,
         reason: Query<Option<String>>,
@@ -120,6 +125,10 @@ impl DeadLetters {
         filter
             .check()
             .map_err(|error| Problem::bad_request(format!("{error}.")))?;
+        if !principal.sees(ORDERS) {
+            let items = Vec::new();
+            return Ok(Json(DeadLetterGroups { items, next: None }));
+        }
         let reader = self.database.reader().await?;
         let groups =
             dead_letter::groups(&reader, filter.state.as_deref(), filter.reason.as_deref()).await?;
@@ -133,7 +142,12 @@ impl DeadLetters {
         method = "get",
         operation_id = "getDeadLetter"
     )]
-    async fn one(&self, id: Path<i64>) -> Result<Json<DeadLetterStory>, Problem> {
+    async fn one(
+        &self,
+        principal: Principal,
+        id: Path<i64>,
+    ) -> Result<Json<DeadLetterStory>, Problem> {
+        sees_orders(&principal).map_err(|_| not_here(id.0))?;
         let reader = self.database.reader().await?;
         let story = story::read(&reader, Position(id.0)).await?;
         story.map(Json).ok_or_else(|| not_here(id.0))
@@ -145,7 +159,12 @@ impl DeadLetters {
         method = "get",
         operation_id = "getDeadLetterPayload"
     )]
-    async fn payload(&self, id: Path<i64>) -> Result<Attachment<Vec<u8>>, Problem> {
+    async fn payload(
+        &self,
+        principal: Principal,
+        id: Path<i64>,
+    ) -> Result<Attachment<Vec<u8>>, Problem> {
+        sees_orders(&principal).map_err(|_| not_here(id.0))?;
         let reader = self.database.reader().await?;
         let known = dead_letter::load(&reader, &[id.0]).await?;
         if known.is_empty() {

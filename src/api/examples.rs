@@ -13,6 +13,7 @@ use super::account::{Reconciliation, Stats};
 use super::dead_letters::{DeadLetterGroups, DeadLetterPage, DeadLetterStory, DecisionRequest};
 use super::decide::Outcome;
 use super::inbox::{Accepted, InboxRow, Judgement, OrderJsonSchema};
+use super::me::Me;
 use super::operations::{BulkBody, OperationLetters, OperationPage, OperationView, ReplayBody};
 use super::orders::{OrderPage, OrderSchema};
 use super::problem::Problem;
@@ -96,6 +97,7 @@ fn story() -> Value {
             "action": "retry",
             "result": "still_failing",
             "who": "Grace",
+            "proof": "token",
             "why": "the shop says that it was mended",
             "at": "2026-11-21T07:45:12.001873Z",
             "operation": null,
@@ -118,6 +120,7 @@ fn operation() -> Value {
         "kind": "bulk",
         "state": "done",
         "asked_by": "Grace",
+        "proof": "token",
         "reason": "a test of the shop's, ticket 4711",
         "request": {
             "action": "discard",
@@ -145,6 +148,7 @@ fn rules_entry() -> Value {
         "text": RULES,
         "result": "done",
         "who": "Ada",
+        "proof": null,
         "why": "finance asks for it",
         "at": "2026-11-20T16:09:59.002197Z",
     })
@@ -286,6 +290,14 @@ examples! {
         "last_message_at": "2026-11-21T08:00:01.328002Z",
         "projector": "1932-3d0472774ef96aba",
         "broker": {"connected": true, "problem": null, "channel": "orders", "lag": 0, "last_sequence": 4990},
+    });
+    Me => json!({
+        "name": "Grace",
+        "proof": "token",
+        "proven": true,
+        "rights": ["read", "letters", "decide"],
+        "collections": null,
+        "expires": "2027-02-19T00:00:00Z",
     });
     StreamStats => json!({
         "at": 1_795_248_001_405_i64,

@@ -1,50 +1,81 @@
 //! The gate: every request passes it before anything answers, also the cached orders, which `HotRead` answers before poem is
-//! entered. A middleware of poem's would leave those open. Called by the server alone, with the head of each request.
+//! entered. A middleware of poem's would leave those open. Called by the server alone, with the head of each request; what
+//! it lets through carries a `Principal`, which the handlers are handed.
 //!
-//! Its invariant: nothing of ours answers before it; tests/it/gate.rs asks every route there is. hyper itself answers a
-//! client that does not speak HTTP (400, 431).
+//! Its invariant: nothing of ours answers before it, and nothing behind it asks again who it is; tests/it/gate.rs asks every
+//! route there is. hyper itself answers a client that does not speak HTTP (400, 431).
 
 mod host;
+mod may;
 mod site;
+mod table;
+mod who;
 
-use poem::http::StatusCode;
+use hyper::Request;
+use poem::http::{HeaderName, HeaderValue, StatusCode};
+use poem::{IntoResponse, Response};
 
 use super::Config;
 use super::problem::Problem;
+use crate::access::Principal;
 
 pub use host::{InvalidPublicUrl, PublicUrl};
 
 use host::Names;
+use who::Who;
 
 /// Why a request was refused, as the metrics name it, and what it is told.
 pub struct Refused {
     pub why: &'static str,
-    pub problem: Problem,
+    problem: Problem,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Refused {
-    fn new(status: StatusCode, why: &'static str, detail: String) -> Self {
+    fn new(status: StatusCode, why: &'static str, detail: impl Into<String>) -> Self {
         Self {
             why,
             problem: Problem::new(status, why, detail),
+            header: None,
         }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut response = self.problem.into_response();
+        response.headers_mut().extend(self.header);
+        response
     }
 }
 
 pub struct Gate {
     names: Names,
+    who: Who,
 }
 
 impl Gate {
     pub fn new(config: &Config) -> Self {
+        if config.is_open() {
+            tracing::warn!(
+                address = %config.listen,
+                "{} is open (--insecure-listen): whoever reaches it can read and decide everything",
+                config.listen
+            );
+        }
         Self {
             names: Names::new(config.listen, config.public_urls.clone()),
+            who: Who::new(!config.is_open()),
         }
     }
 
-    /// Lets the request through, or says why not. It changes nothing.
-    pub fn admit<B>(&self, request: &hyper::Request<B>) -> Result<(), Refused> {
+    /// Who asks, who may; or why not. It changes nothing.
+    pub fn admit<B>(&self, request: &Request<B>) -> Result<Principal, Refused> {
         self.names.check(request)?;
-        site::check(request, &self.names)
+        let path = request.uri().path();
+        let found = table::find(request.method(), path);
+        let principal = self.who.find(request, &self.names)?;
+        may::check(&found, path, &principal)?;
+        Ok(principal)
     }
 }

@@ -8,6 +8,7 @@ use poem::http::StatusCode;
 use poem::http::header::CONTENT_TYPE;
 use poem::{Endpoint, Request, Response, handler};
 
+use super::principal::principal;
 use super::{Dependencies, account};
 
 #[handler]
@@ -33,7 +34,8 @@ impl Ready {
 impl Endpoint for Ready {
     type Output = Response;
 
-    async fn call(&self, _: Request) -> poem::Result<Response> {
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let told = principal(&request)?.is_somebody();
         let deps = &self.0;
         let stopping = *deps.stopping.borrow();
         let warm = deps.cache.is_warm();
@@ -62,7 +64,8 @@ impl Endpoint for Ready {
                 Some(status) if status.connected => "connected",
                 Some(_) => "away",
             },
-            "broker_problem": broker.and_then(|status| status.problem),
+            // It may name hosts: not for strangers.
+            "broker_problem": broker.and_then(|status| status.problem).filter(|_| told),
             "cache": if warm { "warm" } else { "warming" },
         });
         Ok(json(code, &body))

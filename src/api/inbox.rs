@@ -10,8 +10,10 @@ use poem_openapi::{ApiResponse, NewType, Object, OpenApi};
 use super::Dependencies;
 use super::asker::checked_key;
 use super::decide::key_taken;
+use super::principal::sees_orders;
 use super::problem::{Link, Problem};
 use super::raw::{Message, whole_body};
+use crate::access::Principal;
 use crate::inbox::{self, Appended, Inbox, Position, SourceId};
 use crate::order::{self, Rules};
 use crate::postgres::Database;
@@ -133,9 +135,11 @@ impl InboxApi {
     #[oai(path = "/inbox", method = "post", operation_id = "postInbox")]
     async fn post(
         &self,
+        principal: Principal,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: Message,
     ) -> Result<WithHeaders<AcceptedAnswer>, Problem> {
+        sees_orders(&principal)?;
         let payload = whole_body(body.0, self.max_body_bytes).await?;
         let key = key.0.map(checked_key).transpose()?;
         let (position, repeated) = match self
@@ -166,8 +170,13 @@ impl InboxApi {
         method = "get",
         operation_id = "getInboxRow"
     )]
-    async fn one(&self, position: Path<i64>) -> Result<Json<InboxRow>, Problem> {
+    async fn one(
+        &self,
+        principal: Principal,
+        position: Path<i64>,
+    ) -> Result<Json<InboxRow>, Problem> {
         let position = Position(position.0);
+        sees_orders(&principal).map_err(|_| beyond(position))?;
         let reader = self.database.reader().await?;
         let content = inbox::row_at(&reader, position).await?;
         let content = content.ok_or_else(|| beyond(position))?;
@@ -211,8 +220,13 @@ impl InboxApi {
         method = "get",
         operation_id = "getInboxPayload"
     )]
-    async fn payload(&self, position: Path<i64>) -> Result<Attachment<Vec<u8>>, Problem> {
+    async fn payload(
+        &self,
+        principal: Principal,
+        position: Path<i64>,
+    ) -> Result<Attachment<Vec<u8>>, Problem> {
         let position = Position(position.0);
+        sees_orders(&principal).map_err(|_| beyond(position))?;
         let reader = self.database.reader().await?;
         let payload = inbox::payload(&reader, position).await?;
         let payload = payload.ok_or_else(|| beyond(position))?;
@@ -225,7 +239,12 @@ impl InboxApi {
     ///
     /// By the built-in checks, and by the rules in force. Whether its order_uid is taken is not asked.
     #[oai(path = "/validate", method = "post", operation_id = "validate")]
-    async fn validate(&self, body: Message) -> Result<Json<Judgement>, Problem> {
+    async fn validate(
+        &self,
+        principal: Principal,
+        body: Message,
+    ) -> Result<Json<Judgement>, Problem> {
+        sees_orders(&principal)?;
         let payload = whole_body(body.0, self.max_body_bytes.max(1 << 20)).await?;
         let rules = self.rules_in_force().await;
         let ruled = rules.is_some();
@@ -261,8 +280,9 @@ impl InboxApi {
         method = "get",
         operation_id = "getOrderSchema"
     )]
-    async fn schema(&self) -> Json<OrderJsonSchema> {
-        Json(OrderJsonSchema(Any(order::schema::schema())))
+    async fn schema(&self, principal: Principal) -> Result<Json<OrderJsonSchema>, Problem> {
+        sees_orders(&principal)?;
+        Ok(Json(OrderJsonSchema(Any(order::schema::schema()))))
     }
 }
 

@@ -13,8 +13,10 @@ mod export;
 mod gate;
 mod health;
 mod inbox;
+mod me;
 mod operations;
 mod orders;
+mod principal;
 mod problem;
 mod raw;
 mod rendered;
@@ -51,6 +53,13 @@ pub struct Config {
     /// Under which addresses browsers reach it, where that is not `listen`.
     pub public_urls: Vec<PublicUrl>,
     pub max_body_bytes: usize,
+}
+
+impl Config {
+    /// Whether whoever reaches the port may do everything.
+    pub fn is_open(&self) -> bool {
+        !self.listen.ip().is_loopback()
+    }
 }
 
 /// What the rooms behind hand to the nouns; each takes what it needs.
@@ -102,6 +111,7 @@ type Nouns = (
     account::Account,
     stream::Live,
     trend::Trends,
+    me::MeApi,
 );
 
 fn service<T: OpenApi>(nouns: T) -> OpenApiService<T, ()> {
@@ -150,15 +160,16 @@ pub fn routes(config: &Config, deps: &Dependencies) -> BoxEndpoint<'static> {
         account::Account::new(deps),
         stream::Live::new(deps),
         trend::Trends::new(deps),
+        me::MeApi,
     ));
     let specification = service.spec();
-    let docs = assets::Docs::new(&service.swagger_ui_html());
+    let docs = assets::Docs::new(&service.swagger_ui_html(), config.is_open());
     let service: Arc<BoxEndpoint<'static>> = Arc::new(service.into_endpoint().boxed());
     let exports = export::Under {
         prefix: "/api/v1",
         service: service.clone(),
     };
-    let page = assets::Page::new();
+    let page = assets::Page::new(config.is_open());
     let pages = assets::PAGES.iter().fold(Route::new(), |routes, path| {
         routes.at(path, get(page.clone()))
     });

@@ -6,6 +6,7 @@ mod view;
 
 use std::sync::Arc;
 
+use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -14,8 +15,9 @@ use tokio::sync::Notify;
 use self::view::OperationLetter;
 use super::problem::Problem;
 use super::{Dependencies, times};
+use crate::access::{ORDERS, Principal, Right};
 use crate::operation::{self, Error};
-use crate::postgres::Database;
+use crate::postgres::{Client, Database};
 
 pub use ask::{ReplayBody, Requests, Started, ask_check};
 pub use bulk::BulkBody;
@@ -35,19 +37,59 @@ impl Operations {
     }
 }
 
+/// Who asked for the operations that a principal sees: none for all of them. What they tell is about letters, and quotes them.
+fn only(principal: &Principal) -> Option<&str> {
+    let all = principal.may(Right::Letters) || principal.may(Right::Operate);
+    match all && principal.sees(ORDERS) {
+        true => None,
+        false => Some(principal.name()),
+    }
+}
+
+/// The operation, if the principal sees it.
+async fn seen(
+    client: &Client,
+    id: i64,
+    principal: &Principal,
+) -> Result<operation::Operation, Problem> {
+    let found = operation::by_id(client, id).await?;
+    let seen = found.filter(|found| only(principal).is_none_or(|name| found.asked_by == name));
+    seen.ok_or_else(|| Error::NotFound.into())
+}
+
+/// It is seen, and is the principal's own, or it may steer others'.
+async fn steered(client: &Client, id: i64, principal: &Principal) -> Result<(), Problem> {
+    let operation = seen(client, id, principal).await?;
+    if operation.asked_by == principal.name() || principal.may(Right::Operate) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "forbidden",
+        format!(
+            "Operation {id} was asked for by {}. {} may not steer others' operations: it needs the right operate, and \
+             has {}.",
+            operation.asked_by,
+            principal.name(),
+            principal.rights()
+        ),
+    ))
+}
+
 #[OpenApi]
 impl Operations {
     /// All that runs or ran, newest first
     #[oai(path = "/operations", method = "get", operation_id = "listOperations")]
     async fn list(
         &self,
+        principal: Principal,
         after: Query<Option<String>>,
         limit: Query<Option<i64>>,
     ) -> Result<Json<OperationPage>, Problem> {
         let limit = times::limit(limit.0)?;
         let before = times::below(after.0)?;
         let reader = self.database.reader().await?;
-        let mut operations = operation::list(&reader, before, limit + 1).await?;
+        let mut operations = operation::list(&reader, before, limit + 1, only(&principal)).await?;
         let more = operations.len() as i64 > limit;
         operations.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(Json(OperationPage {
@@ -65,12 +107,13 @@ impl Operations {
         method = "get",
         operation_id = "getOperation"
     )]
-    async fn one(&self, id: Path<i64>) -> Result<Json<OperationView>, Problem> {
+    async fn one(
+        &self,
+        principal: Principal,
+        id: Path<i64>,
+    ) -> Result<Json<OperationView>, Problem> {
         let reader = self.database.reader().await?;
-        match operation::by_id(&reader, id.0).await? {
-            Some(operation) => Ok(Json(operation.into())),
-            None => Err(Error::NotFound.into()),
-        }
+        Ok(Json(seen(&reader, id.0, &principal).await?.into()))
     }
 
     /// The letters of a bulk operation, and what became of each
@@ -83,6 +126,7 @@ impl Operations {
     )]
     async fn letters(
         &self,
+        principal: Principal,
         id: Path<i64>,
         /// As in still_failing, or done,already_so.
         result: Query<Option<String>>,
@@ -98,6 +142,7 @@ impl Operations {
             return Err(Problem::bad_request("result holds a NUL."));
         }
         let reader = self.database.reader().await?;
+        seen(&reader, id.0, &principal).await?;
         let mut items = operation::items(
             &reader,
             id.0,
@@ -106,9 +151,6 @@ impl Operations {
             limit + 1,
         )
         .await?;
-        if items.is_empty() && operation::by_id(&reader, id.0).await?.is_none() {
-            return Err(Error::NotFound.into());
-        }
         let more = items.len() as i64 > limit;
         items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(Json(OperationLetters {
@@ -126,8 +168,13 @@ impl Operations {
         method = "post",
         operation_id = "pauseOperation"
     )]
-    async fn pause(&self, id: Path<i64>) -> Result<Json<OperationView>, Problem> {
+    async fn pause(
+        &self,
+        principal: Principal,
+        id: Path<i64>,
+    ) -> Result<Json<OperationView>, Problem> {
         let reader = self.database.reader().await?;
+        steered(&reader, id.0, &principal).await?;
         Ok(Json(operation::pause(&reader, id.0).await?.into()))
     }
 
@@ -137,8 +184,13 @@ impl Operations {
         method = "post",
         operation_id = "resumeOperation"
     )]
-    async fn resume(&self, id: Path<i64>) -> Result<Json<OperationView>, Problem> {
+    async fn resume(
+        &self,
+        principal: Principal,
+        id: Path<i64>,
+    ) -> Result<Json<OperationView>, Problem> {
         let reader = self.database.reader().await?;
+        steered(&reader, id.0, &principal).await?;
         let operation = operation::resume(&reader, id.0).await?;
         self.asked.notify_one();
         Ok(Json(operation.into()))
@@ -150,8 +202,13 @@ impl Operations {
         method = "post",
         operation_id = "cancelOperation"
     )]
-    async fn cancel(&self, id: Path<i64>) -> Result<Json<OperationView>, Problem> {
+    async fn cancel(
+        &self,
+        principal: Principal,
+        id: Path<i64>,
+    ) -> Result<Json<OperationView>, Problem> {
         let reader = self.database.reader().await?;
+        steered(&reader, id.0, &principal).await?;
         Ok(Json(operation::cancel(&reader, id.0).await?.into()))
     }
 }

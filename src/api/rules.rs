@@ -12,9 +12,11 @@ use tokio::sync::{Notify, Semaphore};
 use super::asker::Asker;
 use super::decide::{Decided, Desk};
 use super::operations::{Started, ask_check};
+use super::principal::sees_orders;
 use super::problem::{Mistake, Problem};
 use super::raw::{RulesFile, whole_body};
 use super::{Dependencies, times};
+use crate::access::Principal;
 use crate::inbox::{Action, Decision};
 use crate::operation::CheckRequest;
 use crate::order::{Rules, RulesError};
@@ -53,6 +55,8 @@ pub struct RulesEntry {
     /// done, already_so, too_late
     result: String,
     who: String,
+    /// How it is known who: token; null where it is what the client said.
+    proof: Option<String>,
     why: String,
     at: String,
 }
@@ -130,7 +134,8 @@ fn mistaken(error: RulesError) -> Problem {
 impl RulesApi {
     /// The rules in force
     #[oai(path = "/rules", method = "get", operation_id = "getRules")]
-    async fn get(&self) -> Result<Json<RulesInForce>, Problem> {
+    async fn get(&self, principal: Principal) -> Result<Json<RulesInForce>, Problem> {
+        sees_orders(&principal)?;
         Ok(Json(self.in_force().await?))
     }
 
@@ -142,9 +147,11 @@ impl RulesApi {
     )]
     async fn history(
         &self,
+        principal: Principal,
         after: Query<Option<String>>,
         limit: Query<Option<i64>>,
     ) -> Result<Json<RulesHistory>, Problem> {
+        sees_orders(&principal)?;
         let limit = times::limit(limit.0)?;
         let before = times::below(after.0)?;
         let reader = self.database.reader().await?;
@@ -164,6 +171,7 @@ impl RulesApi {
                     text: entry.text,
                     result: entry.result,
                     who: entry.who,
+                    proof: entry.proof,
                     why: entry.why,
                     at: entry.at.to_string(),
                 })
@@ -178,6 +186,7 @@ impl RulesApi {
     #[oai(path = "/rules", method = "put", operation_id = "putRules")]
     async fn put(
         &self,
+        principal: Principal,
         /// The hash of the rules in force, as GET /rules gives it; empty for none.
         replaces: Query<Option<String>>,
         /// Who decides.
@@ -188,7 +197,8 @@ impl RulesApi {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: RulesFile,
     ) -> Result<Decided, Problem> {
-        let asker = Asker::new(who.0, reason.0, key.0)?;
+        sees_orders(&principal)?;
+        let asker = Asker::new(&principal, who.0, reason.0, key.0)?;
         let text = self.compiled(body.0).await?;
         let replaces = match (replaces.0, &asker.key) {
             (Some(hash), _) => hash,
@@ -204,6 +214,7 @@ impl RulesApi {
             action: Action::Rules,
             letter: None,
             who: asker.who,
+            proof: asker.proof,
             why: asker.why,
             operation: None,
             text: Some(text),
@@ -219,6 +230,7 @@ impl RulesApi {
     #[oai(path = "/rules/check", method = "post", operation_id = "checkRules")]
     async fn check(
         &self,
+        principal: Principal,
         /// The lowest position of the orders to look at.
         from: Query<Option<i64>>,
         /// The highest.
@@ -227,7 +239,8 @@ impl RulesApi {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: RulesFile,
     ) -> Result<Started, Problem> {
-        let asker = Asker::new(who.0, None, key.0)?;
+        sees_orders(&principal)?;
+        let asker = Asker::new(&principal, who.0, None, key.0)?;
         let rules = self.compiled(body.0).await?;
         let request = CheckRequest {
             rules,

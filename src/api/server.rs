@@ -252,13 +252,15 @@ impl Connection {
         under_way: UnderWay,
     ) -> hyper::Response<Body> {
         // First of all: whatever answers, answers behind it.
-        if let Err(refused) = self.gate.admit(&request) {
-            return self.refuse(request, refused, under_way).await;
-        }
-        if let Some(response) = self.hot.hit(&request) {
+        let principal = match self.gate.admit(&request) {
+            Ok(principal) => principal,
+            Err(refused) => return self.refuse(request, refused, under_way).await,
+        };
+        if let Some(response) = self.hot.hit(&request, &principal) {
             return response.map(Either::Left);
         }
         let mut request = request;
+        request.extensions_mut().insert(principal);
         name_content(&mut request);
         let local = LocalAddr(Addr::SocketAddr(self.local.unwrap_or(self.remote)));
         let remote = RemoteAddr(Addr::SocketAddr(self.remote));
@@ -269,16 +271,16 @@ impl Connection {
     async fn refuse(
         &self,
         request: hyper::Request<Incoming>,
-        Refused { why, problem }: Refused,
+        refused: Refused,
         under_way: UnderWay,
     ) -> hyper::Response<Body> {
-        self.metrics.refused.with_label_values(&[why]).inc();
+        self.metrics.refused.with_label_values(&[refused.why]).inc();
         // Who waits to be asked for the body (Expect) is not.
         if !request.headers().contains_key(EXPECT) {
             let read = read_on(request.into_body());
             let _ = tokio::time::timeout(REFUSED_TIME, read).await;
         }
-        sent(problem.into_response(), under_way)
+        sent(refused.into_response(), under_way)
     }
 }
 

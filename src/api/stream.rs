@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use self::event::{StreamEvent, summary};
 use super::problem::Problem;
 use super::{Broker, Dependencies, account};
+use crate::access::{ORDERS, Principal, Right};
 use crate::cache::Cache;
 use crate::inbox::Position;
 use crate::order::store;
@@ -87,12 +88,22 @@ impl Live {
     /// Watch what goes on
     ///
     /// Server-sent events: once `history` (the last minutes), then every second the new `order`s, twenty at most, oldest
-    /// first, and `stats`. Ends when the service stops; an EventSource comes back by itself.
+    /// first, and `stats`: what of them the principal may see. Ends when the service stops; an EventSource comes back by itself.
     #[oai(path = "/stream", method = "get", operation_id = "getStream")]
-    async fn stream(&self) -> Result<EventStream<BoxStream<'static, StreamEvent>>, Problem> {
+    async fn stream(
+        &self,
+        principal: Principal,
+    ) -> Result<EventStream<BoxStream<'static, StreamEvent>>, Problem> {
+        let sees = Sees {
+            orders: principal.sees(ORDERS) && principal.may(Right::Read),
+            numbers: principal.sees(ORDERS),
+        };
         let history = StreamHistory {
             columns: COLUMNS.map(str::to_owned).to_vec(),
-            rows: locked(&self.history).iter().cloned().collect(),
+            rows: match sees.numbers {
+                true => locked(&self.history).iter().cloned().collect(),
+                false => Vec::new(),
+            },
         };
         let mut ticks = self.ticks.subscribe();
         ticks.mark_changed();
@@ -101,6 +112,7 @@ impl Live {
             ticks,
             stopping: self.stopping.clone(),
             seen: Position(0),
+            sees,
         };
         let events = stream::unfold(watcher, |mut watcher| async {
             let events = watcher.next().await?;
@@ -118,11 +130,19 @@ fn locked(history: &History) -> std::sync::MutexGuard<'_, VecDeque<Vec<Option<i6
     history.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What of it all one may see.
+struct Sees {
+    orders: bool,
+    /// How many orders and letters there are. How the service is, everybody sees.
+    numbers: bool,
+}
+
 /// One who watches.
 struct Watcher {
     ticks: watch::Receiver<Option<Arc<Tick>>>,
     stopping: watch::Receiver<bool>,
     seen: Position,
+    sees: Sees,
 }
 
 impl Watcher {
@@ -138,14 +158,17 @@ impl Watcher {
             };
             let unseen = tick.newest.iter().rev();
             let mut events: Vec<StreamEvent> = unseen
-                .filter(|order| order.position > self.seen.0)
+                .filter(|order| self.sees.orders && order.position > self.seen.0)
                 .cloned()
                 .map(StreamEvent::Order)
                 .collect();
             if let Some(newest) = tick.newest.first() {
                 self.seen = self.seen.max(Position(newest.position));
             }
-            events.push(StreamEvent::Stats(tick.stats.clone()));
+            events.push(StreamEvent::Stats(match self.sees.numbers {
+                true => tick.stats.clone(),
+                false => tick.stats.without_numbers(),
+            }));
             return Some(events);
         }
     }

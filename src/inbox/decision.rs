@@ -51,8 +51,10 @@ pub struct Decision {
     /// The dead letter it speaks of; none for rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub letter: Option<i64>,
-    /// What the client said; unproven until there are tokens.
     pub who: String,
+    /// How it was proven who: by a token, say. None where it is what the client said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
     /// The bulk operation that decided it.
@@ -71,6 +73,7 @@ impl Decision {
             action,
             letter: Some(letter),
             who: who.to_owned(),
+            proof: None,
             why: why.to_owned(),
             operation: None,
             text: None,

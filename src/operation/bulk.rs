@@ -228,6 +228,7 @@ async fn decide(
     };
     let appends = letters.iter().map(|letter| {
         let mut decision = Decision::about(*letter, action, &operation.asked_by, &operation.reason);
+        decision.proof.clone_from(&operation.proof);
         decision.operation = Some(operation.id);
         let key = format!("operation:{}:{letter}", operation.id);
         let inbox = &deps.inbox;

@@ -74,6 +74,7 @@ pub async fn ask(deps: &Dependencies, leadership: &Leadership) -> Result<(), Err
     };
     let asked = Asked {
         who: WHO,
+        proof: None,
         why: "judged by older checks or under older rules",
         key: Some(&format!("heal:{}:{code}:{rules}", leadership.term)),
     };

@@ -69,6 +69,8 @@ pub struct Operation {
     pub kind: String,
     pub state: String,
     pub asked_by: String,
+    /// How it was proven who asked.
+    pub proof: Option<String>,
     pub reason: String,
     pub request: Value,
     pub progress: Value,
@@ -96,7 +98,7 @@ impl Operation {
 
 macro_rules! columns {
     () => {
-        "id, kind, state, asked_by, reason, request, progress, outcome, total, done, failed, created_at, started_at, finished_at"
+        "id, kind, state, asked_by, reason, request, progress, outcome, total, done, failed, created_at, started_at, finished_at, proof"
     };
 }
 
@@ -118,6 +120,7 @@ fn from_row(row: &Row) -> Operation {
         created_at: row.get(11),
         started_at: row.get(12),
         finished_at: row.get(13),
+        proof: row.get(14),
     }
 }
 
@@ -125,7 +128,7 @@ const BY_ID: &str = concat!("select ", columns!(), " from operation where id = $
 const LIST: &str = concat!(
     "select ",
     columns!(),
-    " from operation where id < $1 order by id desc limit $2"
+    " from operation where id < $1 and ($3::text is null or asked_by = $3) order by id desc limit $2"
 );
 /// By operation_active. Not their requests: one may name a million letters, and this is asked five times a second.
 const ACTIVE: &str = "
@@ -138,12 +141,14 @@ pub async fn by_id(client: &Client, id: i64) -> Result<Option<Operation>, postgr
         .map(from_row))
 }
 
+/// Newest first: all, or those that one asked for.
 pub async fn list(
     client: &Client,
     before: i64,
     limit: i64,
+    asked_by: Option<&str>,
 ) -> Result<Vec<Operation>, postgres::Error> {
-    Ok(query(client, LIST, &[&before, &limit])
+    Ok(query(client, LIST, &[&before, &limit, &asked_by])
         .await?
         .iter()
         .map(from_row)

@@ -88,7 +88,8 @@ pub async fn load(client: &Client) -> Result<Arc<InForce>, Error> {
 }
 
 const HISTORY: &str = "
-    select r.position, r.hash, r.text, r.result, i.received_at, i.decision ->> 'who', coalesce(i.decision ->> 'why', '')
+    select r.position, r.hash, r.text, r.result, i.received_at, i.decision ->> 'who', coalesce(i.decision ->> 'why', ''),
+        i.decision ->> 'proof'
     from rules r join inbox i on i.position = r.position
     where r.position < $1 order by r.position desc limit $2";
 
@@ -101,6 +102,7 @@ pub struct Entry {
     pub at: Timestamp,
     pub who: String,
     pub why: String,
+    pub proof: Option<String>,
 }
 
 pub async fn history(
@@ -119,6 +121,7 @@ pub async fn history(
             at: row.get(4),
             who: row.get(5),
             why: row.get(6),
+            proof: row.get(7),
         })
         .collect())
 }

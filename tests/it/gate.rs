@@ -229,3 +229,47 @@ async fn behind_a_proxy_the_public_address_is_known() {
     let other = ask("third.example", "https://third.example").await;
     assert_eq!(other, foreign("foreign-host"));
 }
+
+#[tokio::test]
+async fn a_wrong_method_is_told_the_right_ones() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    for (method, path, allowed) in [
+        (Method::DELETE, "/api/v1/rules", "GET, PUT, HEAD"),
+        (Method::GET, "/api/v1/inbox", "POST"),
+        (Method::POST, "/api/v1/orders/x", "GET, HEAD"),
+        (Method::POST, "/letters/7", "GET, HEAD"),
+        (Method::OPTIONS, "/metrics", "GET, HEAD"),
+    ] {
+        let answer = service.ask(method.clone(), path, &[], "").await;
+        let told = (answer.status, answer.header("allow"));
+        assert_eq!(told, (405, allowed), "{method} {path}");
+        let kind = "urn:waybill:problem:method-not-allowed";
+        assert_eq!(answer.json()["type"], kind);
+    }
+}
+
+#[tokio::test]
+async fn an_open_service_says_so_at_its_start_and_on_every_page() {
+    let bench = Bench::new(Weight::Light).await;
+    let open = ["--listen", "0.0.0.0:0", "--insecure-listen"];
+    let service = bench.serve(None, &open).await;
+    let closed = bench.serve(None, &[]).await;
+    let said = "is open (--insecure-listen)";
+    assert!(service.text().contains(said), "{}", service.text());
+    assert!(!closed.text().contains(said));
+    for path in ["/", "/letters/7", "/rules", "/docs"] {
+        let text = |answer: Answer| String::from_utf8_lossy(&answer.body).into_owned();
+        let page = text(service.get(path).await);
+        assert_eq!(page.matches(said).count(), 1, "{path}");
+        assert!(!text(closed.get(path).await).contains(said), "{path}");
+    }
+    let me = service.json("/api/v1/me").await;
+    assert_eq!(
+        (&me["name"], &me["proof"]),
+        (&json!("open"), &json!("open"))
+    );
+    let me = closed.json("/api/v1/me").await;
+    assert_eq!(me["proof"], "local");
+    assert_eq!(me["proven"], false, "decisions are told who decides");
+}

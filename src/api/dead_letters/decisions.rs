@@ -5,13 +5,14 @@ use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 
+use crate::access::{ORDERS, Principal};
 use crate::api::Dependencies;
 use crate::api::asker::Asker;
 use crate::api::body::{Strict, given};
 use crate::api::decide::{Decided, Desk};
 use crate::api::problem::Problem;
 use crate::api::raw::{Message, whole_body};
-use crate::inbox::{Action, Decision};
+use crate::inbox::Action;
 
 pub struct Decisions {
     desk: Desk,
@@ -23,7 +24,7 @@ pub struct Decisions {
 #[oai(default, deny_unknown_fields, example)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecisionRequest {
-    /// Who decides; unproven until there are tokens.
+    /// Who decides, where the service does not know it: it is what you say. Refused where it does.
     #[oai(rename = "as")]
     #[serde(rename = "as", deserialize_with = "given")]
     who: String,
@@ -42,6 +43,7 @@ impl Decisions {
 
     async fn decide(
         &self,
+        principal: &Principal,
         letter: i64,
         action: Action,
         request: Option<DecisionRequest>,
@@ -55,9 +57,20 @@ impl Decisions {
                 action.as_str()
             )));
         }
-        let asker = Asker::new(Some(request.who), Some(request.reason), key)?;
-        let decision = Decision::about(letter, action, &asker.who, &asker.why);
+        is_seen(letter, principal)?;
+        let asker = Asker::new(principal, Some(request.who), Some(request.reason), key)?;
+        let decision = asker.decision(letter, action);
         self.desk.decide(decision, asker.key, None).await
+    }
+}
+
+/// The fold says whether there is such a letter; whether a principal sees it must be said before the log has the decision.
+fn is_seen(letter: i64, principal: &Principal) -> Result<(), Problem> {
+    match principal.sees(ORDERS) {
+        true => Ok(()),
+        false => Err(Problem::not_found(format!(
+            "There is no dead letter {letter}."
+        ))),
     }
 }
 
@@ -74,11 +87,12 @@ impl Decisions {
     )]
     async fn retry(
         &self,
+        principal: Principal,
         id: Path<i64>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         request: Strict<Option<DecisionRequest>>,
     ) -> Result<Decided, Problem> {
-        self.decide(id.0, Action::Retry, request.0, key.0, false)
+        self.decide(&principal, id.0, Action::Retry, request.0, key.0, false)
             .await
     }
 
@@ -90,11 +104,12 @@ impl Decisions {
     )]
     async fn discard(
         &self,
+        principal: Principal,
         id: Path<i64>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         request: Strict<Option<DecisionRequest>>,
     ) -> Result<Decided, Problem> {
-        self.decide(id.0, Action::Discard, request.0, key.0, true)
+        self.decide(&principal, id.0, Action::Discard, request.0, key.0, true)
             .await
     }
 
@@ -106,11 +121,12 @@ impl Decisions {
     )]
     async fn reopen(
         &self,
+        principal: Principal,
         id: Path<i64>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         request: Strict<Option<DecisionRequest>>,
     ) -> Result<Decided, Problem> {
-        self.decide(id.0, Action::Reopen, request.0, key.0, false)
+        self.decide(&principal, id.0, Action::Reopen, request.0, key.0, false)
             .await
     }
 
@@ -122,11 +138,12 @@ impl Decisions {
     )]
     async fn note(
         &self,
+        principal: Principal,
         id: Path<i64>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         request: Strict<Option<DecisionRequest>>,
     ) -> Result<Decided, Problem> {
-        self.decide(id.0, Action::Note, request.0, key.0, true)
+        self.decide(&principal, id.0, Action::Note, request.0, key.0, true)
             .await
     }
 
@@ -140,6 +157,7 @@ impl Decisions {
     )]
     async fn resubmit(
         &self,
+        principal: Principal,
         id: Path<i64>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         /// Who decides.
@@ -149,9 +167,10 @@ impl Decisions {
         reason: Query<Option<String>>,
         body: Message,
     ) -> Result<Decided, Problem> {
-        let asker = Asker::new(who.0, reason.0, key.0)?;
+        is_seen(id.0, &principal)?;
+        let asker = Asker::new(&principal, who.0, reason.0, key.0)?;
         let payload = whole_body(body.0, self.max_body_bytes).await?;
-        let decision = Decision::about(id.0, Action::Resubmit, &asker.who, &asker.why);
+        let decision = asker.decision(id.0, Action::Resubmit);
         self.desk.decide(decision, asker.key, Some(payload)).await
     }
 }

@@ -19,8 +19,9 @@ pub struct DecisionEntry {
     action: String,
     /// done, still_failing, already_so, too_late
     result: String,
-    /// What the client said; unproven until there are tokens.
     who: String,
+    /// How it is known who: token; null where it is what the client said.
+    proof: Option<String>,
     why: String,
     at: String,
     operation: Option<i64>,
@@ -140,6 +141,7 @@ fn tell(story: dead_letter::Story, differences: Vec<Difference>) -> DeadLetterSt
                 action: entry.decision.action.as_str().to_owned(),
                 result: entry.result,
                 who: entry.decision.who,
+                proof: entry.decision.proof,
                 why: entry.decision.why,
                 at: entry.at.to_string(),
                 operation: entry.decision.operation,

@@ -14,9 +14,11 @@ use tokio::sync::Notify;
 
 use super::bulk::BulkBody;
 use super::view::OperationView;
+use crate::access::Principal;
 use crate::api::Dependencies;
 use crate::api::asker::Asker;
 use crate::api::body::{Strict, given};
+use crate::api::principal::narrowed;
 use crate::api::problem::Problem;
 use crate::operation::{self, CheckRequest, Error, Kind};
 use crate::order::Rules;
@@ -151,10 +153,12 @@ impl Requests {
     )]
     async fn batch(
         &self,
+        principal: Principal,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: Strict<BulkBody>,
     ) -> Result<Started, Problem> {
-        let (request, asker) = body.0.request(key.0)?;
+        let (mut request, asker) = body.0.request(&principal, key.0)?;
+        request.filter = narrowed(request.filter, &principal);
         let session = self.database.session("bulk").await?;
         let operation = operation::ask_bulk(&session, &request, asker.asked()).await?;
         self.asked.notify_one();
@@ -168,11 +172,12 @@ impl Requests {
     #[oai(path = "/replays", method = "post", operation_id = "startReplay")]
     async fn replay(
         &self,
+        principal: Principal,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: Strict<Option<ReplayBody>>,
     ) -> Result<Started, Problem> {
         let body = body.0.unwrap_or_default();
-        let asker = Asker::new(Some(body.who), Some(body.reason), key.0)?;
+        let asker = Asker::new(&principal, Some(body.who), Some(body.reason), key.0)?;
         let reader = self.database.reader().await?;
         let nothing = serde_json::json!({});
         let operation = operation::ask(&reader, Kind::Replay, &nothing, asker.asked()).await?;

@@ -3,6 +3,7 @@
 use poem_openapi::{Enum, Object};
 use serde::Deserialize;
 
+use crate::access::Principal;
 use crate::api::asker::Asker;
 use crate::api::body::{given, given_object};
 use crate::api::problem::Problem;
@@ -85,7 +86,7 @@ pub struct BulkBody {
     rate: Option<u32>,
     /// Stops when more than this share (0 to 1) of those judged fails again.
     stop_share: Option<f64>,
-    /// Who decides; unproven until there are tokens.
+    /// Who decides, where the service does not know it. Refused where it does.
     #[oai(rename = "as", default)]
     #[serde(rename = "as", default, deserialize_with = "given")]
     who: String,
@@ -96,7 +97,11 @@ pub struct BulkBody {
 }
 
 impl BulkBody {
-    pub(super) fn request(self, key: Option<String>) -> Result<(BulkRequest, Asker), Problem> {
+    pub(super) fn request(
+        self,
+        principal: &Principal,
+        key: Option<String>,
+    ) -> Result<(BulkRequest, Asker), Problem> {
         let action = match self.action {
             BulkAction::Retry => Action::Retry,
             BulkAction::Discard => Action::Discard,
@@ -126,7 +131,7 @@ impl BulkBody {
                 "The filter is empty, which means every letter: say \"all\": true if you mean it.",
             ));
         }
-        let asker = Asker::new(Some(self.who), Some(self.reason), key)?;
+        let asker = Asker::new(principal, Some(self.who), Some(self.reason), key)?;
         let request = BulkRequest {
             action,
             filter,

@@ -18,7 +18,9 @@ pub struct OperationView {
     /// pending, running, paused, done, failed, cancelled; freezing: the letters of a large set are being listed; stopped: by
     /// itself, because too many failed
     state: String,
-    asked_by: String,
+    pub(super) asked_by: String,
+    /// How it is known who asked: token; null where it is what the client said.
+    proof: Option<String>,
     reason: String,
     request: Any<serde_json::Value>,
     progress: Any<serde_json::Value>,
@@ -40,6 +42,7 @@ impl From<operation::Operation> for OperationView {
             kind: operation.kind,
             state: operation.state,
             asked_by: operation.asked_by,
+            proof: operation.proof,
             reason: operation.reason,
             request: Any(shortened(operation.request)),
             progress: Any(operation.progress),

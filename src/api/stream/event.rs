@@ -61,6 +61,19 @@ pub const COLUMNS: [&str; 9] = [
 ];
 
 impl StreamStats {
+    /// How the service is, and nothing of what it holds.
+    pub fn without_numbers(&self) -> Self {
+        Self {
+            at: self.at,
+            version: self.version.clone(),
+            database: self.database.clone(),
+            broker: self.broker.clone(),
+            broker_problem: self.broker_problem.clone(),
+            cache_warm: self.cache_warm,
+            ..Self::default()
+        }
+    }
+
     pub fn row(&self) -> Vec<Option<i64>> {
         vec![
             Some(self.at),

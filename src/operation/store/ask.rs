@@ -58,7 +58,7 @@ impl BulkRequest {
 
 const BY_KEY: &str = concat!("select ", columns!(), " from operation where key = $1");
 const INSERT: &str = concat!(
-    "insert into operation (kind, state, asked_by, reason, key, request) values ($1, 'pending', $2, $3, $4, $5)
+    "insert into operation (kind, state, asked_by, reason, key, request, proof) values ($1, 'pending', $2, $3, $4, $5, $6)
      returning ",
     columns!()
 );
@@ -69,6 +69,8 @@ const RUNNING_REPLAY: &str =
 #[derive(Clone, Debug)]
 pub struct Asked<'a> {
     pub who: &'a str,
+    /// How it was proven who asks.
+    pub proof: Option<&'a str>,
     pub why: &'a str,
     pub key: Option<&'a str>,
 }
@@ -83,7 +85,14 @@ pub async fn ask(
     let inserted = query_one(
         client,
         INSERT,
-        &[&kind.as_str(), &asked.who, &asked.why, &asked.key, request],
+        &[
+            &kind.as_str(),
+            &asked.who,
+            &asked.why,
+            &asked.key,
+            request,
+            &asked.proof,
+        ],
     )
     .await;
     match inserted {
@@ -116,6 +125,7 @@ async fn repeated(
         let same = earlier.kind == kind.as_str()
             && earlier.request == *request
             && earlier.asked_by == asked.who
+            && earlier.proof.as_deref() == asked.proof
             && earlier.reason == asked.why;
         return if same {
             Ok((earlier, false))
@@ -170,7 +180,14 @@ async fn ask_about(
     let inserted = query_one(
         client,
         INSERT,
-        &[&kind, &asked.who, &asked.why, &asked.key, &json],
+        &[
+            &kind,
+            &asked.who,
+            &asked.why,
+            &asked.key,
+            &json,
+            &asked.proof,
+        ],
     )
     .await;
     let operation = match inserted {

@@ -1,0 +1,222 @@
+//! Which route needs which right: the one place that says so. The gate lets nothing through that has no row here, so a route
+//! that was forgotten answers nobody; a test compares the rows with what is routed.
+
+use poem::http::Method;
+
+use crate::access::{Right, Rights};
+use crate::api::assets::PAGES;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Whoever asks: health for probes, the page's own files, which hold no data.
+    Nothing,
+    /// Somebody, with whatever rights: what is the same for all.
+    Somebody,
+    /// Somebody who sees every collection, for numbers that count all of them.
+    Everything,
+    /// At least one of these rights.
+    Any(Rights),
+}
+
+const fn any(rights: &[Right]) -> Need {
+    Need::Any(Rights::of(rights))
+}
+
+const READ: Need = any(&[Right::Read]);
+const LETTERS: Need = any(&[Right::Letters]);
+const PUBLISH: Need = any(&[Right::Publish]);
+const DECIDE: Need = any(&[Right::Decide]);
+const DEFINE: Need = any(&[Right::Define]);
+const OPERATE: Need = any(&[Right::Operate]);
+/// The rules explain verdicts, and whoever may see either may see them.
+const SEE_RULES: Need = any(&[Right::Read, Right::Letters, Right::Define]);
+/// Each kind of operation is asked for with another of these rights. Whoever has none of them has no operations; of others'
+/// the handlers show and steer what the principal may.
+const OWN_OPERATIONS: Need = any(&[Right::Decide, Right::Define, Right::Operate]);
+const SEE_OPERATIONS: Need = any(&[Right::Letters, Right::Decide, Right::Define, Right::Operate]);
+
+type Row = (Method, &'static str, Need);
+
+/// The first that fits counts; the hot read is looked for with each request, so it stands at the top. A HEAD is a GET.
+static TABLE: &[Row] = &[
+    (Method::GET, "/api/v1/orders/export", READ),
+    (Method::GET, "/api/v1/orders/:order_uid", READ),
+    (Method::GET, "/api/v1/orders", READ),
+    (Method::GET, "/api/v1/schema/order.json", Need::Somebody),
+    (Method::POST, "/api/v1/validate", Need::Somebody),
+    (Method::POST, "/api/v1/inbox", PUBLISH),
+    (Method::GET, "/api/v1/inbox/:position", LETTERS),
+    (Method::GET, "/api/v1/inbox/:position/payload", LETTERS),
+    (Method::GET, "/api/v1/dead-letters", LETTERS),
+    (Method::GET, "/api/v1/dead-letters/export", LETTERS),
+    (Method::POST, "/api/v1/dead-letters/batch", DECIDE),
+    (Method::GET, "/api/v1/dead-letters/:id", LETTERS),
+    (Method::GET, "/api/v1/dead-letters/:id/payload", LETTERS),
+    (Method::POST, "/api/v1/dead-letters/:id/retry", DECIDE),
+    (Method::POST, "/api/v1/dead-letters/:id/discard", DECIDE),
+    (Method::POST, "/api/v1/dead-letters/:id/reopen", DECIDE),
+    (Method::POST, "/api/v1/dead-letters/:id/notes", DECIDE),
+    (Method::POST, "/api/v1/dead-letters/:id/resubmit", DECIDE),
+    (Method::GET, "/api/v1/dead-letter-groups", LETTERS),
+    (Method::GET, "/api/v1/dead-letter-groups/trend", LETTERS),
+    (Method::GET, "/api/v1/rules", SEE_RULES),
+    (Method::PUT, "/api/v1/rules", DEFINE),
+    (Method::GET, "/api/v1/rules/history", SEE_RULES),
+    (Method::POST, "/api/v1/rules/check", DEFINE),
+    (Method::POST, "/api/v1/replays", OPERATE),
+    (Method::GET, "/api/v1/operations", SEE_OPERATIONS),
+    (Method::GET, "/api/v1/operations/:id", SEE_OPERATIONS),
+    (Method::GET, "/api/v1/operations/:id/letters", LETTERS),
+    (Method::POST, "/api/v1/operations/:id/pause", OWN_OPERATIONS),
+    (
+        Method::POST,
+        "/api/v1/operations/:id/resume",
+        OWN_OPERATIONS,
+    ),
+    (
+        Method::POST,
+        "/api/v1/operations/:id/cancel",
+        OWN_OPERATIONS,
+    ),
+    (Method::GET, "/api/v1/reconciliation", Need::Everything),
+    (Method::GET, "/api/v1/stats", Need::Everything),
+    (Method::GET, "/api/v1/stream", Need::Somebody),
+    (Method::GET, "/api/v1/me", Need::Somebody),
+    (Method::GET, "/metrics", Need::Everything),
+    (Method::GET, "/docs", Need::Somebody),
+    (Method::GET, "/openapi.json", Need::Somebody),
+    (Method::GET, "/healthz/live", Need::Nothing),
+    (Method::GET, "/healthz/ready", Need::Nothing),
+    (Method::GET, "/favicon.ico", Need::Nothing),
+    (Method::GET, "/ui/*path", Need::Nothing),
+];
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    Route(Need),
+    /// The path is one, but not with this method: those that it takes.
+    OtherMethods(Vec<Method>),
+    Nowhere,
+}
+
+pub fn find(method: &Method, path: &str) -> Found {
+    let asked = match *method {
+        Method::HEAD => &Method::GET,
+        _ => method,
+    };
+    let mut others = Vec::new();
+    for (method, pattern, need) in TABLE {
+        if fits(pattern, path) {
+            if method == asked {
+                return Found::Route(*need);
+            }
+            others.push(method.clone());
+        }
+    }
+    if PAGES.iter().any(|pattern| fits(pattern, path)) {
+        if asked == Method::GET {
+            return Found::Route(Need::Nothing);
+        }
+        others.push(Method::GET);
+    }
+    match others.as_slice() {
+        [] => Found::Nowhere,
+        _ => Found::OtherMethods(others),
+    }
+}
+
+/// Segment by segment, undecoded, as poem routes: `:name` stands for one that is not empty, `*name` for all that are left.
+fn fits(pattern: &str, path: &str) -> bool {
+    let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (pattern.next(), path.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(_)) if wanted.starts_with('*') => return true,
+            (Some(wanted), Some(given)) if wanted.starts_with(':') && !given.is_empty() => {}
+            (Some(wanted), Some(given)) if wanted == given => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Method and path of each route of the specification, `{id}` as `:id`.
+    fn specified() -> BTreeSet<(String, String)> {
+        let text = crate::api::specification();
+        let specification: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let mut routes = BTreeSet::new();
+        for (path, methods) in specification["paths"].as_object().unwrap() {
+            let path = path.replace('{', ":").replace('}', "");
+            for method in methods.as_object().unwrap().keys() {
+                routes.insert((method.to_uppercase(), format!("/api/v1{path}")));
+            }
+        }
+        routes
+    }
+
+    #[test]
+    fn every_route_has_a_row_and_every_row_a_route() {
+        let rows: BTreeSet<(String, String)> = TABLE
+            .iter()
+            .filter(|(_, path, _)| path.starts_with("/api/"))
+            .map(|(method, path, _)| (method.to_string(), (*path).to_owned()))
+            .collect();
+        assert_eq!(rows, specified());
+        assert_eq!(
+            rows.len(),
+            TABLE
+                .iter()
+                .filter(|row| row.1.starts_with("/api/"))
+                .count()
+        );
+    }
+
+    /// A row above could take what is another row's: then that one's need would be another's.
+    #[test]
+    fn each_row_is_found_by_its_own_path() {
+        for (method, path, need) in TABLE {
+            assert_eq!(find(method, path), Found::Route(*need), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_the_table_is_nowhere() {
+        let route = |path| find(&Method::GET, path);
+        assert_eq!(route("/api/v1/orders/a%2Fb"), Found::Route(READ));
+        for path in [
+            "/api/v1/orders/",
+            "/api/v1/orders/a/b",
+            "/api/v1/orders//",
+            "/api/v1/",
+            "/api/v1",
+            "/api/v1/%73tats",
+            "/api/v1/stats/",
+            "//api/v1/stats",
+            "/API/v1/stats",
+            "/m%65trics",
+            "/metrics/",
+            "",
+        ] {
+            assert_eq!(route(path), Found::Nowhere, "{path}");
+        }
+        assert_eq!(
+            find(&Method::HEAD, "/api/v1/orders/x"),
+            Found::Route(READ),
+            "a HEAD is a GET"
+        );
+        assert_eq!(
+            find(&Method::DELETE, "/api/v1/rules"),
+            Found::OtherMethods(vec![Method::GET, Method::PUT])
+        );
+        assert_eq!(
+            find(&Method::POST, "/letters/7"),
+            Found::OtherMethods(vec![Method::GET])
+        );
+        assert_eq!(route("/ui/view/find.js"), Found::Route(Need::Nothing));
+    }
+}
