@@ -136,8 +136,10 @@ impl Stage {
             .store(self.session.is_some(), Ordering::Relaxed);
     }
 
+    /// The first error may be the connection's alone: another is made before HTTP's clients hear that Postgres is away.
     async fn commit(&mut self, batch: Vec<Incoming>) {
         let mut pauses = backoff();
+        let mut again = false;
         loop {
             let started = Instant::now();
             match self.try_append(&batch).await {
@@ -147,9 +149,12 @@ impl Stage {
                         self.isolate(batch, &state).await;
                         return;
                     }
-                    self.give_up_session(&error).await;
-                    let pause = pauses.next().unwrap_or(Duration::from_secs(2));
-                    tokio::time::sleep(pause).await;
+                    self.give_up_session(&error, again).await;
+                    if again {
+                        let pause = pauses.next().unwrap_or(Duration::from_secs(2));
+                        tokio::time::sleep(pause).await;
+                    }
+                    again = true;
                 }
             }
         }
@@ -185,9 +190,11 @@ impl Stage {
         Box::pin(self.commit(second)).await;
     }
 
-    async fn give_up_session(&mut self, error: &Error) {
+    async fn give_up_session(&mut self, error: &Error, again: bool) {
         self.session = None;
-        if self.healthy.swap(false, Ordering::Relaxed) {
+        if !again {
+            tracing::info!(%error, "the inbox takes another connection: {error}");
+        } else if self.healthy.swap(false, Ordering::Relaxed) {
             tracing::warn!(%error, "the inbox cannot append: {error}; trying again");
         }
         let locked_out =

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use waybill::sandbox::broker::Store;
 use waybill::sandbox::process::{Signal, signal};
 
 use crate::harness::{
-    Bench, Sender, Service, Weight, check, mixed, order_with, orders, until, until_equal,
+    Bench, Sender, Service, Weight, check, mixed, order, order_with, orders, until, until_equal,
 };
 
 /// Reads cached orders without a pause, and wants each answered at once.
@@ -147,6 +148,29 @@ async fn connections_terminated_again_and_again_make_no_dead_letters() {
     service.rests(60, ledger.rows()).await;
     let count = check(&bench, &service, &ledger).await;
     assert_eq!((count.orders, count.letters), (6_000, 0));
+}
+
+/// A session that was ended while Postgres is there is no outage: another is made, and nobody is sent away.
+#[tokio::test]
+async fn connections_that_were_lost_at_rest_turn_no_message_away() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    let sql = bench.sql().await;
+    for round in 0..5 {
+        let now = sql.text("select clock_timestamp()::text").await;
+        sql.count("select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() and application_name in ('waybill inbox', 'waybill flush')")
+            .await;
+        let left = format!(
+            "select count(*) from pg_stat_activity where datname = current_database() and backend_start < '{now}'
+             and application_name in ('waybill inbox', 'waybill flush')"
+        );
+        until_equal(10, "they are gone", 0, async || sql.count(&left).await).await;
+        // Each answers with its position, or fails.
+        let posts = (0..8).map(|n| service.post(order(&format!("round-{round}-{n}"))));
+        join_all(posts).await;
+    }
+    service.rests(20, 40).await;
+    check(&bench, &service, &Default::default()).await;
 }
 
 /// Who would bring a commit that waited for no disk to the disk.

@@ -75,9 +75,16 @@ impl Work {
         self.flush.database.session("flush").await
     }
 
+    /// The first error may be the connection's alone: another is made before HTTP's clients hear that Postgres is away.
     async fn flush(&mut self, batches: &mut [Committed]) {
         let mut pauses = backoff();
+        let mut again = false;
         while let Err(error) = self.try_flush(batches).await {
+            if !again {
+                tracing::info!(%error, "the flush takes another connection: {error}");
+                again = true;
+                continue;
+            }
             if self.flush.healthy.swap(false, Ordering::Relaxed) {
                 tracing::warn!(%error, "what was appended may not be on the disk: {error}; trying again");
             }
