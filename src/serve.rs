@@ -67,7 +67,7 @@ pub async fn run(
     };
     let metrics = Arc::new(Metrics::new().context("the metrics could not be registered")?);
     let cache = Arc::new(Cache::new(config.cache_bytes));
-    let (inbox, queue) = Inbox::new(QUEUE);
+    let (inbox, queue) = Inbox::new(QUEUE, database.patience());
     let (appended, _) = watch::channel(Tail::default());
     let (projected, _) = watch::channel(Position(0));
     let (stopping, _) = watch::channel(false);

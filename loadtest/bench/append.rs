@@ -73,11 +73,12 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
 async fn append(stage: &Stage, messages: &[Bytes]) -> anyhow::Result<f64> {
     let session = session(stage).await?;
     let source: SourceId = inbox::source_id(session.client(), "stan", "bench/append").await?;
-    let (rows, queue) = Inbox::new(BATCH);
+    let database = database(stage)?;
+    let (rows, queue) = Inbox::new(BATCH, database.patience());
     let (appended, _) = watch::channel(Tail::default());
     let running = tokio::spawn(inbox::run(
         inbox::Config::default(),
-        database(stage)?,
+        database,
         queue,
         appended,
         Arc::new(Metrics::new()?),

@@ -22,7 +22,8 @@ use single_flight::SingleFlight;
 pub use miss::Miss;
 pub use restore::warm;
 
-/// How long a load may take: a frozen Postgres answers nothing, and a reader is to learn within seconds that it is away.
+/// How long a look-up may take, once there is a connection: a frozen Postgres answers nothing, and a reader is to learn within
+/// seconds that it is away.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What quick_cache and the allocator spend on an entry besides key and value; measured.
@@ -124,11 +125,10 @@ impl Cache {
         if let Some(data) = self.get(order_uid) {
             return Ok(data);
         }
-        let reading = async {
-            let reader = database.reader().await?;
-            miss::find(&reader, order_uid).await
-        };
-        let Ok(found) = tokio::time::timeout(PATIENCE, reading).await else {
+        // Bounded on its own: given up sooner, the second host of several would never be tried.
+        let reader = database.reader().await?;
+        let finding = miss::find(&reader, order_uid);
+        let Ok(found) = tokio::time::timeout(PATIENCE, finding).await else {
             return Err(Error::TimedOut(PATIENCE).into());
         };
         let data = render(&found?);

@@ -22,8 +22,7 @@ pub struct Args {
 }
 
 /// What the libraries say in passing is said by us already, in our words.
-const LOGS: &str =
-    "info,async_nats=warn,refinery_core=warn,tokio_postgres=warn,deadpool_postgres=error";
+const LOGS: &str = "info,async_nats=warn,refinery_core=warn,tokio_postgres=warn";
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     telemetry::init_logs(args.serve.log_format, LOGS);

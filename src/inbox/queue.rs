@@ -12,8 +12,10 @@ use super::append::Appended;
 use super::decision::Decision;
 use super::row::{Incoming, Reply, SourceId, content_hash};
 
-/// A client of HTTP is not left to wait longer than this for a commit.
+/// A client of HTTP is not left to wait longer than this for a commit, if connecting to Postgres cannot take longer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What a commit may take once there is a connection.
+const COMMIT: Duration = Duration::from_secs(3);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
@@ -35,6 +37,7 @@ pub struct Inbox {
     last_message: Arc<AtomicI64>,
     /// The last acceptance in ns: the sequence of what comes by HTTP, strictly rising in this process.
     accepted: Arc<AtomicI64>,
+    patience: Duration,
 }
 
 /// The other end, for the stage alone.
@@ -45,7 +48,8 @@ pub struct Queue {
 }
 
 impl Inbox {
-    pub fn new(capacity: usize) -> (Self, Queue) {
+    /// `connecting` is how long it may take until Postgres is found: who gave up sooner would never see the second host.
+    pub fn new(capacity: usize, connecting: Duration) -> (Self, Queue) {
         let (sender, rows) = mpsc::channel(capacity);
         let inbox = Self {
             rows: sender,
@@ -53,6 +57,7 @@ impl Inbox {
             healthy: Arc::new(AtomicBool::new(true)),
             last_message: Arc::new(AtomicI64::new(0)),
             accepted: Arc::new(AtomicI64::new(0)),
+            patience: PATIENCE.max(connecting + COMMIT),
         };
         let queue = Queue {
             rows,
@@ -102,7 +107,7 @@ impl Inbox {
             self.send(incoming).await?;
             answered.await.map_err(|_| Unavailable::Unknown)
         };
-        tokio::time::timeout(PATIENCE, wait)
+        tokio::time::timeout(self.patience, wait)
             .await
             .unwrap_or(Err(Unavailable::Unknown))
     }

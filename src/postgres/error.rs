@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use deadpool_postgres::PoolError;
+use deadpool::managed::PoolError;
 use tokio_postgres::error::SqlState;
+
+use super::connect::{self, Failure};
 
 /// Why Postgres did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,11 @@ pub enum Error {
     NotGranted(String),
     #[error("{}", describe(.0))]
     Server(#[from] tokio_postgres::Error),
+    #[error("the host's name cannot be looked up: {0}")]
+    NoAddress(String),
+    /// There are several, and each failed for a reason of its own.
+    #[error("no host is Postgres and takes writes: {}", connect::describe(.0))]
+    NoHost(Vec<Failure>),
     #[error("Postgres did not answer within {0:?}")]
     TimedOut(Duration),
     /// A COMMIT that answered with a warning: it may or may not hold (a synchronous standby's wait was cancelled).
@@ -47,23 +54,25 @@ pub enum Error {
 impl Error {
     /// True where waiting cannot help: a person has to change a setting.
     pub fn is_fatal_at_start(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Error::Settings(_)
-                | Error::Refused(_)
-                | Error::Untrusted(_)
-                | Error::FsyncOff
-                | Error::TooOld(_)
-                | Error::NotMigrated { .. }
-                | Error::NotGranted(_)
-        )
+            | Error::Refused(_)
+            | Error::Untrusted(_)
+            | Error::FsyncOff
+            | Error::TooOld(_)
+            | Error::NotMigrated { .. }
+            | Error::NotGranted(_) => true,
+            // A host that is away may come back and take us.
+            Error::NoHost(failures) => failures.iter().all(|(_, error)| error.is_fatal_at_start()),
+            _ => false,
+        }
     }
 }
 
-impl From<PoolError> for Error {
-    fn from(error: PoolError) -> Self {
+impl From<PoolError<Error>> for Error {
+    fn from(error: PoolError<Error>) -> Self {
         match error {
-            PoolError::Backend(error) => Error::Server(error),
+            PoolError::Backend(error) => error,
             other => Error::Pool(other.to_string()),
         }
     }

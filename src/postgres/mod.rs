@@ -4,10 +4,12 @@
 //! that hangs is dropped).
 
 mod apart;
+mod connect;
 mod copy;
 mod error;
 mod grant;
 mod migrate;
+mod pool;
 mod query;
 mod session;
 mod settings;
@@ -18,26 +20,20 @@ mod write;
 pub use copy::{CopyRows, begin_copy, copy};
 pub use error::{Error, is_row_fault, is_taken};
 pub use migrate::migrate;
+pub use pool::Reader;
 pub use query::{execute, query, query_once, query_one, query_opt};
-pub use session::{Identity, Session};
+pub use session::{Identity, Session, within};
 pub use settings::Settings;
 pub use write::{Write, send};
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use connect::Connector;
 use snapshots::Snapshots;
-
-use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Metrics, Pool, QueueMode, RecyclingMethod, Timeouts,
-};
 
 /// No statement of ours may wait longer than this for an answer before its connection is given up.
 pub const HARD_DEADLINE: Duration = Duration::from_secs(15);
-
-/// A reader's connection that was not used for this long is asked for a sign of life, and has as long to give it: on a line
-/// that is dead without saying so, it would hold up one request after another.
-const RESTED: Duration = Duration::from_millis(500);
 
 /// A connection with its prepared statements; what the stores' functions take, inside a transaction or not.
 pub type Client = deadpool_postgres::ClientWrapper;
@@ -45,52 +41,35 @@ pub type Client = deadpool_postgres::ClientWrapper;
 /// Where the database is and how to reach it. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
-    settings: Settings,
-    pool: Pool,
+    connector: Arc<Connector>,
+    pool: pool::Pool,
     snapshots: Arc<Snapshots>,
 }
 
 impl Database {
     /// Connects to nothing yet.
     pub fn new(settings: Settings, readers: usize) -> Result<Self, Error> {
-        let manager = Manager::from_config(
-            settings.reader_config(),
-            settings.tls(),
-            ManagerConfig {
-                // `sign_of_life` looks where it is due: an exchange more for each request would be a third of a short one's time.
-                recycling_method: RecyclingMethod::Fast,
-            },
-        );
-        let pool = Pool::builder(manager)
-            .max_size(readers)
-            // The one that was used last is the quickest: its process is still in the processor's caches.
-            .queue_mode(QueueMode::Lifo)
-            .timeouts(Timeouts {
-                wait: Some(Duration::from_secs(3)),
-                create: Some(Duration::from_secs(3)),
-                recycle: Some(Duration::from_secs(3)),
-            })
-            .runtime(deadpool_postgres::Runtime::Tokio1)
-            .pre_recycle(Hook::async_fn(|client, metrics| {
-                Box::pin(sign_of_life(client, metrics))
-            }))
-            .build()
-            .map_err(|e| Error::Settings(e.to_string()))?;
+        let connector = Arc::new(Connector::new(settings));
         Ok(Self {
-            settings,
-            pool,
+            pool: pool::new(connector.clone(), readers)?,
+            connector,
             snapshots: Arc::default(),
         })
     }
 
     /// A connection of its own for a stage that writes.
     pub async fn session(&self, name: &str) -> Result<Session, Error> {
-        Session::connect(&self.settings, name).await
+        Session::connect(&self.connector, name).await
     }
 
     /// A reader's connection out of the pool.
-    pub async fn reader(&self) -> Result<deadpool_postgres::Client, Error> {
-        self.pool.get().await.map_err(Error::from)
+    pub async fn reader(&self) -> Result<Reader, Error> {
+        session::within(self.patience(), async { Ok(self.pool.get().await?) }).await
+    }
+
+    /// How long it may take to have a reader's connection: whoever waits for less may give up although a host is there.
+    pub fn patience(&self) -> Duration {
+        self.connector.patience() + pool::PATIENCE
     }
 
     /// In seconds; 0 where none is open.
@@ -109,22 +88,7 @@ impl Database {
         }
     }
 
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     pub fn close(&self) {
         self.pool.close();
-    }
-}
-
-async fn sign_of_life(client: &Client, metrics: &Metrics) -> Result<(), HookError> {
-    if metrics.last_used() < RESTED {
-        return Ok(());
-    }
-    match tokio::time::timeout(RESTED, client.simple_query("")).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(HookError::Backend(error)),
-        Err(_) => Err(HookError::message("it gives no sign of life")),
     }
 }

@@ -8,12 +8,12 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use futures_util::try_join;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Statement};
 
+use super::connect::{BOUND, Connected, Connector};
 use super::query::query_one;
-use super::{Client, Error, HARD_DEADLINE, Settings, tls};
+use super::{Client, Error, HARD_DEADLINE, Settings};
 
 /// Which life of which database we are connected to: it changes when a standby was promoted or a dump restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,20 +49,14 @@ const SETUP: &str = "
 const FLUSH: &str = "select pg_backend_pid() from pg_logical_emit_message(true, 'waybill', '')";
 
 impl Session {
-    pub(super) async fn connect(settings: &Settings, name: &str) -> Result<Self, Error> {
-        within(
-            Duration::from_secs(8),
-            Self::connect_unbounded(settings, name),
-        )
-        .await
+    pub(super) async fn connect(connector: &Arc<Connector>, name: &str) -> Result<Self, Error> {
+        let config = connector.settings().stage_config(name);
+        let connected = connector.connect(config).await?;
+        within(BOUND, Self::set_up(connected, connector.settings())).await
     }
 
-    async fn connect_unbounded(settings: &Settings, name: &str) -> Result<Self, Error> {
-        let (client, mut connection) = settings
-            .stage_config(name)
-            .connect(settings.tls())
-            .await
-            .map_err(refused)?;
+    async fn set_up(connected: Connected, settings: &Settings) -> Result<Self, Error> {
+        let (client, mut connection) = connected;
         let warning = Arc::new(Mutex::new(None));
         let heard = warning.clone();
         let driver = tokio::spawn(async move {
@@ -206,20 +200,5 @@ impl Session {
     /// A whole transaction's exchange with the server, bounded. After an error the session is to be dropped.
     pub async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         within(HARD_DEADLINE, work).await
-    }
-}
-
-fn refused(error: tokio_postgres::Error) -> Error {
-    let fatal = [
-        SqlState::INVALID_PASSWORD,
-        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-        SqlState::INVALID_CATALOG_NAME,
-    ];
-    match error.as_db_error() {
-        Some(db) if fatal.contains(db.code()) => Error::Refused(db.message().to_owned()),
-        _ => match tls::distrust(&error) {
-            Some(why) => Error::Untrusted(why),
-            None => Error::Server(error),
-        },
     }
 }

@@ -3,16 +3,22 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::Config;
+use tokio_postgres::config::{LoadBalanceHosts, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Error;
+use super::connect::Host;
 use super::tls::{self, Verify};
 
 /// Everything needed to connect. Never printed whole: it holds the password.
 #[derive(Clone)]
 pub struct Settings {
-    config: tokio_postgres::Config,
+    pub(super) hosts: Vec<Host>,
+    /// `load_balance_hosts=random`.
+    pub(super) at_random: bool,
+    /// All but the hosts.
+    config: Config,
     tls: MakeRustlsConnect,
     pub allow_fsync_off: bool,
 }
@@ -21,25 +27,15 @@ impl Settings {
     /// Reads a URL or key-value string; a password given apart from it wins.
     pub fn parse(url: &str, password: Option<&str>, allow_fsync_off: bool) -> Result<Self, Error> {
         let split = split_ssl(url);
-        let mut config: tokio_postgres::Config = split.rest.parse().map_err(|e: tokio_postgres::Error| {
+        let given: Config = split.rest.parse().map_err(|e: tokio_postgres::Error| {
             let cause = std::error::Error::source(&e).map(ToString::to_string);
             Error::Settings(format!(
                 "the database URL cannot be read: {}; it looks like postgresql://user@host:5432/database?sslmode=verify-full",
                 cause.unwrap_or_else(|| e.to_string())
             ))
         })?;
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(Error::Settings(
-                "the database URL names no host: postgresql://user@host:5432/database, or ?host=/socket/directory".into(),
-            ));
-        }
-        let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
-        if config.get_ports().len() > 1 && config.get_ports().len() != hosts {
-            return Err(Error::Settings(format!(
-                "the database URL names {} ports for {hosts} hosts: postgresql://user@one:5432,two:5432/database",
-                config.get_ports().len()
-            )));
-        }
+        let hosts = hosts(&given)?;
+        let mut config = without_hosts(&given);
         if let Some(password) = password {
             config.password(password);
         }
@@ -62,13 +58,14 @@ impl Settings {
         config
             .ssl_mode(mode)
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
-            .connect_timeout(Duration::from_secs(3))
             .tcp_user_timeout(Duration::from_secs(8))
             .keepalives_idle(Duration::from_secs(5))
             .keepalives_interval(Duration::from_secs(2))
             .keepalives_retries(3);
         let tls = tls::connector(verify, split.root.as_deref(), split.client)?;
         Ok(Self {
+            hosts,
+            at_random: given.get_load_balance_hosts() == LoadBalanceHosts::Random,
             config,
             tls,
             allow_fsync_off,
@@ -79,14 +76,14 @@ impl Settings {
         self.tls.clone()
     }
 
-    pub(super) fn stage_config(&self, name: &str) -> tokio_postgres::Config {
+    pub(super) fn stage_config(&self, name: &str) -> Config {
         let mut config = self.config.clone();
         config.application_name(format!("waybill {name}"));
         config
     }
 
     /// Readers bound each statement on the server too: a slow list must not hold a connection for ever.
-    pub(super) fn reader_config(&self) -> tokio_postgres::Config {
+    pub(super) fn reader_config(&self) -> Config {
         let mut config = self.stage_config("reader");
         let options = format!(
             "{} -c search_path=live,public -c statement_timeout=10s -c idle_in_transaction_session_timeout=5s -c jit=off",
@@ -98,21 +95,65 @@ impl Settings {
 
     /// For logs: where, without the secret.
     pub fn target(&self) -> String {
-        let hosts: Vec<String> = self
-            .config
-            .get_hosts()
-            .iter()
-            .map(|host| match host {
-                Host::Tcp(name) => name.clone(),
-                Host::Unix(path) => path.display().to_string(),
-            })
-            .collect();
+        let hosts: Vec<String> = self.hosts.iter().map(Host::to_string).collect();
         format!(
             "{} at {}",
             self.config.get_dbname().unwrap_or("the default database"),
             hosts.join(",")
         )
     }
+}
+
+fn hosts(config: &Config) -> Result<Vec<Host>, Error> {
+    let (names, addresses) = (config.get_hosts(), config.get_hostaddrs());
+    let count = names.len().max(addresses.len());
+    if count == 0 {
+        return Err(Error::Settings(
+            "the database URL names no host: postgresql://user@host:5432/database, or ?host=/socket/directory".into(),
+        ));
+    }
+    if names.len().min(addresses.len()) > 0 && names.len() != addresses.len() {
+        return Err(Error::Settings(format!(
+            "the database URL names {} hosts and {} hostaddrs: as many of one as of the other, or none",
+            names.len(),
+            addresses.len()
+        )));
+    }
+    let ports = config.get_ports();
+    if ports.len() > 1 && ports.len() != count {
+        return Err(Error::Settings(format!(
+            "the database URL names {} ports for {count} hosts: postgresql://user@one:5432,two:5432/database",
+            ports.len()
+        )));
+    }
+    let host = |index| Host {
+        name: names.get(index).cloned(),
+        address: addresses.get(index).copied(),
+        port: *ports.get(index).or(ports.first()).unwrap_or(&5432),
+    };
+    Ok((0..count).map(host).collect())
+}
+
+/// A Config takes more hosts, and gives none away. Left out is also what `parse` sets.
+fn without_hosts(given: &Config) -> Config {
+    let mut config = Config::new();
+    if let Some(user) = given.get_user() {
+        config.user(user);
+    }
+    if let Some(password) = given.get_password() {
+        config.password(password);
+    }
+    if let Some(database) = given.get_dbname() {
+        config.dbname(database);
+    }
+    if let Some(options) = given.get_options() {
+        config.options(options);
+    }
+    config
+        .ssl_negotiation(given.get_ssl_negotiation())
+        .channel_binding(given.get_channel_binding())
+        .keepalives(given.get_keepalives());
+    config
 }
 
 struct Split {
@@ -201,5 +242,28 @@ mod tests {
         ] {
             assert_eq!(Settings::parse(text, None, false).is_ok(), ok, "{text}");
         }
+    }
+
+    #[test]
+    fn each_host_has_its_port_and_none_is_lost_on_the_way() {
+        for (url, target) in [
+            ("postgresql://u@one,two:5433/d", "d at one:5432,two:5433"),
+            ("postgresql://u@one/d?hostaddr=127.0.0.1", "d at one:5432"),
+            ("hostaddr=::1 port=5433 dbname=d", "d at [::1]:5433"),
+            ("host=/one port=5433 dbname=d", "d at /one:5433"),
+        ] {
+            let settings = Settings::parse(url, None, false).unwrap();
+            assert_eq!(settings.target(), target);
+        }
+        let url = "postgresql://u:p@h/d?options=-c%20x%3Dy&sslnegotiation=direct&channel_binding=require&keepalives=0&sslmode=require";
+        let given: Config = url.parse().unwrap();
+        let config = Settings::parse(url, None, false).unwrap().config;
+        assert_eq!(config.get_user(), given.get_user());
+        assert_eq!(config.get_password(), given.get_password());
+        assert_eq!(config.get_dbname(), given.get_dbname());
+        assert_eq!(config.get_options(), given.get_options());
+        assert_eq!(config.get_ssl_negotiation(), given.get_ssl_negotiation());
+        assert_eq!(config.get_channel_binding(), given.get_channel_binding());
+        assert_eq!(config.get_keepalives(), given.get_keepalives());
     }
 }

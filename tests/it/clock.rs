@@ -1,16 +1,15 @@
 //! The wall clock jumps a day, ahead and back, and nothing is different: no lease is lost, no retry comes sooner or later by
-//! it, nothing that was sent is taken for something else. The clock is the service's own: a library before libc's, which the
-//! C compiler that Rust links with makes here, adds to it what a file says.
+//! it, nothing that was sent is taken for something else. The clock is the service's own: a library before libc's adds to it
+//! what a file says.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use waybill::sandbox::broker::Store;
 
-use crate::harness::{Bench, Sender, Weight, check, mixed, order, order_with, until};
+use crate::harness::{Bench, Sender, Weight, check, library, mixed, order, order_with, until};
 use crate::refusal::REFUSE;
 
 const LIBRARY: &str = r#"
@@ -63,21 +62,9 @@ struct Clock {
 
 impl Clock {
     fn new(bench: &Bench, name: &str) -> Self {
-        let at = |end: &str| bench.dir.join(format!("{name}{end}"));
-        let (source, library) = (at(".c"), at(".so"));
-        fs::write(&source, LIBRARY).unwrap();
-        let mut compile = Command::new("cc");
-        compile.args(["-O1", "-shared", "-fPIC", "-o"]);
-        let made = compile.arg(&library).arg(&source).output();
-        let made = made.expect("cc is missing: Rust needs one, too");
-        assert!(
-            made.status.success(),
-            "{}",
-            String::from_utf8_lossy(&made.stderr)
-        );
         let clock = Self {
-            file: at(".jump"),
-            library,
+            file: bench.dir.join(format!("{name}.jump")),
+            library: library(&bench.dir, name, LIBRARY),
         };
         fs::write(&clock.file, 0_i64.to_ne_bytes()).unwrap();
         clock

@@ -6,6 +6,7 @@
 mod authority;
 mod cluster;
 mod frames;
+mod library;
 mod lifecycle;
 mod operator;
 mod oracle;
@@ -28,6 +29,7 @@ use waybill::sandbox::postgres::{self, Postgres};
 
 pub use authority::{Authority, Certificate};
 pub use cluster::directory;
+pub use library::library;
 pub use operator::{Tables, make_log, same, tables};
 pub use oracle::check;
 pub use proxy::{Line, Proxy};
@@ -156,6 +158,13 @@ impl Bench {
         broker: Option<&Broker>,
         args: &[&str],
     ) -> Service {
+        let mut service = self.service(environment, broker, args);
+        service.start().await;
+        service
+    }
+
+    /// Not started yet.
+    pub fn service(&self, environment: &[&str], broker: Option<&Broker>, args: &[&str]) -> Service {
         let mut all: Vec<OsString> = vec!["serve".into()];
         let mut set = |name: &str, value: &str| {
             if !args.contains(&name) {
@@ -177,9 +186,7 @@ impl Bench {
         let number = self.services.fetch_add(1, Ordering::Relaxed);
         let log = self.dir.join(format!("service-{number}.log"));
         let environment = environment.iter().map(OsString::from).collect();
-        let mut service = Service::new(all, environment, log);
-        service.start().await;
-        service
+        Service::new(all, environment, log)
     }
 }
 

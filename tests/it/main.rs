@@ -21,6 +21,7 @@ mod flood;
 mod gate;
 mod harness;
 mod history;
+mod hosts;
 mod hot_read;
 mod http;
 mod junk;

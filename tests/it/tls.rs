@@ -5,7 +5,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use crate::harness::{Authority, Bench, Certificate, Weight, check, order};
+use crate::harness::{Authority, Bench, Certificate, Line, Proxy, Weight, check, order};
+use crate::hosts::two_addresses;
 use crate::settings::{is_told, waybill};
 
 /// The only name that the server's certificate has.
@@ -135,6 +136,25 @@ async fn each_sslmode_serves() {
         // In order, so that the next need not wait for the lease.
         service.stop().await;
     }
+}
+
+/// Each of its addresses is dialled, and the name stays what the certificate must have.
+#[tokio::test]
+async fn a_name_with_several_addresses_stays_the_one_that_is_verified() {
+    let mut secured = secured().await;
+    let postgres = secured.bench.postgres().tcp_address().unwrap();
+    let dead = format!("127.0.0.2:{}", secured.port).parse().unwrap();
+    let dead = Proxy::at(dead, postgres).await;
+    dead.set(Line::Hole);
+    let root = root(&secured.authority);
+    let url = secured.by_name(&format!("sslmode=verify-full&{root}"));
+    let url = url.replace("hostaddr=127.0.0.1&", "");
+    let environment = two_addresses(&secured.bench);
+    let args = ["--database-url", &url];
+    let service = secured.bench.serve_in(&[&environment], None, &args).await;
+    service.is_ready().await;
+    let (all, secret) = sessions(&secured.bench).await;
+    assert!(all >= 3 && secret == all, "{secret} of {all}");
 }
 
 /// Ours, and those of them by TLS.

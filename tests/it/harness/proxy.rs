@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use super::frames::Frames;
@@ -19,8 +19,10 @@ pub enum Line {
     Shreds,
     /// Ten bytes a second.
     Trickle,
-    /// Everything vanishes, in both directions; the sockets stay open.
+    /// Everything vanishes, in both directions; the sockets stay open, and new ones are taken: a server that is hung.
     Hole,
+    /// Everything vanishes, and what would connect hears nothing: a server that is off. By `off` alone.
+    Off,
     /// Only what the server says vanishes.
     Mute,
     /// Every other COMMIT reaches Postgres, and the line is cut before its answer.
@@ -31,20 +33,35 @@ pub enum Line {
     Scramble,
 }
 
+/// Connections that wait to be taken. Few, so that there is soon no room for more.
+const BACKLOG: u32 = 16;
+
 pub struct Proxy {
     pub address: SocketAddr,
     line: watch::Sender<Line>,
     cut: watch::Sender<u32>,
+    /// In nobody's way but that of whoever would connect.
+    waiting: Vec<TcpStream>,
 }
 
 impl Proxy {
     pub async fn to(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at("127.0.0.1:0".parse().unwrap(), server).await
+    }
+
+    pub async fn at(address: SocketAddr, server: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(address).unwrap();
+        let listener = socket.listen(BACKLOG).unwrap();
         let address = listener.local_addr().unwrap();
-        let (line, lines) = watch::channel(Line::Open);
+        let (line, mut lines) = watch::channel(Line::Open);
         let (cut, cuts) = watch::channel(0);
         tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
+            while lines.wait_for(|line| *line != Line::Off).await.is_ok() {
+                let client = tokio::select! {
+                    Ok((client, _)) = listener.accept() => client,
+                    _ = lines.changed() => continue,
+                };
                 let (lines, mut cuts) = (lines.clone(), cuts.clone());
                 cuts.borrow_and_update();
                 tokio::spawn(async move {
@@ -55,7 +72,23 @@ impl Proxy {
                 });
             }
         });
-        Self { address, line, cut }
+        Self {
+            address,
+            line,
+            cut,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Takes no connection any more. The kernel would still answer for us, until so many wait that it drops what comes.
+    pub async fn off(&mut self) {
+        self.line.send_replace(Line::Off);
+        let briefly = Duration::from_millis(500);
+        while let Ok(connected) =
+            tokio::time::timeout(briefly, TcpStream::connect(self.address)).await
+        {
+            self.waiting.push(connected.unwrap());
+        }
     }
 
     pub fn set(&self, line: Line) {
@@ -115,7 +148,11 @@ impl Pipe {
             let bytes = &buffer[..length];
             let line = *self.line.borrow();
             // Where bytes were lost, nothing that follows makes sense: such a connection stays a hole.
-            leaking |= line == Line::Hole || (line == Line::Mute && !self.up);
+            leaking |= match line {
+                Line::Hole | Line::Off => true,
+                Line::Mute => !self.up,
+                _ => false,
+            };
             if leaking {
                 continue;
             }
