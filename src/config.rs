@@ -9,7 +9,7 @@ use clap::{Args, ValueHint};
 
 use crate::stan;
 use crate::telemetry::LogFormat;
-use crate::{api, inbox, postgres, projection, source};
+use crate::{api, inbox, operation, postgres, projection, source};
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -263,6 +263,10 @@ pub struct ServeArgs {
     #[arg(long, env = "WAYBILL_LEASE", value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(2..=300), help_heading = "Service")]
     pub lease: u64,
 
+    /// Days for which the letters of a finished operation can be asked for. The operation itself, and what it came to, stay.
+    #[arg(long, env = "WAYBILL_OPERATION_DAYS", value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=36_500), help_heading = "Service")]
+    pub operation_days: u32,
+
     /// How logs look. WAYBILL_LOG filters them, as in info,waybill=debug.
     #[arg(
         long,
@@ -280,6 +284,7 @@ pub struct Config {
     pub postgres: postgres::Settings,
     pub inbox: inbox::Config,
     pub projection: projection::Config,
+    pub operation: operation::Config,
     pub broker: Option<source::Config>,
     pub api: api::Config,
     pub cache_bytes: u64,
@@ -308,6 +313,9 @@ impl ServeArgs {
                 batch_rows: 1024,
                 batch_bytes: 8 << 20,
                 lease: Duration::from_secs(self.lease),
+            },
+            operation: operation::Config {
+                keep_letters: Duration::from_secs(u64::from(self.operation_days) * 86_400),
             },
             broker,
             api: api::Config {

@@ -121,6 +121,7 @@ pub async fn run(
     ));
     let asked = Arc::new(Notify::new());
     let operating = tokio::spawn(operation::run(
+        config.operation.clone(),
         operation::Dependencies {
             database: database.clone(),
             inbox: inbox.clone(),

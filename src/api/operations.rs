@@ -118,7 +118,8 @@ impl Operations {
 
     /// The letters of a bulk operation, and what became of each
     ///
-    /// By id, upwards; `result` narrows them, several separated by commas. GET /operations/{id} counts them.
+    /// By id, upwards; `result` narrows them, several separated by commas. GET /operations/{id} counts them. They are kept
+    /// for 30 days after the operation's end, or what --operation-days says; then the answer is 410.
     #[oai(
         path = "/operations/:id/letters",
         method = "get",
@@ -151,6 +152,11 @@ impl Operations {
             limit + 1,
         )
         .await?;
+        // Asked after the letters: what goes after this was all there.
+        let now = operation::standing(&reader, id.0).await?;
+        if now.is_some_and(|now| now.letters_gone) {
+            return Err(letters_gone(id.0));
+        }
         let more = items.len() as i64 > limit;
         items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(Json(OperationLetters {
@@ -211,4 +217,15 @@ impl Operations {
         steered(&reader, id.0, &principal).await?;
         Ok(Json(operation::cancel(&reader, id.0).await?.into()))
     }
+}
+
+fn letters_gone(id: i64) -> Problem {
+    Problem::new(
+        StatusCode::GONE,
+        "letters-removed",
+        format!(
+            "Operation {id} ended long ago, and the letters of its set are no longer kept (--operation-days); what it came to is still known."
+        ),
+    )
+    .link("operation", format!("/api/v1/operations/{id}"))
 }

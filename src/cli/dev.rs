@@ -78,6 +78,10 @@ pub struct Args {
     /// Memory for cached orders, in bytes
     #[arg(long, env = "WAYBILL_CACHE_BYTES", value_name = "BYTES", default_value_t = 256 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..))]
     cache_bytes: u64,
+
+    /// Days for which the letters of a finished operation can be asked for
+    #[arg(long, env = "WAYBILL_OPERATION_DAYS", value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    operation_days: u32,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -202,6 +206,7 @@ fn settings(args: &Args, servers: &Servers, listen: SocketAddr) -> ServeArgs {
         max_body_bytes: 1 << 20,
         cache_bytes: args.cache_bytes,
         lease: 5,
+        operation_days: args.operation_days,
         log_format: LogFormat::Text,
     }
 }

@@ -8,6 +8,7 @@ mod check;
 mod freeze;
 mod heal;
 mod judge;
+mod removal;
 mod replay;
 mod store;
 mod worker;
@@ -15,9 +16,9 @@ mod worker;
 pub use check::CheckRequest;
 pub use store::{
     Action, Asked, BulkRequest, Item, Kind, Operation, State, ask, ask_bulk, by_id, cancel, items,
-    list, pause, resume,
+    list, pause, resume, standing,
 };
-pub use worker::{Dependencies, run};
+pub use worker::{Config, Dependencies, run};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

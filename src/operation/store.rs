@@ -3,6 +3,7 @@
 mod ask;
 mod freeze;
 mod item;
+mod removal;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::postgres::{self, Client, execute, query, query_one, query_opt};
 pub use ask::{Action, Asked, BulkRequest, ask, ask_bulk, ask_bulk_of_some};
 pub use freeze::{freeze, freezing};
 pub use item::{Item, ItemResult, forget, items, open_items, record, summary};
+pub use removal::{is_gone, let_go, remove_items};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -166,9 +168,12 @@ pub struct Standing {
     pub progress: Value,
     pub done: i64,
     pub failed: i64,
+    /// It ended so long ago that the letters of its set are no longer kept.
+    pub letters_gone: bool,
 }
 
-const STANDING: &str = "select state, progress, done, failed from operation where id = $1";
+const STANDING: &str = "
+    select state, progress, done, failed, letters <> 'kept' as letters_gone from operation where id = $1";
 
 pub async fn standing(client: &Client, id: i64) -> Result<Option<Standing>, postgres::Error> {
     let found = query_opt(client, STANDING, &[&id]).await?;
@@ -177,6 +182,7 @@ pub async fn standing(client: &Client, id: i64) -> Result<Option<Standing>, post
         progress: row.get("progress"),
         done: row.get("done"),
         failed: row.get("failed"),
+        letters_gone: row.get("letters_gone"),
     }))
 }
 

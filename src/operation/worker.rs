@@ -3,18 +3,25 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::store::{self, Kind, Operation, State};
-use super::{Error, bulk, check, freeze, heal, replay};
+use super::{Error, bulk, check, freeze, heal, removal, replay};
 use crate::inbox::{Inbox, Position, SourceId};
 use crate::postgres::Database;
 use crate::projection::{GiveWay, Leadership, abandon_replay};
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// So long the letters of a finished operation can be asked for.
+    pub keep_letters: Duration,
+}
 
 #[derive(Clone)]
 pub struct Dependencies {
@@ -31,13 +38,17 @@ pub struct Dependencies {
 /// How often new work is looked for that another replica was asked for.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// How often operations are looked for that ended long ago.
+const REMOVE: Duration = Duration::from_secs(600);
+
 /// What is under way here, by operation: of which kind, and how to end it.
 type Tasks = HashMap<i64, (String, AbortHandle)>;
 
 /// Runs until `stop`.
-pub async fn run(deps: Dependencies, stop: CancellationToken) {
+pub async fn run(config: Config, deps: Dependencies, stop: CancellationToken) {
     let mut tasks = Tasks::new();
     let mut healed: Option<(i64, i64)> = None;
+    let mut removing: Option<(Instant, AbortOnDropHandle<()>)> = None;
     let mut leadership = deps.leadership.clone();
     loop {
         tokio::select! {
@@ -48,9 +59,16 @@ pub async fn run(deps: Dependencies, stop: CancellationToken) {
         let now = leadership.borrow_and_update().clone();
         let Some(leader) = now else {
             end(&mut tasks);
-            healed = None;
+            (healed, removing) = (None, None);
             continue;
         };
+        let is_due = |(begun, task): &(Instant, AbortOnDropHandle<()>)| {
+            task.is_finished() && begun.elapsed() >= REMOVE
+        };
+        if removing.as_ref().is_none_or(is_due) {
+            let work = removal::run(deps.database.clone(), config.keep_letters);
+            removing = Some((Instant::now(), AbortOnDropHandle::new(tokio::spawn(work))));
+        }
         let occasion = (leader.term, leader.in_force.position.0);
         if healed != Some(occasion) {
             match heal::ask(&deps, &leader).await {

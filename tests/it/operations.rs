@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Bench, Ledger, Service, Sql, Weight, check, order, order_with, same, tables, until,
+    Bench, Ledger, Service, Sql, Weight, check, order, order_with, same, tables, until, until_equal,
 };
 
 /// Letters that rules made, and no rules any more would: most would pass, some are duplicates or conflicts of others of them.
@@ -455,6 +455,82 @@ async fn a_dry_run_begins_again(sql: &Sql, service: &mut Service) {
         (&25_000.into(), &25_000.into())
     );
     assert_eq!(results(&ended), pairs(&[("would_do", 25_000)]));
+}
+
+#[tokio::test]
+async fn the_letters_of_an_operation_that_ended_long_ago_are_removed_and_its_outcome_stays() {
+    let bench = Bench::new(Weight::Light).await;
+    let sql = bench.sql().await;
+    let mut service = bench.serve(None, &["--operation-days", "10"]).await;
+    for number in 0..30 {
+        service.post(format!("junk {number}")).await;
+    }
+    service.rests(10, 30).await;
+    let mut asked = Vec::new();
+    for (action, stop_share) in [
+        ("note", None),
+        ("note", None),
+        ("retry", Some(0.5)),
+        ("note", None),
+    ] {
+        let body = json!({
+            "action": action, "all": true, "rate": 25, "stop_share": stop_share, "as": "olga", "reason": "x",
+        });
+        let id = service.asks("/dead-letters/batch", &body).await;
+        asked.push((id, service.ends(20, id).await));
+    }
+    let [(old, _), (young, _), (stopped, _), (half, _)] = &asked[..] else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(asked[2].1["state"], "stopped");
+    service.stop().await;
+    // The last one's letters were going when the service was killed.
+    sql.run(&format!(
+        "update operation set finished_at = now() - case when id = {young} then interval '9 days' else interval '11 days' end;
+         update operation set letters = 'going' where id = {half};
+         delete from operation_item where operation = {half} and letter < 20"
+    ))
+    .await;
+    service.start().await;
+    let kept = "select count(distinct operation) from operation_item";
+    until_equal(20, "only the young one's letters are kept", 1, async || {
+        sql.count(kept).await
+    })
+    .await;
+    until_equal(20, "it is said of them", 3, async || {
+        sql.count("select count(*) from operation where letters = 'gone'")
+            .await
+    })
+    .await;
+    for (id, ended) in &asked {
+        let letters = service
+            .get(&format!("/api/v1/operations/{id}/letters"))
+            .await;
+        if id == young {
+            assert_eq!(letters.json()["items"].as_array().unwrap().len(), 30);
+        } else {
+            assert_eq!(letters.status, 410, "{letters:?}");
+            let href = &letters.json()["links"][0]["href"];
+            assert_eq!(*href, format!("/api/v1/operations/{id}"));
+        }
+        let mut now = service.operation(*id).await;
+        if id == stopped {
+            assert_eq!(
+                now["state"], "cancelled",
+                "it cannot go on without its letters"
+            );
+            now["state"] = "stopped".into();
+        }
+        for known in [
+            "state", "outcome", "total", "done", "failed", "request", "asked_by",
+        ] {
+            assert_eq!(now[known], ended[known], "{known} of {id}");
+        }
+    }
+    let resume = format!("/operations/{stopped}/resume");
+    assert_eq!(service.tell(&resume, None, &json!({})).await.status, 409);
+    let old_letters = format!("select count(*) from operation_item where operation = {old}");
+    assert_eq!(sql.count(&old_letters).await, 0);
 }
 
 #[tokio::test]
