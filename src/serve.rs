@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::account::Patience;
 use crate::cache::{self, Cache};
 use crate::config::Config;
 use crate::inbox::{self, Inbox, Position, Tail};
@@ -21,6 +22,8 @@ use crate::{api, operation, projection, source};
 const READERS: usize = 8;
 /// Rows that may wait for the inbox's next commit.
 const QUEUE: usize = 4096;
+/// For holes of a broker that is no longer set: as long as by default.
+const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Each stage's last deadline when stopping.
 const HARD_STOP: Duration = Duration::from_secs(20);
 
@@ -104,6 +107,15 @@ pub async fn run(
     ));
     let warming = tokio::spawn(cache::warm(cache.clone(), database.clone()));
     let watching = tokio::spawn(database.clone().watch_snapshots());
+    let patience = Arc::new(Patience::default());
+    let awaiting = {
+        let (patience, database) = (patience.clone(), database.clone());
+        let ack_wait = config
+            .broker
+            .as_ref()
+            .map_or(ACK_WAIT, |broker| broker.subscription.ack_wait);
+        tokio::spawn(async move { patience.watch(&database, ack_wait).await })
+    };
     let projecting = tokio::spawn(projection::run(
         config.projection.clone(),
         projection::Dependencies {
@@ -166,6 +178,7 @@ pub async fn run(
                 source,
                 status: status.subscribe(),
             }),
+        patience,
         stopping: stopping.subscribe(),
         asked,
     };
@@ -219,6 +232,7 @@ pub async fn run(
     }
     warming.abort();
     watching.abort();
+    awaiting.abort();
     database.close();
     tracing::info!("stopped");
     match ended_early {

@@ -3,10 +3,12 @@
 //! what arrived, never a decision in the write path.
 
 mod epoch;
+mod patience;
 mod reconcile;
 mod verify;
 
 pub use epoch::{Epoch, EpochChanges, Epochs, Ranges, load_epochs, write_epochs};
+pub use patience::Patience;
 pub use reconcile::{Reconciliation, SourceLife, reconcile, reconcile_fates};
 pub use verify::{Verified, verify};
 

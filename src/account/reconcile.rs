@@ -1,10 +1,8 @@
 //! The account read: what the counters say, in one snapshot.
 
-use jiff::Timestamp;
-
 use super::epoch::{Epoch, load_epochs};
 use crate::inbox::SourceId;
-use crate::postgres::{Client, Error, query, query_one, query_opt};
+use crate::postgres::{Client, Error, query, query_one};
 
 /// Each number counted on its own: head, checkpoint and the projector's counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,19 +31,10 @@ pub struct SourceLife {
     pub kind: String,
     pub name: String,
     pub epoch: Epoch,
-    /// True where a later life has begun.
+    /// True if a later life has begun: nobody sends what this one still lacks.
     pub over: bool,
-    /// The first holes, with when what follows each was received.
-    pub holes: Vec<Hole>,
-    pub hole_count: i64,
-    pub missing: i64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hole {
-    pub first: i64,
-    pub last: i64,
-    pub seen_at: Option<Timestamp>,
+    /// First and last of each hole.
+    pub holes: Vec<(i64, i64)>,
 }
 
 /// One statement, one snapshot: the numbers belong together. What is pending is counted in the inbox itself, as far as it is
@@ -63,12 +52,6 @@ const FATES: &str = "
     from inbox_head h, checkpoint c
     where c.projection = 'live'";
 const SOURCES: &str = "select id, kind, name from source order by id";
-/// By inbox_identity.
-const AFTER_HOLE: &str =
-    "select min(received_at) from inbox where source_id = $1 and sequence = $2";
-
-/// How many holes of a source are looked at one by one.
-const HOLES_SHOWN: usize = 200;
 
 /// The fates alone, without the sources.
 pub async fn reconcile_fates(client: &Client) -> Result<Reconciliation, Error> {
@@ -98,24 +81,12 @@ pub async fn reconcile(client: &Client) -> Result<Reconciliation, Error> {
         let Some(name) = names.iter().find(|row| row.get::<_, i32>(0) == source.0) else {
             continue;
         };
-        let ranges = epoch.received.holes();
-        let mut holes = Vec::new();
-        for (first, last) in ranges.iter().copied().take(HOLES_SHOWN) {
-            let seen = query_opt(client, AFTER_HOLE, &[&source.0, &(last + 1)]).await?;
-            holes.push(Hole {
-                first,
-                last,
-                seen_at: seen.and_then(|row| row.get(0)),
-            });
-        }
         sources.push(SourceLife {
             source: *source,
             kind: name.get(1),
             name: name.get(2),
             over: all.get(index + 1).is_some_and(|(next, _)| next == source),
-            hole_count: ranges.len() as i64,
-            missing: ranges.iter().map(|(first, last)| last - first + 1).sum(),
-            holes,
+            holes: epoch.received.holes(),
             epoch: epoch.clone(),
         });
     }

@@ -10,7 +10,7 @@ use poem_openapi::{Object, OpenApi};
 use super::problem::Problem;
 use super::{Broker, Dependencies};
 use crate::access::Principal;
-use crate::account::{self, SourceLife};
+use crate::account::{self, Patience, SourceLife};
 use crate::postgres::Database;
 use crate::stan::{self, ChannelStatus};
 use crate::{dead_letter, inbox, projection};
@@ -25,7 +25,8 @@ pub struct Account {
 pub struct Hole {
     first: i64,
     last: i64,
-    /// awaited: the broker may still send them; lost: it no longer has them, or should long have.
+    /// awaited: the broker may still send them; lost: it no longer has them, or did not send them although this service has
+    /// waited for ten times its --ack-wait.
     state: String,
 }
 
@@ -162,11 +163,8 @@ impl Account {
             .iter()
             .map(|life| {
                 let current = !life.over && ours == Some(life.source);
-                source_account(
-                    life,
-                    deps.broker.as_ref(),
-                    channel.as_ref().filter(|_| current),
-                )
+                let channel = channel.as_ref().filter(|_| current);
+                source_account(life, &deps.patience, channel)
             })
             .collect();
         let clean = verified
@@ -241,51 +239,43 @@ impl Account {
     }
 }
 
-/// A hole is awaited until the broker's first sequence is past it, or it is older than ten times the wait for an ack.
+/// How many holes of a life are listed.
+const HOLES_SHOWN: usize = 200;
+
+/// A hole is awaited until the broker's first sequence is past it, or the broker has had all its chances to fill it.
 fn source_account(
     life: &SourceLife,
-    broker: Option<&Broker>,
+    patience: &Patience,
     channel: Option<&ChannelStatus>,
 ) -> SourceAccount {
-    let ack_wait = broker.map_or(Duration::from_secs(30), |broker| {
-        broker.config.subscription.ack_wait
-    });
-    let patience =
-        jiff::SignedDuration::try_from(ack_wait * 10).unwrap_or(jiff::SignedDuration::MAX);
-    let now = Timestamp::now();
-    let first_at_broker = channel
-        .and_then(|channel| i64::try_from(channel.first).ok())
-        .unwrap_or(0);
-    let mut lost = 0;
-    let holes = life
-        .holes
-        .iter()
-        .map(|hole| {
-            let old = hole
-                .seen_at
-                .is_none_or(|seen| now.duration_since(seen) > patience);
-            let gone = life.over || old || hole.last < first_at_broker;
-            if gone {
-                lost += hole.last - hole.first + 1;
-            }
-            Hole {
-                first: hole.first,
-                last: hole.last,
-                state: if gone { "lost" } else { "awaited" }.to_owned(),
-            }
-        })
-        .collect();
+    let sequence =
+        |of: fn(&ChannelStatus) -> u64| channel.and_then(|channel| i64::try_from(of(channel)).ok());
+    let first_at_broker = sequence(|channel| channel.first).unwrap_or(0);
+    let number = life.epoch.number;
+    let is_lost = |(first, last): (i64, i64)| {
+        life.over || last < first_at_broker || patience.is_over(life.source, number, first, last)
+    };
+    let count = |(first, last): (i64, i64)| last - first + 1;
+    let shown = &life.holes[..life.holes.len().min(HOLES_SHOWN)];
+    let lost = shown.iter().copied().filter(|hole| is_lost(*hole));
     SourceAccount {
         source: format!("{}:{}", life.kind, life.name),
-        epoch: life.epoch.number,
+        epoch: number,
         rows: life.epoch.rows,
         first_sequence: life.epoch.first,
         last_sequence: life.epoch.last,
-        broker_last_sequence: channel.and_then(|channel| i64::try_from(channel.last).ok()),
-        holes,
-        hole_count: life.hole_count,
-        missing: life.missing,
-        lost,
+        broker_last_sequence: sequence(|channel| channel.last),
+        lost: lost.map(count).sum(),
+        hole_count: life.holes.len() as i64,
+        missing: life.holes.iter().copied().map(count).sum(),
+        holes: shown
+            .iter()
+            .map(|hole| Hole {
+                first: hole.0,
+                last: hole.1,
+                state: if is_lost(*hole) { "lost" } else { "awaited" }.to_owned(),
+            })
+            .collect(),
     }
 }
 

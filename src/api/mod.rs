@@ -37,6 +37,7 @@ use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
 use tokio::sync::{Notify, watch};
 
+use crate::account::Patience;
 use crate::cache::Cache;
 use crate::inbox::{Inbox, Position, SourceId};
 use crate::postgres::Database;
@@ -73,6 +74,7 @@ pub struct Dependencies {
     pub operator: SourceId,
     pub projected: watch::Receiver<Position>,
     pub broker: Option<Broker>,
+    pub patience: Arc<Patience>,
     /// True from the moment a stop was asked for.
     pub stopping: watch::Receiver<bool>,
     /// To be told when an operation is to begin or to go on.

@@ -1,9 +1,15 @@
 //! The account: it balances at every moment, and a row that is lost, doubled or made up is found.
 
-use serde_json::{Value, json};
-use waybill::sandbox::broker::Store;
+use std::time::Duration;
 
-use crate::harness::{Bench, Sender, Service, Weight, check, mixed, order, orders};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use waybill::account::{Patience, reconcile};
+use waybill::inbox::SourceId;
+use waybill::postgres::{Database, Settings};
+use waybill::sandbox::broker::{Broker, Store};
+
+use crate::harness::{Bench, Sender, Service, Weight, check, mixed, order, orders, until};
 
 /// Counted in the tables themselves, in one snapshot.
 const ROWS_BALANCE: &str = "
@@ -170,3 +176,70 @@ async fn a_row_that_is_lost_doubled_or_made_up_is_found() {
 }
 
 const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// A hole that the broker may still fill, as far as anybody here can tell: it has these messages, and has sent them to a
+/// service of the same name in front of another database.
+pub async fn take_elsewhere(bench: &Bench, broker: &Broker, payloads: Vec<Bytes>) {
+    let elsewhere = bench.beside().await;
+    let mut service = elsewhere.serve(Some(broker), &[]).await;
+    let rows = payloads.len() as i64;
+    Sender::new(broker).publish(payloads).await;
+    service.rests(30, rows).await;
+    assert!(service.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_hole_of_a_second_life_is_as_old_as_that_life() {
+    let bench = Bench::new(Weight::Light).await;
+    let mut broker = bench.broker(Store::File).await;
+    let mut service = bench.serve(Some(&broker), &[]).await;
+    Sender::new(&broker).publish(orders("first", 60)).await;
+    service.rests(30, 60).await;
+    assert!(service.stop().await.success());
+    let yesterday = "update inbox set received_at = received_at - interval '1 day'";
+    bench.sql().await.run(yesterday).await;
+    broker.wipe_and_restart().await.unwrap();
+    service.start().await;
+    Sender::new(&broker).publish(orders("second", 20)).await;
+    service.rests(30, 80).await;
+    assert!(service.stop().await.success());
+    take_elsewhere(&bench, &broker, orders("elsewhere", 20)).await;
+    service.start().await;
+    Sender::new(&broker).publish(orders("third", 20)).await;
+    service.rests(30, 100).await;
+    let account = service.json("/api/v1/reconciliation").await;
+    assert_eq!(
+        account["sources"][1]["holes"],
+        json!([{"first": 21, "last": 40, "state": "awaited"}])
+    );
+    assert_eq!(account["well"], true, "{account:#}");
+}
+
+#[tokio::test]
+async fn a_hole_that_nobody_fills_is_lost_in_the_end() {
+    let bench = Bench::new(Weight::Light).await;
+    let sql = bench.sql().await;
+    sql.run(
+        "insert into source (kind, name) values ('stan', 'waybill/orders');
+         insert into source_account select id, 1, 40, 1, 60, 0, now(), '{[1,20],[41,60]}' from source",
+    )
+    .await;
+    let settings = Settings::parse(&bench.url, None, true).unwrap();
+    let database = Database::new(settings, 2).unwrap();
+    let reader = database.reader().await.unwrap();
+    let account = reconcile(&reader).await.unwrap();
+    let life = &account.sources[0];
+    assert_eq!(life.holes, [(21, 40)]);
+    let patience = Patience::default();
+    let is_over = || patience.is_over(life.source, 1, 21, 40);
+    assert!(!is_over());
+    // Eleven looks, one ack_wait apart.
+    let over = until(20, "the broker has had its chances", async || {
+        is_over().then_some(())
+    });
+    tokio::select! {
+        () = patience.watch(&database, Duration::from_millis(20)) => unreachable!("it looks for ever"),
+        () = over => {}
+    }
+    assert!(!patience.is_over(SourceId(life.source.0 + 1), 1, 21, 40));
+}

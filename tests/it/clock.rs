@@ -7,9 +7,13 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use waybill::sandbox::broker::Store;
 
-use crate::harness::{Bench, Sender, Weight, check, library, mixed, order, order_with, until};
+use crate::account::take_elsewhere;
+use crate::harness::{
+    Bench, Sender, Weight, check, library, mixed, order, order_with, orders, until,
+};
 use crate::refusal::REFUSE;
 
 const LIBRARY: &str = r#"
@@ -166,6 +170,33 @@ async fn it_jumps_a_day_under_load_and_nobody_notices() {
     }
     let count = check(&bench, &services[1], &ledger).await;
     assert_eq!(count.rows, 2_012);
+}
+
+#[tokio::test]
+async fn a_hole_is_awaited_however_the_clock_jumps() {
+    let bench = Bench::new(Weight::Light).await;
+    let broker = bench.broker(Store::File).await;
+    let clock = Clock::new(&bench, "clock");
+    let environment = clock.environment();
+    let environment: Vec<&str> = environment.iter().map(String::as_str).collect();
+    let mut service = bench.serve_in(&environment, Some(&broker), &[]).await;
+    Sender::new(&broker).publish(orders("before", 50)).await;
+    service.rests(30, 50).await;
+    assert!(service.stop().await.success());
+    take_elsewhere(&bench, &broker, orders("elsewhere", 50)).await;
+    service.start().await;
+    Sender::new(&broker).publish(orders("after", 50)).await;
+    service.rests(30, 100).await;
+    for jump in [0, DAY, -DAY] {
+        clock.jump(jump);
+        let account = service.json("/api/v1/reconciliation").await;
+        assert_eq!(
+            account["sources"][0]["holes"],
+            json!([{"first": 51, "last": 100, "state": "awaited"}]),
+            "{jump}"
+        );
+        assert_eq!(account["well"], true, "{jump}: {account:#}");
+    }
 }
 
 /// After the first attempts, pauses of at least 2 s and 4 s.

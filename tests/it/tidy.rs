@@ -41,7 +41,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "serve",
-        "api cache config inbox operation postgres projection source telemetry",
+        "account api cache config inbox operation postgres projection source telemetry",
     ),
     (
         "cli",
