@@ -9,7 +9,7 @@ mod verify;
 
 pub use epoch::{Epoch, EpochChanges, Epochs, Ranges, load_epochs, write_epochs};
 pub use patience::Patience;
-pub use reconcile::{Reconciliation, SourceLife, reconcile, reconcile_fates};
+pub use reconcile::{Counters, Reconciliation, SourceLife, counters, reconcile};
 pub use verify::{Verified, verify};
 
 use crate::postgres::Write;

@@ -1,26 +1,48 @@
-//! The account read: what the counters say, in one snapshot.
+//! The account read: what the counters say in one snapshot, what is pending, and what each source's sequences tell.
 
 use super::epoch::{Epoch, load_epochs};
-use crate::inbox::SourceId;
+use crate::inbox::{self, Position, SourceId};
 use crate::postgres::{Client, Error, query, query_one};
 
-/// Each number counted on its own: head, checkpoint and the projector's counters.
+/// What head, checkpoint and the projector's counters say, in one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reconciliation {
+pub struct Counters {
     pub received: i64,
+    pub projected: i64,
     pub orders: i64,
     pub duplicates: i64,
     pub dead_letters: i64,
     pub decisions: i64,
+    /// Rows behind the inbox's head, where none may be.
+    beyond: i64,
+}
+
+impl Counters {
+    /// How far the projector is behind. The account does not rely on it, and counts the rows.
+    pub fn behind(&self) -> i64 {
+        self.received - self.projected
+    }
+}
+
+/// Each number counted on its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reconciliation {
+    pub counters: Counters,
     pub pending: i64,
-    pub checkpoint: i64,
     pub sources: Vec<SourceLife>,
 }
 
 impl Reconciliation {
     pub fn balanced(&self) -> bool {
-        self.received
-            == self.orders + self.duplicates + self.dead_letters + self.decisions + self.pending
+        let Counters {
+            received,
+            orders,
+            duplicates,
+            dead_letters,
+            decisions,
+            ..
+        } = self.counters;
+        received == orders + duplicates + dead_letters + decisions + self.pending
     }
 }
 
@@ -37,39 +59,37 @@ pub struct SourceLife {
     pub holes: Vec<(i64, i64)>,
 }
 
-/// One statement, one snapshot: the numbers belong together. What is pending is counted in the inbox itself, as far as it is
-/// few; an inbox that is far behind is counted by its ends.
-const FATES: &str = "
-    select h.next_position - 1,
+/// One statement, one snapshot: the numbers belong together. By inbox_pkey; the limit keeps the planner from reading all of it.
+const COUNTERS: &str = "
+    select h.next_position - 1, c.position,
            (select count from fates where fate = 'order'),
            (select count from fates where fate = 'duplicate'),
            (select count from fates where fate = 'dead_letter'),
            (select count from fates where fate = 'decision'),
-           case when h.next_position - 1 - c.position <= 10000
-                then (select count(*) from inbox i where i.position > c.position)
-                else h.next_position - 1 - c.position end,
-           c.position
+           (select count(*) from (
+               select from inbox i where i.position >= h.next_position order by i.position limit 1000) beyond)
     from inbox_head h, checkpoint c
     where c.projection = 'live'";
 const SOURCES: &str = "select id, kind, name from source order by id";
 
-/// The fates alone, without the sources.
-pub async fn reconcile_fates(client: &Client) -> Result<Reconciliation, Error> {
-    let row = query_one(client, FATES, &[]).await?;
-    Ok(Reconciliation {
+pub async fn counters(client: &Client) -> Result<Counters, Error> {
+    let row = query_one(client, COUNTERS, &[]).await?;
+    Ok(Counters {
         received: row.get(0),
-        orders: row.get(1),
-        duplicates: row.get(2),
-        dead_letters: row.get(3),
-        decisions: row.get(4),
-        pending: row.get(5),
-        checkpoint: row.get(6),
-        sources: Vec::new(),
+        projected: row.get(1),
+        orders: row.get(2),
+        duplicates: row.get(3),
+        dead_letters: row.get(4),
+        decisions: row.get(5),
+        beyond: row.get(6),
     })
 }
 
 pub async fn reconcile(client: &Client) -> Result<Reconciliation, Error> {
-    let fates = reconcile_fates(client).await?;
+    let counters = counters(client).await?;
+    // After the snapshot, and true of it: no row below the head is ever added, so who counts later counts the same.
+    let (after, to) = (Position(counters.projected), Position(counters.received));
+    let pending = counters.beyond + inbox::count(client, after, to).await?;
     let epochs = load_epochs(client).await?;
     let names = query(client, SOURCES, &[]).await?;
     let all: Vec<(SourceId, Epoch)> = epochs
@@ -90,5 +110,9 @@ pub async fn reconcile(client: &Client) -> Result<Reconciliation, Error> {
             epoch: epoch.clone(),
         });
     }
-    Ok(Reconciliation { sources, ..fates })
+    Ok(Reconciliation {
+        counters,
+        pending,
+        sources,
+    })
 }

@@ -1,8 +1,8 @@
 //! Every row counted again, table by table, in short statements: each position that was given must have one row in the inbox
 //! and exactly one fate. One bit a position is held here, so that no table is asked for another's rows.
 
-use super::reconcile::Reconciliation;
-use crate::inbox;
+use super::reconcile::Counters;
+use crate::inbox::{self, Position};
 use crate::postgres::{Client, Error, query, query_one};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,8 +22,6 @@ const SPAN: i64 = 100_000;
 const PAGES: i64 = 16_384;
 
 /// By the primary keys. Order and limit keep the planner from reading all of a table whose statistics are old.
-const ROWS: &str = "
-    select count(*) from (select from inbox where position > $1 and position <= $1 + $2 order by position limit $2) w";
 const DUPLICATES: &str = "select position from duplicates where position > $1 and position <= $1 + $2 order by position limit $2";
 const LETTERS: &str =
     "select id from dead_letters where id > $1 and id <= $1 + $2 order by id limit $2";
@@ -86,9 +84,9 @@ impl Fates {
 }
 
 /// Counts what is there up to the checkpoint, and compares it with the counters.
-pub async fn verify(client: &Client, account: &Reconciliation) -> Result<Verified, Error> {
+pub async fn verify(client: &Client, counters: &Counters) -> Result<Verified, Error> {
     let mut found = Verified::default();
-    let last = account.checkpoint;
+    let last = counters.projected;
     let (mut fates, later) = loop {
         let mut fates = Fates::new(last);
         if let Some(later) = count_orders(client, &mut fates, &mut found).await? {
@@ -108,7 +106,7 @@ pub async fn verify(client: &Client, account: &Reconciliation) -> Result<Verifie
                 *count += 1;
             }
         }
-        let rows: i64 = query_one(client, ROWS, &[&after, &span]).await?.get(0);
+        let rows = inbox::count(client, Position(after), Position(to)).await?;
         found.rows += rows;
         found.compare(after, to, rows, &fates);
     }
@@ -121,10 +119,10 @@ pub async fn verify(client: &Client, account: &Reconciliation) -> Result<Verifie
         ));
     }
     for (name, counted, counter) in [
-        ("orders", found.orders, account.orders),
-        ("duplicates", found.duplicates, account.duplicates),
-        ("dead letters", found.dead_letters, account.dead_letters),
-        ("decisions", found.decisions, account.decisions),
+        ("orders", found.orders, counters.orders),
+        ("duplicates", found.duplicates, counters.duplicates),
+        ("dead letters", found.dead_letters, counters.dead_letters),
+        ("decisions", found.decisions, counters.decisions),
     ] {
         if counted != counter {
             found.findings.push(format!(

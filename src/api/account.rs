@@ -86,6 +86,7 @@ pub struct Stats {
     received: i64,
     /// Rows projected.
     projected: i64,
+    /// How far the projection is behind: received less projected.
     pending: i64,
     orders: i64,
     duplicates: i64,
@@ -152,9 +153,10 @@ impl Account {
         let deps = &self.deps;
         let reader = deps.database.reader().await?;
         let account = account::reconcile(&reader).await?;
+        let counters = &account.counters;
         let channel = channel(&self.http, deps.broker.as_ref()).await;
         let verified = match verify.0 {
-            Some(true) => Some(account::verify(&reader, &account).await?),
+            Some(true) => Some(account::verify(&reader, counters).await?),
             _ => None,
         };
         let ours = deps.broker.as_ref().map(|broker| broker.source);
@@ -171,11 +173,11 @@ impl Account {
             .as_ref()
             .is_none_or(|verified| verified.findings.is_empty());
         Ok(Json(Reconciliation {
-            received: account.received,
-            orders: account.orders,
-            duplicates: account.duplicates,
-            dead_letters: account.dead_letters,
-            decisions: account.decisions,
+            received: counters.received,
+            orders: counters.orders,
+            duplicates: counters.duplicates,
+            dead_letters: counters.dead_letters,
+            decisions: counters.decisions,
             pending: account.pending,
             balanced: account.balanced(),
             well: account.balanced() && clean && sources.iter().all(|source| source.lost == 0),
@@ -196,7 +198,7 @@ impl Account {
     async fn stats(&self, _principal: Principal) -> Result<Json<Stats>, Problem> {
         let deps = &self.deps;
         let reader = deps.database.reader().await?;
-        let account = account::reconcile_fates(&reader).await?;
+        let counters = account::counters(&reader).await?;
         let letters = dead_letter::summary(&reader).await?;
         let checkpoint = projection::read_checkpoint(&reader).await?;
         drop(reader);
@@ -218,11 +220,11 @@ impl Account {
         });
         Ok(Json(Stats {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            received: account.received,
-            projected: account.checkpoint,
-            pending: account.pending,
-            orders: account.orders,
-            duplicates: account.duplicates,
+            received: counters.received,
+            projected: counters.projected,
+            pending: counters.behind(),
+            orders: counters.orders,
+            duplicates: counters.duplicates,
             dead_letters_open: letters.open,
             dead_letters_replaced: letters.replaced,
             dead_letters_discarded: letters.discarded,

@@ -251,15 +251,15 @@ impl Looker {
             },
             newest: self.last.newest.clone(),
         };
-        if let Ok(Ok((fates, open, newest))) = known {
+        if let Ok(Ok((counters, open, newest))) = known {
             let stats = &mut tick.stats;
             stats.database = "connected".to_owned();
-            stats.messages = Some(fates.received - fates.decisions);
-            stats.orders = Some(fates.orders);
-            stats.duplicates = Some(fates.duplicates);
-            stats.dead_letters = Some(fates.dead_letters);
-            stats.decisions = Some(fates.decisions);
-            stats.pending = Some(fates.pending);
+            stats.messages = Some(counters.received - counters.decisions);
+            stats.orders = Some(counters.orders);
+            stats.duplicates = Some(counters.duplicates);
+            stats.dead_letters = Some(counters.dead_letters);
+            stats.decisions = Some(counters.decisions);
+            stats.pending = Some(counters.behind());
             stats.open = Some(open);
             if let Some(newest) = newest {
                 tick.newest = Arc::new(newest);
@@ -269,16 +269,16 @@ impl Looker {
     }
 
     /// The newest orders only where there are others than before.
-    async fn read(&self) -> Result<(books::Reconciliation, i64, Option<Vec<StreamOrder>>), Error> {
+    async fn read(&self) -> Result<(books::Counters, i64, Option<Vec<StreamOrder>>), Error> {
         let reader = self.database.reader().await?;
-        let fates = books::reconcile_fates(&reader).await?;
+        let counters = books::counters(&reader).await?;
         let open = dead_letter::summary(&reader).await?.open;
-        let newest = if self.last.stats.orders == Some(fates.orders) {
+        let newest = if self.last.stats.orders == Some(counters.orders) {
             None
         } else {
             let found = store::list(&reader, None, None, Position(i64::MAX), NEWEST).await?;
             Some(found.iter().filter_map(summary).collect())
         };
-        Ok((fates, open, newest))
+        Ok((counters, open, newest))
     }
 }

@@ -17,8 +17,8 @@ pub use decision::{Action, Decision};
 pub use durable::{Tail, Witness};
 pub use queue::{Inbox, Queue, Unavailable};
 pub use read::{
-    Content, decision_by_key, fate, head, payload, payloads, payloads_within, read_batch, row_at,
-    source_id,
+    Content, count, decision_by_key, fate, head, payload, payloads, payloads_within, read_batch,
+    row_at, source_id,
 };
 pub use row::{Ack, Incoming, Position, Reply, Row, SourceId, content_hash};
 pub use stage::{Config, run};

@@ -177,6 +177,31 @@ async fn a_row_that_is_lost_doubled_or_made_up_is_found() {
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
+/// More than any one statement counts, and none of them projected: somebody else holds the lease, and stands still.
+#[tokio::test]
+async fn what_is_pending_is_counted_however_much_it_is() {
+    const ROWS: i64 = 120_000;
+    let bench = Bench::new(Weight::Light).await;
+    let sql = bench.sql().await;
+    sql.run("update checkpoint set leader = 'somebody'").await;
+    let service = bench.serve(None, &["--lease", "300"]).await;
+    sql.run(&format!(
+        "insert into inbox (position, sequence, broker_time_ns, hash, received_at, source_id, payload)
+         select n, n, n, n, now(), 1, 'x' from generate_series(1, {ROWS}) n;
+         update inbox_head set next_position = {ROWS} + 1"
+    ))
+    .await;
+    let account = async || {
+        let account = service.json("/api/v1/reconciliation").await;
+        let pending = account["pending"].as_i64().unwrap();
+        (pending, account["balanced"].as_bool().unwrap())
+    };
+    assert_eq!(account().await, (ROWS, true));
+    sql.run("delete from inbox where position in (50000, 110000)")
+        .await;
+    assert_eq!(account().await, (ROWS - 2, false));
+}
+
 /// A hole that the broker may still fill, as far as anybody here can tell: it has these messages, and has sent them to a
 /// service of the same name in front of another database.
 pub async fn take_elsewhere(bench: &Bench, broker: &Broker, payloads: Vec<Bytes>) {
