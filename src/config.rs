@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueHint};
+use clap::{Args, FromArgMatches, ValueHint};
 
 use crate::stan;
 use crate::telemetry::LogFormat;
@@ -291,6 +291,16 @@ pub struct Config {
 }
 
 impl ServeArgs {
+    /// As without any flag, and without any variable of the environment.
+    pub fn defaults() -> Self {
+        let command = Self::augment_args(clap::Command::new("serve"))
+            .mut_args(|arg| arg.env(clap::builder::Resettable::Reset));
+        command
+            .try_get_matches_from(["serve"])
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .expect("no flag is required, and each default is a value that its flag takes")
+    }
+
     pub fn config(&self) -> Result<Config, Wrong> {
         if !self.listen.ip().is_loopback() && !self.insecure_listen {
             return Err(wrong(format!(

@@ -195,19 +195,12 @@ fn settings(args: &Args, servers: &Servers, listen: SocketAddr) -> ServeArgs {
             ..BrokerArgs::default()
         },
         client_id: Some("waybill-dev".to_owned()),
-        durable: "waybill".to_owned(),
-        queue_group: "waybill".to_owned(),
-        max_in_flight: 5_000,
-        ack_wait: 30,
         stan_monitoring_url: broker.and_then(Broker::monitoring_url),
         listen,
         insecure_listen: args.insecure_listen,
-        public_url: Vec::new(),
-        max_body_bytes: 1 << 20,
         cache_bytes: args.cache_bytes,
-        lease: 5,
         operation_days: args.operation_days,
-        log_format: LogFormat::Text,
+        ..ServeArgs::defaults()
     }
 }
 

@@ -21,6 +21,8 @@ fn command(home: &Path, args: &[&str]) -> Command {
         .args(args)
         .current_dir(home)
         .env_remove("WAYBILL_URL")
+        // Of a service elsewhere: `serve` would refuse it, `dev` does not look.
+        .env("WAYBILL_ACK_WAIT", "1")
         // Where `make tools` put the broker: `dev` looks beside its own directory, which is another here.
         .env("PATH", with_tools())
         .stdin(Stdio::null())
