@@ -15,14 +15,21 @@ use super::Error;
 const OLDEST: u32 = 14;
 const INSTALL: &str = "run `make tools`, or install PostgreSQL 14 or newer (Debian, Ubuntu: apt-get install postgresql)";
 
-/// Every program of that name, best first: on the PATH, in `extra`, in `.tools/bin` of the current directory or one
-/// above it, and where Linux distributions and Homebrew keep PostgreSQL, newest first.
+/// Every program of that name, best first: on the PATH, in `extra`, beside our own executable, in `.tools/bin` of the current
+/// directory, of the executable's (`target/release` of a checkout) or of one above them, and where Linux distributions and
+/// Homebrew keep PostgreSQL, newest first.
 pub fn find_program<'a>(name: &'a str, extra: &[PathBuf]) -> impl Iterator<Item = PathBuf> + 'a {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut dirs: Vec<PathBuf> = env::split_paths(&path).collect();
     dirs.extend_from_slice(extra);
-    if let Ok(here) = env::current_dir() {
-        dirs.extend(here.ancestors().map(|dir| dir.join(".tools/bin")));
+    let own = env::current_exe().ok();
+    let own = own.as_deref().and_then(Path::parent);
+    dirs.extend(own.map(Path::to_owned));
+    for dir in [env::current_dir().ok().as_deref(), own]
+        .into_iter()
+        .flatten()
+    {
+        dirs.extend(dir.ancestors().map(|dir| dir.join(".tools/bin")));
     }
     for (base, prefix) in [
         ("/usr/lib/postgresql", ""),

@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 use waybill::cli::run_file::RunFile;
+use waybill::sandbox::find_program;
 use waybill::sandbox::process::{Signal, signal};
 
 use crate::harness::{Bench, Weight, directory, until, within};
@@ -16,7 +17,25 @@ struct Dev {
 }
 
 fn command(home: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_waybill"));
+    command_of(Path::new(env!("CARGO_BIN_EXE_waybill")), home, args)
+}
+
+/// The same program in another place.
+fn installed(dir: &Path) -> PathBuf {
+    std::fs::create_dir_all(dir).unwrap();
+    let (built, at) = (
+        Path::new(env!("CARGO_BIN_EXE_waybill")),
+        dir.join("waybill"),
+    );
+    // It is large; a link is not possible from one disk to another.
+    std::fs::hard_link(built, &at)
+        .or_else(|_| std::fs::copy(built, &at).map(|_| ()))
+        .unwrap();
+    at
+}
+
+fn command_of(program: &Path, home: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command
         .args(args)
         .current_dir(home)
@@ -122,14 +141,47 @@ async fn a_newcomer_sees_orders_and_finds_them_again_after_a_kill() {
     third.stop().await;
 }
 
+const WITHOUT_BROKER: &str = "/usr/bin:/bin";
+
+/// In a checkout, above `target/release`; and in whatever directory both were put into.
+#[tokio::test]
+async fn run_elsewhere_it_finds_the_broker_by_its_own_place() {
+    const BROKER: &str = "nats-streaming-server";
+    let _bench = Bench::new(Weight::Heavy).await;
+    let broker = find_program(BROKER, &[]).next();
+    let broker = broker.expect("the broker is missing: `make tools` brings it to .tools/bin");
+    let place = home();
+    for (program, tools) in [
+        ("checkout/target/release", "checkout/.tools/bin"),
+        ("bin", "bin"),
+    ] {
+        let program = installed(&place.join(program));
+        std::fs::create_dir_all(place.join(tools)).unwrap();
+        std::os::unix::fs::symlink(&broker, place.join(tools).join(BROKER)).unwrap();
+        let home = home();
+        let args = ["dev", "--listen", "127.0.0.1:0", "--no-samples"];
+        let mut child = command_of(&program, &home, &args)
+            .env("PATH", WITHOUT_BROKER)
+            .spawn()
+            .unwrap();
+        let run = until(90, "waybill dev runs", async || {
+            assert!(child.try_wait().unwrap().is_none());
+            RunFile::find_from(&home).ok()
+        })
+        .await;
+        assert!(run.stan_url.is_some(), "beside {}", program.display());
+        Dev { child, run }.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn without_a_broker_messages_come_over_http_alone() {
     let _bench = Bench::new(Weight::Heavy).await;
     let home = home();
     let args = ["dev", "--listen", "127.0.0.1:0", "--data", "data"];
-    // No PATH leads to a broker, and no directory above holds one.
-    let mut child = command(&home, &args)
-        .env("PATH", "/usr/bin:/bin")
+    // No PATH leads to a broker, and neither a directory above nor the program's own holds one.
+    let mut child = command_of(&installed(&home.join("bin")), &home, &args)
+        .env("PATH", WITHOUT_BROKER)
         .spawn()
         .unwrap();
     let run = until(90, "waybill dev runs", async || {
