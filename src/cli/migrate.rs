@@ -1,5 +1,6 @@
 use std::process::ExitCode;
 
+use super::screen::print;
 use crate::config::DatabaseArgs;
 use crate::postgres::{self, Database};
 use crate::telemetry::{self, LogFormat};
@@ -32,13 +33,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let grant = args.grant.as_deref();
     let applied = postgres::migrate(&Database::new(settings, 1)?, grant).await?;
     if applied.is_empty() {
-        println!("{target} is at this version already");
+        print(format!("{target} is at this version already"))?;
     }
     for name in applied {
-        println!("migrated: {name}");
+        print(format!("migrated: {name}"))?;
     }
     if let Some(role) = grant {
-        println!("{role} may append to the log and read it, and owns what is derived");
+        print(format!(
+            "{role} may append to the log and read it, and owns what is derived"
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

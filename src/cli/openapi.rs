@@ -1,6 +1,8 @@
 use std::process::ExitCode;
 
+use super::screen::print;
+
 pub fn run() -> anyhow::Result<ExitCode> {
-    print!("{}", crate::api::specification());
+    print(crate::api::specification())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -290,3 +290,33 @@ async fn what_is_asked_for_wrongly_ends_with_2_and_changes_nothing() {
     }
     assert_eq!(service.json("/api/v1/stats").await["received"], 0);
 }
+
+/// `| head` has seen enough, and a full disk is told of: neither is a panic.
+#[tokio::test]
+async fn a_stdout_that_takes_nothing_is_no_panic() {
+    let bench = Bench::new(Weight::Light).await;
+    let migrate = ["migrate", "--database-url", &bench.url];
+    for args in [&["openapi"][..], &migrate] {
+        let run = |stdout: Stdio| {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_waybill"));
+            let output = command.args(args).stdout(stdout).output().unwrap();
+            (
+                output.status.code(),
+                String::from_utf8(output.stderr).unwrap(),
+            )
+        };
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(run(writer.into()), (Some(1), String::new()), "{args:?}");
+        let full = std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let (code, words) = run(full.into());
+        assert_eq!(code, Some(1), "{args:?}");
+        assert!(
+            words.starts_with("waybill: stdout cannot be written to"),
+            "{words}"
+        );
+    }
+}
