@@ -16,9 +16,20 @@ pub enum LogFormat {
     Json,
 }
 
-/// To stderr: stdout is for a command's result. `WAYBILL_LOG` filters as RUST_LOG does.
+/// What these say in passing, each caller of ours says in its own words, and knows better what it means: async-nats ends each
+/// lost connection with the error "max reconnection attempts reached", for it is told to try none, and we connect again.
+const LIBRARIES: &str = "async_nats=off,refinery_core=warn,tokio_postgres=warn";
+
+/// To stderr: stdout is for a command's result. `WAYBILL_LOG` filters as RUST_LOG does; a library that it names is heard.
 pub fn init_logs(format: LogFormat, default: &str) {
-    let filter = EnvFilter::try_from_env("WAYBILL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let with = |filter: &str| EnvFilter::try_new(format!("{LIBRARIES},{filter}"));
+    let wanted = std::env::var("WAYBILL_LOG")
+        .ok()
+        .filter(|wanted| !wanted.is_empty());
+    let filter = wanted
+        .and_then(|wanted| with(&wanted).ok())
+        .or_else(|| with(default).ok())
+        .unwrap_or_default();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

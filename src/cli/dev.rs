@@ -85,7 +85,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    telemetry::init_logs(LogFormat::Text, "warn,async_nats=off");
+    telemetry::init_logs(LogFormat::Text, "warn");
     if let Some(address) = args.listen
         && !address.ip().is_loopback()
         && !args.insecure_listen

@@ -21,11 +21,8 @@ pub struct Args {
     serve: ServeArgs,
 }
 
-/// What the libraries say in passing is said by us already, in our words.
-const LOGS: &str = "info,async_nats=warn,refinery_core=warn,tokio_postgres=warn";
-
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    telemetry::init_logs(args.serve.log_format, LOGS);
+    telemetry::init_logs(args.serve.log_format, "info");
     let config = args.serve.config()?;
     let listener = api::listen(config.api.listen).await?;
     let stop = CancellationToken::new();

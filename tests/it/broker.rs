@@ -231,3 +231,37 @@ fn publish_by(program: &std::path::Path, broker: &Broker, text: &str) -> bool {
         .status();
     status.unwrap().success()
 }
+
+/// async-nats, which is told to make no second connection, calls that an error: we say what it means, and that is no alarm.
+#[tokio::test]
+async fn a_broker_that_goes_is_told_of_in_our_words() {
+    let bench = Bench::new(Weight::Light).await;
+    let mut broker = bench.broker(Store::File).await;
+    let services = [
+        bench.serve(Some(&broker), &[]).await,
+        bench
+            .serve_in(
+                &["WAYBILL_LOG=info"],
+                Some(&broker),
+                &["--client-id", "waybill-2"],
+            )
+            .await,
+    ];
+    for service in &services {
+        service.says(20, "receiving orders").await;
+    }
+    broker.kill();
+    broker.start_again().await.unwrap();
+    for service in &services {
+        until_equal(40, "it receives again", 2, async || {
+            service.text().matches("receiving orders").count()
+        })
+        .await;
+        let log = service.text();
+        assert!(log.contains("the broker was lost"), "{log}");
+        assert!(
+            !log.contains("ERROR") && !log.contains("reconnection"),
+            "{log}"
+        );
+    }
+}
