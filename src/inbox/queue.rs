@@ -84,6 +84,24 @@ impl Inbox {
         payload: Option<Bytes>,
         decision: Option<&Decision>,
     ) -> Result<Appended, Unavailable> {
+        let wait = async {
+            let answer = self.enqueue(source, key, payload, decision).await?;
+            answer.await
+        };
+        tokio::time::timeout(self.patience, wait)
+            .await
+            .unwrap_or(Err(Unavailable::Unknown))
+    }
+
+    /// The same in two steps, for rows whose order in the log matters: this one waits for a place in the queue, what it answers
+    /// with for the commit.
+    pub async fn enqueue(
+        &self,
+        source: SourceId,
+        key: Option<String>,
+        payload: Option<Bytes>,
+        decision: Option<&Decision>,
+    ) -> Result<impl Future<Output = Result<Appended, Unavailable>> + use<>, Unavailable> {
         if !self.is_healthy() {
             return Err(Unavailable::Away);
         }
@@ -103,13 +121,15 @@ impl Inbox {
             decision,
             reply: Reply::Answer(answer),
         };
-        let wait = async {
-            self.send(incoming).await?;
-            answered.await.map_err(|_| Unavailable::Unknown)
-        };
-        tokio::time::timeout(self.patience, wait)
-            .await
-            .unwrap_or(Err(Unavailable::Unknown))
+        let patience = self.patience;
+        let sending = tokio::time::timeout(patience, self.send(incoming));
+        sending.await.map_err(|_| Unavailable::Away)??;
+        Ok(async move {
+            match tokio::time::timeout(patience, answered).await {
+                Ok(Ok(appended)) => Ok(appended),
+                Ok(Err(_)) | Err(_) => Err(Unavailable::Unknown),
+            }
+        })
     }
 
     fn accept(&self, now: i64) -> i64 {

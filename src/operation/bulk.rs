@@ -226,18 +226,18 @@ async fn decide(
         Action::Reopen => inbox::Action::Reopen,
         Action::Note => inbox::Action::Note,
     };
-    let appends = letters.iter().map(|letter| {
+    // One after the other into the queue: in the log they stand in the set's order, in which the dry run folds them.
+    let mut appends = Vec::new();
+    for letter in letters {
         let mut decision = Decision::about(*letter, action, &operation.asked_by, &operation.reason);
         decision.proof.clone_from(&operation.proof);
         decision.operation = Some(operation.id);
         let key = format!("operation:{}:{letter}", operation.id);
-        let inbox = &deps.inbox;
-        async move {
-            inbox
-                .submit(deps.operator, Some(key), None, Some(&decision))
-                .await
-        }
-    });
+        let append = deps
+            .inbox
+            .enqueue(deps.operator, Some(key), None, Some(&decision));
+        appends.push(append.await?);
+    }
     let mut positions = HashMap::new();
     for (letter, appended) in letters.iter().zip(join_all(appends).await) {
         if let Appended::Stored(position)
