@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::judge::{Passed, Would, judge};
 use super::store::{self, Action, BulkRequest, ItemResult, Operation, Standing, State};
 use super::worker::Dependencies;
 use super::{Error, heal};
-use crate::dead_letter::{self, Letter, format_fingerprint};
+use crate::dead_letter::{self, Verdict, format_fingerprint};
 use crate::inbox::{self, Appended, Decision, Position};
-use crate::order::Rejection;
-use crate::projection::Leadership;
+use crate::postgres::Client;
+use crate::projection::{DryRun, Leadership, Would};
 
 const CHUNK: i64 = 256;
 /// Before so many were judged, a share says nothing.
@@ -29,7 +28,7 @@ pub async fn run(
     if !heal::is_ours(&request, leadership) {
         return Ok(());
     }
-    let mut passed = Passed::default();
+    let mut dry_run = DryRun::new(leadership.in_force.clone());
     let reader = deps.database.reader().await?;
     if request.dry_run && operation.done > 0 {
         store::forget(&reader, operation.id).await?;
@@ -66,7 +65,7 @@ pub async fn run(
             return Ok(());
         }
         let results = if request.dry_run {
-            dry(&reader, leadership, &mut passed, &request, &letters).await?
+            dry(&reader, &mut dry_run, request.action, &letters).await?
         } else {
             let letters = if request.only_changed {
                 let (changed, unchanged) = sort_out(&reader, leadership, &letters).await?;
@@ -97,119 +96,61 @@ fn too_many_failed(request: &BulkRequest, now: &Standing) -> bool {
         .is_some_and(|share| done >= FEW && failed as f64 > share * done as f64)
 }
 
-fn failing(rejection: &Rejection) -> Value {
-    let first = rejection.first();
+fn failing(verdict: &Verdict) -> Value {
     json!({
-        "fingerprint": format_fingerprint(rejection.fingerprint()),
-        "reason": rejection.reason(),
-        "code": first.code,
-        "pointer": first.pointer,
-        "message": first.message,
+        "fingerprint": format_fingerprint(verdict.fingerprint),
+        "reason": verdict.reason,
+        "code": verdict.code,
+        "pointer": verdict.pointer,
+        "message": verdict.message,
     })
 }
 
-/// As the fold would say it of a letter for which this comes too late.
-fn too_late(action: Action, letter: &Letter) -> Option<&'static str> {
-    use dead_letter::State::{Discarded, Open, Replaced};
-    let by = letter.decided_action;
-    let so_already = match (action, letter.state) {
-        (Action::Note, _)
-        | (Action::Retry | Action::Discard, Open)
-        | (Action::Reopen, Discarded) => return None,
-        (Action::Retry, Replaced) => {
-            matches!(by, Some(inbox::Action::Retry | inbox::Action::Reopen))
-        }
-        (Action::Discard, Discarded) | (Action::Reopen, Open) => true,
-        (Action::Retry, Discarded) | (Action::Discard | Action::Reopen, Replaced) => false,
-    };
-    Some(if so_already {
-        "would_be_already_so"
-    } else {
-        "would_be_too_late"
-    })
-}
-
+/// What would become of each, and nothing decided.
 async fn dry(
-    reader: &crate::postgres::Client,
-    leadership: &Leadership,
-    passed: &mut Passed,
-    request: &BulkRequest,
+    reader: &Client,
+    dry_run: &mut DryRun,
+    action: Action,
     letters: &[i64],
 ) -> Result<Vec<ItemResult>, Error> {
-    let now: HashMap<i64, Letter> = dead_letter::load(reader, letters)
-        .await?
-        .into_iter()
-        .map(|letter| (letter.id.0, letter))
-        .collect();
-    let item = |letter: i64, result: &str, detail: Value| ItemResult {
+    let foretold = dry_run.ask(reader, action.in_log(), letters).await?;
+    let item = |(letter, would): (i64, Would)| ItemResult {
         letter,
         position: None,
-        result: result.to_owned(),
-        detail,
+        result: would.as_str().to_owned(),
+        detail: match would {
+            Would::Fail { verdict, .. } => failing(&verdict),
+            _ => Value::Null,
+        },
     };
-    let (mut results, mut judged) = (Vec::new(), Vec::new());
-    for letter in letters {
-        let late = now.get(letter).map_or(Some("would_be_too_late"), |now| {
-            too_late(request.action, now)
-        });
-        match (late, request.action) {
-            (Some(late), _) => results.push(item(*letter, late, Value::Null)),
-            (None, Action::Discard | Action::Note) => {
-                results.push(item(*letter, "would_do", Value::Null));
-            }
-            (None, Action::Retry | Action::Reopen) => judged.push(*letter),
-        }
-    }
-    for (letter, would) in judge(reader, &leadership.in_force.rules, passed, &judged).await? {
-        results.push(match would {
-            Would::Pass => item(letter, "would_pass", Value::Null),
-            Would::BeDuplicate => item(letter, "would_be_duplicate", Value::Null),
-            // Open again is what was asked for.
-            Would::Fail(_) if request.action == Action::Reopen => {
-                item(letter, "would_reopen", Value::Null)
-            }
-            Would::Fail(rejection) => item(letter, "would_fail", failing(&rejection)),
-        });
-    }
-    Ok(results)
+    Ok(foretold.into_iter().map(item).collect())
 }
 
 /// For the service's own healing: those that would pass or change their group, and the others as results.
 async fn sort_out(
-    reader: &crate::postgres::Client,
+    reader: &Client,
     leadership: &Leadership,
     letters: &[i64],
 ) -> Result<(Vec<i64>, Vec<ItemResult>), Error> {
-    let open: HashMap<i64, i64> = dead_letter::load(reader, letters)
-        .await?
-        .into_iter()
-        .filter(|letter| letter.state == dead_letter::State::Open)
-        .map(|letter| (letter.id.0, letter.verdict.fingerprint))
-        .collect();
-    // What somebody has decided meanwhile is not ours to decide.
-    let judged: Vec<i64> = letters
-        .iter()
-        .copied()
-        .filter(|letter| open.contains_key(letter))
-        .collect();
-    let rules = &leadership.in_force.rules;
-    let mut changed = Vec::new();
-    for (letter, would) in judge(reader, rules, &mut Passed::default(), &judged).await? {
-        if !matches!(would, Would::Fail(rejection) if Some(&rejection.fingerprint()) == open.get(&letter))
-        {
-            changed.push(letter);
+    let mut dry_run = DryRun::new(leadership.in_force.clone());
+    let (mut changed, mut unchanged) = (Vec::new(), Vec::new());
+    for (letter, would) in dry_run.ask(reader, inbox::Action::Retry, letters).await? {
+        match would {
+            // The last two: what somebody has decided meanwhile is not ours to decide.
+            Would::Fail {
+                in_same_group: true,
+                ..
+            }
+            | Would::BeAlreadySo
+            | Would::BeTooLate => unchanged.push(ItemResult {
+                letter,
+                position: None,
+                result: "unchanged".to_owned(),
+                detail: Value::Null,
+            }),
+            _ => changed.push(letter),
         }
     }
-    let unchanged = letters
-        .iter()
-        .filter(|letter| !changed.contains(letter))
-        .map(|letter| ItemResult {
-            letter: *letter,
-            position: None,
-            result: "unchanged".to_owned(),
-            detail: Value::Null,
-        })
-        .collect();
     Ok((changed, unchanged))
 }
 
@@ -220,12 +161,7 @@ async fn decide(
     request: &BulkRequest,
     letters: &[i64],
 ) -> Result<Vec<ItemResult>, Error> {
-    let action = match request.action {
-        Action::Retry => inbox::Action::Retry,
-        Action::Discard => inbox::Action::Discard,
-        Action::Reopen => inbox::Action::Reopen,
-        Action::Note => inbox::Action::Note,
-    };
+    let action = request.action.in_log();
     // One after the other into the queue: in the log they stand in the set's order, in which the dry run folds them.
     let mut appends = Vec::new();
     for letter in letters {
@@ -263,16 +199,7 @@ async fn decide(
         .into_iter()
         .filter_map(|answer| {
             let letter = *positions.get(&answer.position.0)?;
-            let detail = match answer.failing {
-                Some(failing) => json!({
-                    "fingerprint": format_fingerprint(failing.fingerprint),
-                    "reason": failing.reason,
-                    "code": failing.code,
-                    "pointer": failing.pointer,
-                    "message": failing.message,
-                }),
-                None => Value::Null,
-            };
+            let detail = answer.failing.as_ref().map_or(Value::Null, failing);
             Some(ItemResult {
                 letter,
                 position: Some(answer.position.0),

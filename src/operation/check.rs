@@ -1,17 +1,17 @@
 //! What new rules would make of history: which orders they would have rejected, which open letters would pass.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::judge::{Passed, Would, judge};
 use super::store::{self, Operation, State};
 use super::worker::Dependencies;
 use crate::dead_letter::{self, Filter};
-use crate::inbox::Position;
-use crate::order::{self, Rules};
-use crate::projection;
+use crate::inbox::{Action, Position};
+use crate::order;
+use crate::projection::{self, DryRun, InForce, Would};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckRequest {
@@ -65,7 +65,7 @@ pub async fn run(deps: &Dependencies, operation: Operation) -> Result<(), Error>
     let unknown = || Error::UnknownRequest(operation.id);
     let request: CheckRequest =
         serde_json::from_value(operation.request.clone()).map_err(|_| unknown())?;
-    let rules = Rules::compile(&request.rules).map_err(|_| unknown())?;
+    let asked = InForce::compile(Position(0), &request.rules).map_err(|_| unknown())?;
     let mut found: Found = serde_json::from_value(operation.progress.clone()).unwrap_or_default();
     if found.target == 0 {
         let reader = deps.database.reader().await?;
@@ -83,7 +83,7 @@ pub async fn run(deps: &Dependencies, operation: Operation) -> Result<(), Error>
             let Ok(order) = order::parse(&payload) else {
                 continue;
             };
-            if let Err(rejection) = rules.check(&order) {
+            if let Err(rejection) = asked.rules.check(&order) {
                 found.orders_rejected += 1;
                 for violation in rejection.violations() {
                     let rule = violation.rule.clone().unwrap_or_default();
@@ -97,20 +97,20 @@ pub async fn run(deps: &Dependencies, operation: Operation) -> Result<(), Error>
             return Ok(());
         }
     }
-    letters(deps, &operation, &rules, &mut found).await
+    letters(deps, &operation, asked, &mut found).await
 }
 
 async fn letters(
     deps: &Dependencies,
     operation: &Operation,
-    rules: &Rules,
+    asked: Arc<InForce>,
     found: &mut Found,
 ) -> Result<(), Error> {
     let filter = Filter {
         state: Some("open".to_owned()),
         ..Filter::default()
     };
-    let mut passed = Passed::default();
+    let mut dry_run = DryRun::new(asked);
     loop {
         let reader = deps.database.reader().await?;
         let before = found.letters_before.unwrap_or(i64::MAX);
@@ -122,12 +122,12 @@ async fn letters(
         };
         found.letters_before = Some(last.id.0);
         let ids: Vec<i64> = page.iter().map(|letter| letter.id.0).collect();
-        for (id, would) in judge(&reader, rules, &mut passed, &ids).await? {
+        for (id, would) in dry_run.ask(&reader, Action::Retry, &ids).await? {
             found.letters_checked += 1;
             let Some(letter) = page.iter().find(|letter| letter.id.0 == id) else {
                 continue;
             };
-            if !matches!(would, Would::Fail(_)) {
+            if matches!(would, Would::Pass | Would::BeDuplicate) {
                 found.letters_passing += 1;
                 let group = dead_letter::format_fingerprint(letter.verdict.fingerprint);
                 let counted = found.passing_by.entry(group).or_default();

@@ -7,7 +7,6 @@ mod bulk;
 mod check;
 mod freeze;
 mod heal;
-mod judge;
 mod removal;
 mod replay;
 mod store;

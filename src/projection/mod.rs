@@ -4,6 +4,7 @@
 
 mod batch;
 mod checkpoint;
+mod dry_run;
 mod fold;
 mod give_way;
 mod live;
@@ -16,6 +17,7 @@ mod run;
 mod write;
 
 pub use checkpoint::{Checkpoint, position as live_position, read as read_checkpoint};
+pub use dry_run::{DryRun, Would};
 pub use give_way::GiveWay;
 pub use reader::{Examined, examine};
 pub use replay::{Progress, Replay, abandon as abandon_replay};

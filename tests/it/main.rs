@@ -16,6 +16,7 @@ mod crowd;
 mod decide;
 mod dev;
 mod disk_full;
+mod dry_run;
 mod export;
 mod flood;
 mod gate;

@@ -38,14 +38,18 @@ async fn letters_that_would_pass(sql: &Sql, service: &Service, count: i64) {
 
 /// In force, but what it says of old letters is as before: only those who ask are judged by it.
 async fn loosen_and_keep_healing_off(sql: &Sql, service: &Service) {
-    // A paused operation of the service's own would have to be resumed by somebody.
+    keep_healing_off(sql).await;
+    service.apply("[]").await;
+}
+
+/// Letters come home only if somebody asks: a paused operation of the service's own would have to be resumed by somebody.
+pub async fn keep_healing_off(sql: &Sql) {
     sql.run(
         "create function live.no_healing() returns trigger language plpgsql as
          $$ begin if new.asked_by = 'waybill' then return null; end if; return new; end $$;
          create trigger no_healing before insert on operation for each row execute function live.no_healing()",
     )
     .await;
-    service.apply("[]").await;
 }
 
 const ONLY_RUSSIAN: &str = "
