@@ -1,29 +1,23 @@
 //! Only wiring: start the stages, join them, stop them in order. Called by the CLI (`serve`, `dev`).
 
-use std::sync::Arc;
+mod wires;
+
 use std::time::Duration;
 
 use anyhow::Context;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::account::Patience;
-use crate::cache::{self, Cache};
 use crate::config::Config;
-use crate::inbox::{self, Inbox, Position, Tail};
+use crate::inbox::{self, Queue};
 use crate::postgres::{self, Database};
-use crate::telemetry::Metrics;
 use crate::{api, operation, projection, source};
+use wires::Wires;
 
 /// Connections for readers: enough for the API on two cores, few enough for a small managed Postgres.
 const READERS: usize = 8;
-/// Rows that may wait for the inbox's next commit.
-const QUEUE: usize = 4096;
-/// For holes of a broker that is no longer set: as long as by default.
-const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Each stage's last deadline when stopping.
 const HARD_STOP: Duration = Duration::from_secs(20);
 
@@ -68,173 +62,10 @@ pub async fn run(
         database = prepare_database(config.postgres.clone()) => database?,
         () = stop.cancelled() => return Ok(()),
     };
-    let metrics = Arc::new(Metrics::new().context("the metrics could not be registered")?);
-    let cache = Arc::new(Cache::new(config.cache_bytes));
-    let (inbox, queue) = Inbox::new(QUEUE, database.patience());
-    let (appended, _) = watch::channel(Tail::default());
-    let (projected, _) = watch::channel(Position(0));
-    let (stopping, _) = watch::channel(false);
-    let (leadership, _) = watch::channel(None);
-    let give_way = Arc::new(projection::GiveWay::default());
-    let (status, _) = watch::channel(source::Status::default());
-
-    let reader = database.reader().await.context("Postgres")?;
-    let http = inbox::source_id(&reader, "http", "http").await?;
-    let operator = inbox::source_id(&reader, "operator", "operator").await?;
-    let broker_source = match &config.broker {
-        None => None,
-        Some(broker) => {
-            let name = format!(
-                "{}/{}",
-                broker.connection.cluster_id, broker.subscription.channel
-            );
-            Some(inbox::source_id(&reader, "stan", &name).await?)
-        }
-    };
-    drop(reader);
-
-    let hard_stop = CancellationToken::new();
-    let stop_projector = CancellationToken::new();
-    let stop_http = CancellationToken::new();
-
-    let appending = tokio::spawn(inbox::run(
-        config.inbox.clone(),
-        database.clone(),
-        queue,
-        appended.clone(),
-        metrics.clone(),
-        hard_stop.clone(),
-    ));
-    let warming = tokio::spawn(cache::warm(cache.clone(), database.clone()));
-    let watching = tokio::spawn(database.clone().watch_snapshots());
-    let patience = Arc::new(Patience::default());
-    let awaiting = {
-        let (patience, database) = (patience.clone(), database.clone());
-        let ack_wait = config
-            .broker
-            .as_ref()
-            .map_or(ACK_WAIT, |broker| broker.subscription.ack_wait);
-        tokio::spawn(async move { patience.watch(&database, ack_wait).await })
-    };
-    let projecting = tokio::spawn(projection::run(
-        config.projection.clone(),
-        projection::Dependencies {
-            database: database.clone(),
-            inbox: inbox.clone(),
-            operator,
-            cache: cache.clone(),
-            metrics: metrics.clone(),
-            appended: appended.subscribe(),
-            projected: projected.clone(),
-            leadership: leadership.clone(),
-            give_way: give_way.clone(),
-        },
-        stop_projector.clone(),
-    ));
-    let asked = Arc::new(Notify::new());
-    let operating = tokio::spawn(operation::run(
-        config.operation.clone(),
-        operation::Dependencies {
-            database: database.clone(),
-            inbox: inbox.clone(),
-            operator,
-            projected: projected.subscribe(),
-            leadership: leadership.subscribe(),
-            give_way,
-            asked: asked.clone(),
-        },
-        stop.clone(),
-    ));
-    let receiving = match (config.broker.clone(), broker_source) {
-        (Some(broker), Some(source)) => Some(tokio::spawn(source::run(
-            source::Broker {
-                config: broker,
-                source,
-                inbox: inbox.clone(),
-                status: status.clone(),
-                metrics: metrics.clone(),
-            },
-            stop.clone(),
-        ))),
-        _ => {
-            tracing::info!("no broker is set (--stan-url): messages come over HTTP alone");
-            None
-        }
-    };
-    let api_deps = api::Dependencies {
-        database: database.clone(),
-        inbox: inbox.clone(),
-        cache,
-        metrics: metrics.clone(),
-        http,
-        operator,
-        projected: projected.subscribe(),
-        broker: config
-            .broker
-            .clone()
-            .zip(broker_source)
-            .map(|(config, source)| api::Broker {
-                config,
-                source,
-                status: status.subscribe(),
-            }),
-        patience,
-        stopping: stopping.subscribe(),
-        asked,
-    };
-    let routes = api::routes(&config.api, &api_deps);
-    let hot = api::HotRead::new(&api_deps);
-    let gate = api::Gate::new(&config.api);
-    drop(api_deps);
-    let address = listener
-        .local_addr()
-        .context("the listener has no address")?;
-    let serving = tokio::spawn(api::serve(
-        listener,
-        routes,
-        hot,
-        gate,
-        metrics,
-        stop_http.clone(),
-    ));
-    tracing::info!("serving http://{address}");
-
-    let stages = Stages {
-        appending,
-        projecting,
-        serving,
-    };
+    let (wires, queue) = Wires::new(&config, database).await?;
+    let stages = Stages::start(wires, &config, queue, listener, &stop)?;
     let ended_early = stages.watch(&stop).await;
-    // Soonest first: not ready, source, inbox, projector, http, pool.
-    tracing::info!("stopping: what was received is being committed");
-    stopping.send_replace(true);
-    stop.cancel();
-    let Stages {
-        appending,
-        projecting,
-        serving,
-    } = stages;
-    let draining = match receiving {
-        Some(receiving) => receiving.await.ok().flatten(),
-        None => None,
-    };
-    stop_http.cancel();
-    within(HARD_STOP, serving, "http").await;
-    within(HARD_STOP, operating, "operations").await;
-    stop_projector.cancel();
-    within(HARD_STOP, projecting, "projector").await;
-    // The API's and the projector's senders are gone with them: the queue runs dry.
-    drop(inbox);
-    within(HARD_STOP, appending, "inbox").await;
-    hard_stop.cancel();
-    if let Some(draining) = draining {
-        draining.close().await;
-    }
-    warming.abort();
-    watching.abort();
-    awaiting.abort();
-    database.close();
-    tracing::info!("stopped");
+    stages.stop(&stop).await;
     match ended_early {
         None => Ok(()),
         Some(stage) => {
@@ -244,12 +75,78 @@ pub async fn run(
 }
 
 struct Stages {
+    wires: Wires,
     appending: JoinHandle<()>,
     projecting: JoinHandle<()>,
+    operating: JoinHandle<()>,
     serving: JoinHandle<()>,
+    receiving: Vec<JoinHandle<Option<source::Draining>>>,
+    background: Vec<JoinHandle<()>>,
+    stop_http: CancellationToken,
+    stop_projector: CancellationToken,
+    hard_stop: CancellationToken,
 }
 
 impl Stages {
+    fn start(
+        wires: Wires,
+        config: &Config,
+        queue: Queue,
+        listener: TcpListener,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let address = listener
+            .local_addr()
+            .context("the listener has no address")?;
+        let stop_http = CancellationToken::new();
+        let stop_projector = CancellationToken::new();
+        let hard_stop = CancellationToken::new();
+        let appending = inbox::run(
+            config.inbox.clone(),
+            wires.database.clone(),
+            queue,
+            wires.appended.clone(),
+            wires.metrics.clone(),
+            hard_stop.clone(),
+        );
+        let projecting = projection::run(
+            config.projection.clone(),
+            wires.projection(),
+            stop_projector.clone(),
+        );
+        let operating = operation::run(config.operation.clone(), wires.operation(), stop.clone());
+        if wires.channels.is_empty() {
+            tracing::info!("no broker is set (--stan-url): messages come over HTTP alone");
+        }
+        let receiving = wires
+            .channels
+            .iter()
+            .map(|channel| tokio::spawn(source::run(wires.receiving(channel), stop.clone())));
+        let api = wires.api();
+        let serving = api::serve(
+            listener,
+            api::routes(&config.api, &api),
+            api::HotRead::new(&api),
+            api::Gate::new(&config.api),
+            wires.metrics.clone(),
+            stop_http.clone(),
+        );
+        let stages = Self {
+            appending: tokio::spawn(appending),
+            projecting: tokio::spawn(projecting),
+            operating: tokio::spawn(operating),
+            receiving: receiving.collect(),
+            serving: tokio::spawn(serving),
+            background: wires.in_the_background(),
+            stop_http,
+            stop_projector,
+            hard_stop,
+            wires,
+        };
+        tracing::info!("serving http://{address}");
+        Ok(stages)
+    }
+
     /// Until a stop is asked for; or names the stage that ended early.
     async fn watch(&self, stop: &CancellationToken) -> Option<&'static str> {
         loop {
@@ -267,6 +164,38 @@ impl Stages {
                 }
             }
         }
+    }
+
+    /// Whoever hands on stops before whoever takes: not ready, sources, HTTP, operations, projector, inbox, pool.
+    async fn stop(self, stop: &CancellationToken) {
+        tracing::info!("stopping: what was received is being committed");
+        self.wires.stopping.send_replace(true);
+        stop.cancel();
+        let mut draining = Vec::new();
+        for receiving in self.receiving {
+            draining.extend(receiving.await.ok().flatten());
+        }
+        self.stop_http.cancel();
+        within(HARD_STOP, self.serving, "http").await;
+        within(HARD_STOP, self.operating, "operations").await;
+        self.stop_projector.cancel();
+        within(HARD_STOP, self.projecting, "projector").await;
+        // The senders of the API, the operations and the projector are gone with them: after ours the queue runs dry.
+        let Wires {
+            database, inbox, ..
+        } = self.wires;
+        drop(inbox);
+        within(HARD_STOP, self.appending, "inbox").await;
+        self.hard_stop.cancel();
+        // Last, for the inbox acknowledges on these connections.
+        for one in draining {
+            one.close().await;
+        }
+        for one in self.background {
+            one.abort();
+        }
+        database.close();
+        tracing::info!("stopped");
     }
 }
 
