@@ -61,7 +61,7 @@ pub async fn append(session: &Session, batch: &[Incoming]) -> Result<Vec<Appende
     let client = session.client();
     let move_head = client.prepare_cached(MOVE_HEAD).await?;
     // Sent together: the round trips of a small batch are most of its time.
-    let ((), head) = try_join!(session.begin(), query_one(client, LOCK_HEAD, &[]))?;
+    let ((), head) = try_join!(session.begin_unflushed(), query_one(client, LOCK_HEAD, &[]))?;
     let first: i64 = head.get(0);
     let mut highest: Vec<i64> = head.get(1);
 

@@ -8,13 +8,14 @@ use crate::postgres::{Error, Session, query};
 /// Above it COPY is quicker.
 pub(super) const FEW: usize = 16;
 
-/// Moves the head as its own lock: whoever comes second waits, and sees what the first left. Nothing is stored where a row
-/// could be a redelivery.
+/// Moves the head as its own lock: whoever comes second waits, and sees what the first left. Nothing is stored if a row could
+/// be a redelivery. The statement is its own transaction, whose commit is not to wait for the disk: that is set for it alone,
+/// and in a condition, without which no row is moved.
 const APPEND: &str = "
     with head as (
         update inbox_head
         set next_position = next_position + cardinality($5::int8[]), highest[$1] = $2
-        where highest[$1] < $3
+        where highest[$1] < $3 and set_config('synchronous_commit', 'off', true) = 'off'
         returning next_position - cardinality($5::int8[]) as first
     )
     insert into inbox (position, source_id, received_at, sequence, broker_time_ns, hash, payload)

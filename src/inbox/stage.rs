@@ -169,9 +169,7 @@ impl Stage {
     }
 
     async fn connect(&self) -> Result<Session, Error> {
-        let session = self.database.session("inbox").await?;
-        Session::bounded(session.commit_unflushed()).await?;
-        Ok(session)
+        self.database.session("inbox").await
     }
 
     /// Bytes of a payload cannot offend Postgres, the text of a decision can: find the one that does, and refuse it alone.

@@ -5,6 +5,16 @@ use tokio_postgres::error::SqlState;
 
 use super::connect::{self, Failure};
 
+/// A session that is not alone with its server process can rely on nothing that it has set or prepared.
+const POOLER: &str = "a pooler stands between, which gives each transaction a server process of its own; let it give one to each session (in PgBouncer pool_mode = session), or connect to Postgres itself";
+
+/// What Postgres says if statements are prepared on one process and executed on another: there is none of that name, or there
+/// is one already.
+const POOLED: [SqlState; 2] = [
+    SqlState::INVALID_SQL_STATEMENT_NAME,
+    SqlState::DUPLICATE_PSTATEMENT,
+];
+
 /// Why Postgres did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -45,6 +55,9 @@ pub enum Error {
     /// A COMMIT that answered with a warning: it may or may not hold (a synchronous standby's wait was cancelled).
     #[error("the commit's outcome is unknown: {0}")]
     UnknownOutcome(String),
+    /// Other sessions are given our server process, or we theirs.
+    #[error("the commit's outcome is unknown: {0}: {POOLER}")]
+    Pooled(String),
     #[error("no connection to Postgres: {0}")]
     Pool(String),
     #[error("migration failed: {0}")]
@@ -81,6 +94,9 @@ impl From<PoolError<Error>> for Error {
 /// tokio-postgres' own Display says only "db error": say what the server said.
 fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
+        Some(db) if POOLED.contains(db.code()) => {
+            format!("{} (SQLSTATE {}): {POOLER}", db.message(), db.code().code())
+        }
         Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
         None => {
             let mut text = error.to_string();

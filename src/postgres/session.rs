@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use futures_util::try_join;
+use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Statement};
 
@@ -22,12 +23,19 @@ pub struct Identity {
     pub timeline: String,
 }
 
+/// Which server process answers. A pid alone may come again, after a restart in a container even soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Process {
+    pid: i32,
+    server_started: Timestamp,
+}
+
 pub struct Session {
     client: Client,
     warning: Arc<Mutex<Option<String>>>,
     server: Identity,
     since: Instant,
-    backend: i32,
+    process: Process,
 }
 
 /// Bounded on the server too, so that a session of ours that was forgotten there holds no lock for long.
@@ -44,9 +52,13 @@ const SETUP: &str = "
            current_setting('server_version'),
            (select system_identifier::text from pg_control_system()),
            substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
-           pg_backend_pid()";
+           pg_backend_pid(), pg_postmaster_start_time()";
 
-const FLUSH: &str = "select pg_backend_pid() from pg_logical_emit_message(true, 'waybill', '')";
+/// A message that nobody reads, but that the WAL holds: a transaction that writes nothing, or has no id (hence `true`, part of
+/// the transaction), is committed without waiting for anything.
+const FLUSH: &str = "
+    select pg_backend_pid(), pg_postmaster_start_time(), current_setting('synchronous_commit')
+    from pg_logical_emit_message(true, 'waybill', '')";
 
 impl Session {
     pub(super) async fn connect(connector: &Arc<Connector>, name: &str) -> Result<Self, Error> {
@@ -88,7 +100,10 @@ impl Session {
             warning,
             server,
             since: Instant::now(),
-            backend: row.get(11),
+            process: Process {
+                pid: row.get(11),
+                server_started: row.get(12),
+            },
         })
     }
 
@@ -122,26 +137,39 @@ impl Session {
         Ok(())
     }
 
-    /// From here on a commit is answered before it is on disk: for those who answer for nothing before a `flush` elsewhere.
-    pub async fn commit_unflushed(&self) -> Result<(), Error> {
+    /// Begins a transaction whose commit is answered before it is on the disk: for those who answer for nothing before a
+    /// `flush`. For this transaction alone: set for the session, it would stay with a pooler's server process, and hold for
+    /// whoever is given that next.
+    pub async fn begin_unflushed(&self) -> Result<(), Error> {
+        self.forget_warning();
         self.client
-            .batch_execute("set synchronous_commit = off")
+            .batch_execute("begin; set local synchronous_commit = off")
             .await?;
         Ok(())
     }
 
-    /// All that was committed on whatever session before this began is on disk (and on the standby that commits wait for)
-    /// when it is answered: the WAL is written in order. A commit that wrote nothing waits for nothing, hence the message.
+    /// All that was committed on whatever session before this began is on the disk (and on the standby that commits wait for)
+    /// when it is answered: the WAL is written in order. It says itself whether it waited, and on which server process: behind
+    /// a pooler the connection's life says nothing of the server's.
     pub async fn flush(&self) -> Result<(), Error> {
         self.forget_warning();
         let flushed = query_one(&self.client, FLUSH, &[]).await?;
-        if flushed.get::<_, i32>(0) != self.backend {
-            // The connection's life says nothing of the server's.
-            return Err(Error::UnknownOutcome(
-                "another server process answers: a pooler stands between, which gives each transaction one of its own; let it give one to each session".to_owned(),
-            ));
+        let process = Process {
+            pid: flushed.get(0),
+            server_started: flushed.get(1),
+        };
+        if process != self.process {
+            return Err(Error::Pooled(format!(
+                "server process {} answers in the place of {}",
+                process.pid, self.process.pid
+            )));
         }
-        self.heard_no_warning()
+        match flushed.get(2) {
+            "on" | "remote_apply" => self.heard_no_warning(),
+            other => Err(Error::Pooled(format!(
+                "another session has set our server process to synchronous_commit = {other}"
+            ))),
+        }
     }
 
     pub async fn rollback(&self) -> Result<(), Error> {

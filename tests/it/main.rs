@@ -33,6 +33,7 @@ mod network;
 mod operations;
 mod operator;
 mod page;
+mod pooler;
 mod postgres;
 mod publish;
 mod refusal;

@@ -94,10 +94,7 @@ impl Replay<'_> {
     async fn writers(&self) -> Result<Vec<Session>, Error> {
         let mut writers = Vec::new();
         for _ in 0..WRITERS {
-            let writer = self.session().await?;
-            // What a crash takes is folded again: the swap's commit brings all before it to the disk.
-            writer.commit_unflushed().await?;
-            writers.push(writer);
+            writers.push(self.session().await?);
         }
         Ok(writers)
     }
@@ -176,7 +173,8 @@ async fn commit(
     turn: Turn,
 ) -> (Session, Result<(), Error>) {
     let work = async {
-        session.begin().await?;
+        // What a crash takes is folded again: the swap's commit brings all before it to the disk.
+        session.begin_unflushed().await?;
         write::in_turn(&session, &step, &writes, turn).await
     };
     let outcome = write::bounded(work).await;
