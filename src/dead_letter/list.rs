@@ -107,17 +107,17 @@ pub async fn groups(
     Ok(rows
         .iter()
         .map(|row| Group {
-            fingerprint: row.get(0),
-            reason: row.get(1),
-            code: row.get(2),
-            pointer: row.get(3),
-            message: row.get(4),
-            open: row.get(5),
-            replaced: row.get(6),
-            discarded: row.get(7),
-            sample: Position(row.get(8)),
-            first_seen: row.get(9),
-            last_seen: row.get(10),
+            fingerprint: row.get("fingerprint"),
+            reason: row.get("reason"),
+            code: row.get("code"),
+            pointer: row.get("pointer"),
+            message: row.get("message"),
+            open: row.get("open"),
+            replaced: row.get("replaced"),
+            discarded: row.get("discarded"),
+            sample: Position(row.get("sample")),
+            first_seen: row.get("first_seen"),
+            last_seen: row.get("last_seen"),
         })
         .collect())
 }
@@ -145,7 +145,7 @@ pub struct Decided {
 const ONE: &str = concat!(
     "select ",
     letter_columns!(),
-    ", v.violations, i.payload, s.kind, s.name, (select o.position from orders o where o.order_uid = l.order_uid)
+    ", v.violations, i.payload, s.kind, s.name, (select o.position from orders o where o.order_uid = l.order_uid) as conflicting
     from dead_letters l
     join verdict v on v.position = l.verdict_position
     join inbox i on i.position = l.id
@@ -166,18 +166,18 @@ pub async fn story(client: &Client, id: Position) -> Result<Option<Story>, Error
     let decisions = query(client, DECISIONS, &[&id.0]).await?;
     Ok(Some(Story {
         letter: from_row(&row),
-        violations: row.get(20),
-        payload: Bytes::copy_from_slice(row.get::<_, Option<&[u8]>>(21).unwrap_or_default()),
-        source_kind: row.get(22),
-        source_name: row.get(23),
-        conflicting: row.get::<_, Option<i64>>(24).map(Position),
+        violations: row.get("violations"),
+        payload: Bytes::copy_from_slice(row.get::<_, Option<&[u8]>>("payload").unwrap_or_default()),
+        source_kind: row.get("kind"),
+        source_name: row.get("name"),
+        conflicting: row.get::<_, Option<i64>>("conflicting").map(Position),
         decisions: decisions
             .iter()
             .map(|row| Decided {
-                position: Position(row.get(0)),
-                decision: row.get::<_, Json<Decision>>(1).0,
-                result: row.get(2),
-                at: row.get(3),
+                position: Position(row.get("position")),
+                decision: row.get::<_, Json<Decision>>("decision").0,
+                result: row.get("result"),
+                at: row.get("received_at"),
             })
             .collect(),
     }))
@@ -196,10 +196,10 @@ pub struct Answer {
 pub async fn answer(client: &Client, position: Position) -> Result<Option<Answer>, Error> {
     let found = query_opt(client, RESULT, &[&position.0]).await?;
     Ok(found.map(|row| Answer {
-        result: row.get(0),
-        refers_to: row.get::<_, Option<i64>>(1).map(Position),
-        fate: row.get(2),
-        letter: row.get(3),
+        result: row.get("result"),
+        refers_to: row.get::<_, Option<i64>>("refers_to").map(Position),
+        fate: row.get("fate"),
+        letter: row.get("letter"),
     }))
 }
 
@@ -246,20 +246,22 @@ pub async fn results(client: &Client, positions: &[i64]) -> Result<Vec<DecisionR
     Ok(rows
         .iter()
         .map(|row| DecisionResult {
-            position: Position(row.get(0)),
-            result: row.get(1),
-            failing: row.get::<_, Option<i64>>(2).map(|fingerprint| Verdict {
-                position: Position(row.get(0)),
-                rules_position: row.get(7),
-                code_version: row.get(8),
-                fingerprint,
-                reason: row.get(3),
-                code: row.get(4),
-                message: row.get(6),
-                pointer: row.get(5),
-                order_uid: None,
-                violations: String::new(),
-            }),
+            position: Position(row.get("position")),
+            result: row.get("result"),
+            failing: row
+                .get::<_, Option<i64>>("fingerprint")
+                .map(|fingerprint| Verdict {
+                    position: Position(row.get("position")),
+                    rules_position: row.get("rules_position"),
+                    code_version: row.get("code_version"),
+                    fingerprint,
+                    reason: row.get("reason"),
+                    code: row.get("code"),
+                    message: row.get("message"),
+                    pointer: row.get("pointer"),
+                    order_uid: None,
+                    violations: String::new(),
+                }),
         })
         .collect())
 }

@@ -114,7 +114,7 @@ macro_rules! letter_columns {
     () => {
         "l.id, l.fingerprint, l.verdict_position, l.rules_position, l.received_at, l.first_failed_at, l.last_failed_at,
          l.next_attempt_at, l.decided_by, l.origin, l.attempts, l.code_version, l.source_id, l.state, l.reason, l.code,
-         l.pointer, l.message, l.order_uid, (select d.action from decisions d where d.position = l.decided_by)"
+         l.pointer, l.message, l.order_uid, (select d.action from decisions d where d.position = l.decided_by) as decided_action"
     };
 }
 pub(super) use letter_columns;
@@ -140,31 +140,31 @@ pub async fn load(client: &Client, ids: &[i64]) -> Result<Vec<Letter>, Error> {
 
 pub(super) fn from_row(row: &Row) -> Letter {
     Letter {
-        id: Position(row.get(0)),
-        state: row.get::<_, &str>(13).parse().unwrap_or(State::Open),
+        id: Position(row.get("id")),
+        state: row.get::<_, &str>("state").parse().unwrap_or(State::Open),
         verdict: Verdict {
-            position: Position(row.get(2)),
-            rules_position: row.get(3),
-            code_version: row.get(11),
-            fingerprint: row.get(1),
-            reason: row.get(14),
-            code: row.get(15),
-            message: row.get(17),
-            pointer: row.get(16),
-            order_uid: row.get(18),
+            position: Position(row.get("verdict_position")),
+            rules_position: row.get("rules_position"),
+            code_version: row.get("code_version"),
+            fingerprint: row.get("fingerprint"),
+            reason: row.get("reason"),
+            code: row.get("code"),
+            message: row.get("message"),
+            pointer: row.get("pointer"),
+            order_uid: row.get("order_uid"),
             violations: String::new(),
         },
-        attempts: row.get(10),
-        source: SourceId(row.get(12)),
-        received_at: row.get(4),
-        first_failed_at: row.get(5),
-        last_failed_at: row.get(6),
-        next_attempt_at: row.get(7),
-        decided_by: row.get::<_, Option<i64>>(8).map(Position),
+        attempts: row.get("attempts"),
+        source: SourceId(row.get("source_id")),
+        received_at: row.get("received_at"),
+        first_failed_at: row.get("first_failed_at"),
+        last_failed_at: row.get("last_failed_at"),
+        next_attempt_at: row.get("next_attempt_at"),
+        decided_by: row.get::<_, Option<i64>>("decided_by").map(Position),
         decided_action: row
-            .get::<_, Option<&str>>(19)
+            .get::<_, Option<&str>>("decided_action")
             .and_then(|action| action.parse::<Action>().ok()),
-        origin: row.get::<_, Option<i64>>(9).map(Position),
+        origin: row.get::<_, Option<i64>>("origin").map(Position),
     }
 }
 

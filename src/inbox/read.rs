@@ -28,13 +28,15 @@ pub async fn read_batch(
     Ok(found
         .into_iter()
         .map(|row| Row {
-            position: Position(row.get(0)),
-            source: SourceId(row.get(1)),
-            sequence: row.get(2),
-            broker_time_ns: row.get(3),
-            received_at: row.get(4),
-            payload: bytes_of(row.get(5)),
-            decision: row.get::<_, Option<Json<Decision>>>(6).map(|json| json.0),
+            position: Position(row.get("position")),
+            source: SourceId(row.get("source_id")),
+            sequence: row.get("sequence"),
+            broker_time_ns: row.get("broker_time_ns"),
+            received_at: row.get("received_at"),
+            payload: bytes_of(row.get("payload")),
+            decision: row
+                .get::<_, Option<Json<Decision>>>("decision")
+                .map(|json| json.0),
         })
         .collect())
 }
@@ -63,17 +65,19 @@ pub async fn row_at(client: &Client, position: Position) -> Result<Option<Conten
     Ok(found.map(|row| Content {
         row: Row {
             position,
-            source: SourceId(row.get(1)),
-            sequence: row.get(2),
-            broker_time_ns: row.get(3),
-            received_at: row.get(4),
-            payload: bytes_of(row.get(5)),
-            decision: row.get::<_, Option<Json<Decision>>>(6).map(|json| json.0),
+            source: SourceId(row.get("source_id")),
+            sequence: row.get("sequence"),
+            broker_time_ns: row.get("broker_time_ns"),
+            received_at: row.get("received_at"),
+            payload: bytes_of(row.get("payload")),
+            decision: row
+                .get::<_, Option<Json<Decision>>>("decision")
+                .map(|json| json.0),
         },
-        source_kind: row.get(7),
-        source_name: row.get(8),
-        key: row.get(9),
-        hash: row.get(10),
+        source_kind: row.get("kind"),
+        source_name: row.get("name"),
+        key: row.get("key"),
+        hash: row.get("hash"),
     }))
 }
 

@@ -108,21 +108,21 @@ use columns;
 
 fn from_row(row: &Row) -> Operation {
     Operation {
-        id: row.get(0),
-        kind: row.get(1),
-        state: row.get(2),
-        asked_by: row.get(3),
-        reason: row.get(4),
-        request: row.get(5),
-        progress: row.get(6),
-        outcome: row.get(7),
-        total: row.get(8),
-        done: row.get(9),
-        failed: row.get(10),
-        created_at: row.get(11),
-        started_at: row.get(12),
-        finished_at: row.get(13),
-        proof: row.get(14),
+        id: row.get("id"),
+        kind: row.get("kind"),
+        state: row.get("state"),
+        asked_by: row.get("asked_by"),
+        reason: row.get("reason"),
+        request: row.get("request"),
+        progress: row.get("progress"),
+        outcome: row.get("outcome"),
+        total: row.get("total"),
+        done: row.get("done"),
+        failed: row.get("failed"),
+        created_at: row.get("created_at"),
+        started_at: row.get("started_at"),
+        finished_at: row.get("finished_at"),
+        proof: row.get("proof"),
     }
 }
 

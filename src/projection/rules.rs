@@ -88,8 +88,8 @@ pub async fn load(client: &Client) -> Result<Arc<InForce>, Error> {
 }
 
 const HISTORY: &str = "
-    select r.position, r.hash, r.text, r.result, i.received_at, i.decision ->> 'who', coalesce(i.decision ->> 'why', ''),
-        i.decision ->> 'proof'
+    select r.position, r.hash, r.text, r.result, i.received_at, i.decision ->> 'who' as who,
+        coalesce(i.decision ->> 'why', '') as why, i.decision ->> 'proof' as proof
     from rules r join inbox i on i.position = r.position
     where r.position < $1 order by r.position desc limit $2";
 
@@ -114,14 +114,14 @@ pub async fn history(
     Ok(rows
         .iter()
         .map(|row| Entry {
-            position: Position(row.get(0)),
-            hash: row.get(1),
-            text: row.get(2),
-            result: row.get(3),
-            at: row.get(4),
-            who: row.get(5),
-            why: row.get(6),
-            proof: row.get(7),
+            position: Position(row.get("position")),
+            hash: row.get("hash"),
+            text: row.get("text"),
+            result: row.get("result"),
+            at: row.get("received_at"),
+            who: row.get("who"),
+            why: row.get("why"),
+            proof: row.get("proof"),
         })
         .collect())
 }

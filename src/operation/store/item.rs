@@ -175,11 +175,11 @@ pub async fn items(
     Ok(rows
         .iter()
         .map(|row| Item {
-            letter: row.get(0),
-            position: row.get(1),
-            result: row.get(2),
+            letter: row.get("letter"),
+            position: row.get("position"),
+            result: row.get("result"),
             detail: row
-                .get::<_, Option<Value>>(3)
+                .get::<_, Option<Value>>("detail")
                 .filter(|detail| !detail.is_null()),
         })
         .collect())
