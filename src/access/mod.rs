@@ -1,8 +1,15 @@
 //! Who may do what: a principal, and the rights that it has. `api::gate` finds out who asks; every handler is handed a
-//! principal and asks nobody again. It knows no other room.
+//! principal and asks nobody again. Tokens are one way to prove it. It knows no other
+//! room, and of the world outside its file of tokens alone.
 
 mod principal;
 mod right;
+mod token;
+mod tokens;
 
 pub use principal::{Collections, ORDERS, Principal, Proof};
 pub use right::{Right, Rights, Role};
+pub use token::{Hash, Mistyped, Token};
+pub use tokens::{
+    Looked, NotKnown, TokenFile, Tokens, Unusable, check_name, checked_collections, read,
+};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 
@@ -20,6 +21,7 @@ pub enum Proof {
     Local,
     /// Whoever reaches the port: --insecure-listen.
     Open,
+    Token,
 }
 
 impl Proof {
@@ -28,12 +30,16 @@ impl Proof {
             Proof::Nobody => "nobody",
             Proof::Local => "local",
             Proof::Open => "open",
+            Proof::Token => "token",
         }
     }
 
     /// Whether the name is more than what the client says. Decisions keep what is proven, and how.
     pub fn is_proven(self) -> bool {
-        !matches!(self, Proof::Nobody | Proof::Local | Proof::Open)
+        match self {
+            Proof::Nobody | Proof::Local | Proof::Open => false,
+            Proof::Token => true,
+        }
     }
 }
 
@@ -64,6 +70,7 @@ struct Facts {
     collections: Collections,
     proof: Proof,
     expires: Option<Timestamp>,
+    ended: AtomicBool,
 }
 
 impl Principal {
@@ -80,6 +87,7 @@ impl Principal {
             collections,
             proof,
             expires,
+            ended: AtomicBool::new(false),
         }))
     }
 
@@ -120,6 +128,26 @@ impl Principal {
 
     pub fn expires(&self) -> Option<Timestamp> {
         self.0.expires
+    }
+
+    /// What proved it was taken away. Whoever is in the middle of a stream as this principal sees it by `is_over`.
+    pub fn end(&self) {
+        self.0.ended.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_over(&self) -> bool {
+        let expired = |at| at <= Timestamp::now();
+        self.0.ended.load(Ordering::Relaxed) || self.0.expires.is_some_and(expired)
+    }
+
+    /// The same one, with the same rights.
+    pub fn is_as(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.0, &other.0);
+        ours.name == theirs.name
+            && ours.rights == theirs.rights
+            && ours.collections == theirs.collections
+            && ours.proof == theirs.proof
+            && ours.expires == theirs.expires
     }
 
     pub fn is_somebody(&self) -> bool {

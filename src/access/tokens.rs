@@ -1,0 +1,305 @@
+//! The tokens file: who has a token, and what it lets one do. TOML, so that people can keep it; `waybill token new` writes an
+//! entry, and docs/access.md shows one.
+//!
+//! It is read again when it changes. A file that cannot be read, or is broken, takes nobody's token away and gives nobody
+//! one: what was read last counts until it is mended.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+use foldhash::fast::RandomState;
+use jiff::Timestamp;
+use serde::Deserialize;
+use toml::Spanned;
+use toml::value::Datetime;
+
+use super::principal::{Collections, Principal, Proof};
+use super::right::{Right, Rights, Role};
+use super::token::{Hash, Mistyped, Token};
+
+/// The largest file that is read: some 5,000 tokens.
+const MAX_BYTES: u64 = 1 << 20;
+/// Names that decisions have from elsewhere: who has one of them would be taken for the service itself, or for nobody.
+const RESERVED: [&str; 5] = ["waybill", "local", "open", "nobody", "unknown"];
+
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    #[error("{path} cannot be read: {source}", path = path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{path} is larger than {MAX_BYTES} bytes", path = path.display())]
+    TooLarge { path: PathBuf },
+    #[error("{path}, line {line}: {problem}", path = path.display())]
+    Wrong {
+        path: PathBuf,
+        line: usize,
+        problem: String,
+    },
+}
+
+/// Why a token proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotKnown {
+    #[error("{0}")]
+    Mistyped(Mistyped),
+    #[error("the token is not known here: it was taken away, or belongs to another service")]
+    Unknown,
+    #[error("the token of {name} has expired, at {at}")]
+    Expired { name: String, at: Timestamp },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    token: Vec<Spanned<Entry>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    role: Option<Role>,
+    rights: Option<Vec<Right>>,
+    /// All, if they are not given.
+    collections: Option<Vec<String>>,
+    sha256: String,
+    /// Never, if it is not given.
+    expires: Option<Datetime>,
+}
+
+impl Entry {
+    fn principal(&self) -> Result<Principal, String> {
+        check_name(&self.name)?;
+        let rights = match (self.role, &self.rights) {
+            (Some(role), None) => role.rights(),
+            (None, Some(rights)) => Rights::of(rights),
+            _ => return Err("it has either a role or rights".to_owned()),
+        };
+        let collections = match &self.collections {
+            None => Collections::All,
+            Some(names) => Collections::Named(checked_collections(names)?),
+        };
+        let expires = self.expires.as_ref().map(instant).transpose()?;
+        Ok(Principal::new(
+            &self.name,
+            rights,
+            collections,
+            Proof::Token,
+            expires,
+        ))
+    }
+}
+
+/// A name stands beside decisions for ever, in tables and in this file, between quotes.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let wrong = |c: char| c.is_control() || c == '"' || c == '\\';
+    if name.trim().is_empty() || name.len() > 100 || name.contains(wrong) {
+        return Err(format!(
+            "the name {name:?} is not 1 to 100 bytes without control characters, quotes and backslashes"
+        ));
+    }
+    match RESERVED.contains(&name) {
+        true => Err(format!("the name {name:?} is taken by the service itself")),
+        false => Ok(()),
+    }
+}
+
+pub fn checked_collections(names: &[String]) -> Result<BTreeSet<String>, String> {
+    let fits = |name: &String| {
+        name.len() <= 41
+            && name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    match names.iter().find(|name| !fits(name)) {
+        Some(name) => Err(format!("{name:?} is no name of a collection, like orders")),
+        None if names.is_empty() => {
+            Err("collections is empty: leave it out if all are meant".to_owned())
+        }
+        None => Ok(names.iter().cloned().collect()),
+    }
+}
+
+/// A day begins at midnight, UTC.
+fn instant(at: &Datetime) -> Result<Timestamp, String> {
+    let text = match (at.time, at.offset) {
+        (None, None) => format!("{at}T00:00:00Z"),
+        _ => at.to_string(),
+    };
+    text.parse().map_err(|_| {
+        format!("expires is {at}: write a day (2027-01-31), or a time with its offset (2027-01-31T12:00:00Z)")
+    })
+}
+
+struct Known {
+    hash: Hash,
+    principal: Principal,
+}
+
+/// All tokens, by the beginning of their hashes.
+#[derive(Default)]
+pub struct Tokens(HashMap<u64, Known, RandomState>);
+
+impl Tokens {
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Unusable> {
+        let wrong = |at: usize, problem: String| Unusable::Wrong {
+            path: path.to_owned(),
+            line: 1 + text[..at.min(text.len())].matches('\n').count(),
+            problem,
+        };
+        let written: Written = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            wrong(at, error.message().to_owned())
+        })?;
+        let mut tokens = Self::default();
+        for entry in written.token {
+            let at = entry.span().start;
+            let entry = entry.into_inner();
+            let hash: Hash = entry
+                .sha256
+                .parse()
+                .map_err(|error: &str| wrong(at, error.to_owned()))?;
+            let principal = entry.principal().map_err(|problem| wrong(at, problem))?;
+            if let Some(other) = tokens.0.insert(hash.start(), Known { hash, principal }) {
+                let problem = format!(
+                    "{} and {} have the same token",
+                    other.principal.name(),
+                    entry.name
+                );
+                return Err(wrong(at, problem));
+            }
+        }
+        Ok(tokens)
+    }
+
+    pub fn find(&self, token: &str) -> Result<Principal, NotKnown> {
+        let hash = Hash::of(token);
+        let known = self
+            .0
+            .get(&hash.start())
+            .filter(|known| known.hash.is(&hash));
+        match known {
+            Some(known) if !known.principal.is_over() => Ok(known.principal.clone()),
+            Some(known) => Err(NotKnown::Expired {
+                name: known.principal.name().to_owned(),
+                at: known.principal.expires().unwrap_or_default(),
+            }),
+            None => {
+                Err(Token::check(token).map_or_else(NotKnown::Mistyped, |()| NotKnown::Unknown))
+            }
+        }
+    }
+
+    /// By name.
+    pub fn list(&self) -> Vec<(&Principal, Hash)> {
+        let mut list: Vec<_> = self
+            .0
+            .values()
+            .map(|known| (&known.principal, known.hash))
+            .collect();
+        list.sort_by_key(|(principal, hash)| (principal.name().to_owned(), hash.start()));
+        list
+    }
+
+    /// What is as it was before stays the same principal; all others of before are over, whatever they are in the middle of.
+    fn replace(&mut self, mut with: Self) {
+        for (start, before) in self.0.drain() {
+            match with.0.get_mut(&start) {
+                Some(now)
+                    if now.principal.is_as(&before.principal) && now.hash.is(&before.hash) =>
+                {
+                    now.principal = before.principal;
+                }
+                _ => before.principal.end(),
+            }
+        }
+        *self = with;
+    }
+}
+
+/// What `TokenFile::look` found.
+#[derive(Debug)]
+pub enum Looked {
+    Unchanged,
+    /// So many tokens are in it now.
+    Read(usize),
+    /// What was read last goes on.
+    Broken(Unusable),
+}
+
+pub struct TokenFile {
+    path: PathBuf,
+    /// As it was when it was last looked at, so that a change is seen and a broken file is told once. None: unreadable.
+    seen: RwLock<Option<String>>,
+    tokens: RwLock<Tokens>,
+}
+
+impl TokenFile {
+    /// At a start it must be whole.
+    pub fn open(path: PathBuf) -> Result<Self, Unusable> {
+        let text = read(&path)?;
+        let tokens = Tokens::parse(&path, &text)?;
+        Ok(Self {
+            path,
+            seen: RwLock::new(Some(text)),
+            tokens: RwLock::new(tokens),
+        })
+    }
+
+    pub fn find(&self, token: &str) -> Result<Principal, NotKnown> {
+        self.tokens
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .find(token)
+    }
+
+    /// Reads it again if it has changed. Not by its time: editors and Kubernetes put another file in its place, which may
+    /// have any.
+    pub fn look(&self) -> Looked {
+        let now = read(&self.path);
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        let text = match now {
+            Ok(text) if seen.as_ref() == Some(&text) => return Looked::Unchanged,
+            Err(_) if seen.is_none() => return Looked::Unchanged,
+            Ok(text) => text,
+            Err(error) => {
+                *seen = None;
+                return Looked::Broken(error);
+            }
+        };
+        let tokens = Tokens::parse(&self.path, &text);
+        *seen = Some(text);
+        match tokens {
+            Ok(tokens) => {
+                let count = tokens.0.len();
+                let mut current = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+                current.replace(tokens);
+                Looked::Read(count)
+            }
+            Err(error) => Looked::Broken(error),
+        }
+    }
+}
+
+pub fn read(path: &Path) -> Result<String, Unusable> {
+    let unreadable = |source| Unusable::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = String::new();
+    let file = File::open(path).map_err(unreadable)?;
+    let read = file.take(MAX_BYTES + 1).read_to_string(&mut text);
+    if read.map_err(unreadable)? as u64 > MAX_BYTES {
+        return Err(Unusable::TooLarge {
+            path: path.to_owned(),
+        });
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;
