@@ -3,10 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, FromArgMatches, ValueHint};
 
+use crate::access::TokenFile;
 use crate::stan;
 use crate::telemetry::LogFormat;
 use crate::{api, inbox, operation, postgres, projection, source};
@@ -236,7 +238,12 @@ pub struct ServeArgs {
     )]
     pub listen: SocketAddr,
 
-    /// Listen off loopback although there are no tokens yet: whoever reaches the port can read and decide everything.
+    /// Who may do what: a file of names, rights and hashes of tokens, which `waybill token new` writes. It is read again when
+    /// it changes. Without it nobody is asked, and the service listens on loopback alone.
+    #[arg(long, env = "WAYBILL_TOKENS", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "HTTP")]
+    pub tokens: Option<PathBuf>,
+
+    /// Listen off loopback and ask nobody: whoever reaches the port can read and decide everything.
     #[arg(long, env = "WAYBILL_INSECURE_LISTEN", help_heading = "HTTP")]
     pub insecure_listen: bool,
 
@@ -302,12 +309,21 @@ impl ServeArgs {
     }
 
     pub fn config(&self) -> Result<Config, Wrong> {
-        if !self.listen.ip().is_loopback() && !self.insecure_listen {
+        if !self.listen.ip().is_loopback() && self.tokens.is_none() && !self.insecure_listen {
             return Err(wrong(format!(
-                "{} is off loopback, and there are no tokens yet: whoever reaches it could read and decide everything. Put a proxy that authenticates before it and say --insecure-listen, or listen on 127.0.0.1",
+                "{} is off loopback, and nothing says who may do what: whoever reaches it could read and decide everything. Give it --tokens FILE (`waybill token new` makes one), listen on 127.0.0.1, or put a proxy that authenticates before it and say --insecure-listen",
                 self.listen
             )));
         }
+        let tokens = match &self.tokens {
+            None => None,
+            Some(path) => {
+                let opened = TokenFile::open(path.clone());
+                Some(Arc::new(
+                    opened.map_err(|error| wrong(format!("--tokens: {error}")))?,
+                ))
+            }
+        };
         let client_id = match &self.client_id {
             Some(id) => id.clone(),
             None => default_client_id(),
@@ -331,6 +347,7 @@ impl ServeArgs {
             api: api::Config {
                 listen: self.listen,
                 public_urls: self.public_url.clone(),
+                tokens,
                 max_body_bytes: self.max_body_bytes as usize,
             },
             cache_bytes: self.cache_bytes,

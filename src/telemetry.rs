@@ -66,6 +66,7 @@ pub struct Metrics {
     pub cache_bytes: IntGauge,
     pub http_requests: IntCounterVec,
     pub refused: IntCounterVec,
+    pub tokens_file_well: IntGauge,
 }
 
 impl Metrics {
@@ -95,6 +96,7 @@ impl Metrics {
             cache_bytes: make.gauge("waybill_cache_bytes", "Weight of the cache")?,
             http_requests: make.counters("waybill_http_requests_total", "Answers by status class", &["class"])?,
             refused: make.counters("waybill_http_refused_total", "Requests that were refused before anything looked at them, by cause", &["cause"])?,
+            tokens_file_well: make.gauge("waybill_tokens_file_well", "1 while the tokens file could be read as it is; 0 while an earlier one counts, or none is set")?,
             registry,
         })
     }

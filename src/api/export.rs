@@ -124,13 +124,14 @@ impl Exports {
         name: &'static str,
         format: Option<Format>,
         source: Source,
+        principal: Principal,
     ) -> Result<Download, Problem> {
         let format = format.unwrap_or_default();
         let export = Export::new(self.database.clone(), format, source);
         Ok(Download {
             format,
             name,
-            body: export.into_body().await?,
+            body: export.into_body(principal).await?,
         })
     }
 }
@@ -198,7 +199,8 @@ impl Exports {
             .map_or(head.0, |to| to.min(head.0))
             .saturating_add(1);
         let source = Source::Letters { filter, before };
-        self.export("dead-letters", format.0, source).await
+        self.export("dead-letters", format.0, source, principal)
+            .await
     }
 
     /// Export orders
@@ -246,7 +248,7 @@ impl Exports {
                 false => Position(0),
             },
         };
-        self.export("orders", format.0, source).await
+        self.export("orders", format.0, source, principal).await
     }
 }
 

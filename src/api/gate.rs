@@ -7,17 +7,22 @@
 
 mod host;
 mod may;
+mod reload;
 mod site;
 mod table;
 mod who;
 
+use std::sync::Arc;
+
 use hyper::Request;
 use poem::http::{HeaderName, HeaderValue, StatusCode};
 use poem::{IntoResponse, Response};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Config;
 use super::problem::Problem;
 use crate::access::Principal;
+use crate::telemetry::Metrics;
 
 pub use host::{InvalidPublicUrl, PublicUrl};
 
@@ -65,8 +70,15 @@ impl Gate {
         }
         Self {
             names: Names::new(config.listen, config.public_urls.clone()),
-            who: Who::new(!config.is_open()),
+            who: Who::new(config.listen.ip().is_loopback(), config.tokens.clone()),
         }
+    }
+
+    /// Reads again who is known, until it is dropped.
+    pub fn watch(&self, metrics: Arc<Metrics>) -> Option<AbortOnDropHandle<()>> {
+        let tokens = self.who.tokens()?;
+        let watching = tokio::spawn(reload::watch(tokens.clone(), metrics));
+        Some(AbortOnDropHandle::new(watching))
     }
 
     /// Who asks, who may; or why not. It changes nothing.
@@ -74,8 +86,8 @@ impl Gate {
         self.names.check(request)?;
         let path = request.uri().path();
         let found = table::find(request.method(), path);
-        let principal = self.who.find(request, &self.names)?;
-        may::check(&found, path, &principal)?;
-        Ok(principal)
+        let asks = self.who.find(request, &self.names)?;
+        may::check(&found, path, &asks)?;
+        Ok(asks.principal)
     }
 }

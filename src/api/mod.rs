@@ -37,6 +37,7 @@ use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
 use tokio::sync::{Notify, watch};
 
+use crate::access::TokenFile;
 use crate::account::Patience;
 use crate::cache::Cache;
 use crate::inbox::{Inbox, Position, SourceId};
@@ -48,18 +49,20 @@ pub use gate::{Gate, InvalidPublicUrl, PublicUrl};
 pub use orders::HotRead;
 pub use server::{listen, serve};
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     pub listen: SocketAddr,
     /// Under which addresses browsers reach it, where that is not `listen`.
     pub public_urls: Vec<PublicUrl>,
+    /// Who is known, and what each may do. None: nobody is asked.
+    pub tokens: Option<Arc<TokenFile>>,
     pub max_body_bytes: usize,
 }
 
 impl Config {
     /// Whether whoever reaches the port may do everything.
     pub fn is_open(&self) -> bool {
-        !self.listen.ip().is_loopback()
+        !self.listen.ip().is_loopback() && self.tokens.is_none()
     }
 }
 

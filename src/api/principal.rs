@@ -1,14 +1,51 @@
 //! The principal, as handlers take it from the gate; and what of a set it sees.
 
 use poem::http::StatusCode;
-use poem::{FromRequest, Request, RequestBody};
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaSecurityScheme, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use super::problem::Problem;
 use crate::access::{ORDERS, Principal};
 use crate::dead_letter::Filter;
 
-impl<'a> FromRequest<'a> for Principal {
-    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
+const SCHEME: &str = "token";
+
+impl<'a> ApiExtractor<'a> for Principal {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        let scheme = MetaSecurityScheme {
+            ty: "http",
+            description: Some(
+                "A token as `waybill token new` makes them. On loopback a service may ask for none.",
+            ),
+            name: None,
+            key_in: None,
+            scheme: Some("bearer"),
+            bearer_format: None,
+            flows: None,
+            openid_connect_url: None,
+        };
+        registry.create_security_scheme(SCHEME, scheme);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![SCHEME]
+    }
+
+    /// A service may ask nobody.
+    fn has_security_fallback() -> bool {
+        true
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
         Ok(principal(request)?.clone())
     }
 }

@@ -113,6 +113,7 @@ pub async fn serve(
             .map(|class| metrics.http_requests.with_label_values(&[class])),
     );
     let routes: Arc<BoxEndpoint<'static>> = Arc::new(routes);
+    let _watching = gate.watch(metrics.clone());
     let gate = Arc::new(gate);
     let local = listener.local_addr().ok();
     let room = Arc::new(Semaphore::new(room()));

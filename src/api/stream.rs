@@ -113,6 +113,7 @@ impl Live {
             stopping: self.stopping.clone(),
             seen: Position(0),
             sees,
+            principal,
         };
         let events = stream::unfold(watcher, |mut watcher| async {
             let events = watcher.next().await?;
@@ -143,15 +144,19 @@ struct Watcher {
     stopping: watch::Receiver<bool>,
     seen: Position,
     sees: Sees,
+    principal: Principal,
 }
 
 impl Watcher {
-    /// What the next look has that this one has not seen; none when the process stops.
+    /// What the next look has that this one has not seen; none when the process stops, or the principal's token has ended.
     async fn next(&mut self) -> Option<Vec<StreamEvent>> {
         loop {
             tokio::select! {
                 changed = self.ticks.changed() => changed.ok()?,
                 _ = self.stopping.wait_for(|stopping| *stopping) => return None,
+            }
+            if self.principal.is_over() {
+                return None;
             }
             let Some(tick) = self.ticks.borrow_and_update().clone() else {
                 continue;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::credentials::Credentials;
 use super::run_file::{RunFile, RunFileError};
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
@@ -39,12 +40,17 @@ pub struct Connection {
         hide_default_value = true
     )]
     pub url: Option<String>,
+
+    #[command(flatten)]
+    pub credentials: Credentials,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("--url (or WAYBILL_URL) {0:?} is no address of a service: it looks like {DEFAULT_URL}")]
     NoUrl(String),
+    #[error("{0}")]
+    Token(String),
     #[error(transparent)]
     RunFile(#[from] RunFileError),
     #[error("nothing answers at {url} ({cause}): {hint}")]
@@ -78,8 +84,8 @@ pub enum Error {
 impl Error {
     /// A mistake in what was asked for, which ends with 2.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Error::NoUrl(_))
-            || matches!(self, Error::Refused(problem) if problem.status == 400)
+        matches!(self, Error::NoUrl(_) | Error::Token(_))
+            || matches!(self, Error::Refused(problem) if matches!(problem.status, 400 | 401))
     }
 
     /// Nothing is there, or nobody answers.
@@ -150,6 +156,7 @@ pub struct Client {
     /// Without a slash at its end; it may have a path, behind a proxy.
     base: String,
     hint: &'static str,
+    shows_a_token: bool,
 }
 
 impl Connection {
@@ -171,12 +178,13 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             },
         };
-        Client::new(&url, hint)
+        Client::new(&url, hint, self.credentials.header()?)
     }
 }
 
 impl Client {
-    pub fn new(text: &str, hint: &'static str) -> Result<Self, Error> {
+    /// `token`: what is shown with each request, in the header Authorization. It does not follow a redirection elsewhere.
+    pub fn new(text: &str, hint: &'static str, token: Option<HeaderValue>) -> Result<Self, Error> {
         let url = Url::parse(text)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -195,11 +203,20 @@ impl Client {
             // HTTP_PROXY is for the world outside; a proxy knows another loopback than ours.
             builder = builder.no_proxy();
         }
+        let shows_a_token = token.is_some();
+        if let Some(token) = token {
+            builder = builder.default_headers(HeaderMap::from_iter([(AUTHORIZATION, token)]));
+        }
         Ok(Self {
             http: builder.build().map_err(Error::Start)?,
             base: url.as_str().trim_end_matches('/').to_owned(),
             hint,
+            shows_a_token,
         })
+    }
+
+    pub fn shows_a_token(&self) -> bool {
+        self.shows_a_token
     }
 
     /// Where the service is, without a password that the address may hold.
@@ -434,11 +451,11 @@ mod tests {
             "http://host/?a=b",
         ] {
             assert!(
-                matches!(Client::new(text, ""), Err(Error::NoUrl(_))),
+                matches!(Client::new(text, "", None), Err(Error::NoUrl(_))),
                 "{text}"
             );
         }
-        let behind_a_proxy = Client::new("https://ops:secret@host/waybill/", "").unwrap();
+        let behind_a_proxy = Client::new("https://ops:secret@host/waybill/", "", None).unwrap();
         assert_eq!(behind_a_proxy.url(), "https://ops@host/waybill");
     }
 
@@ -446,7 +463,7 @@ mod tests {
     async fn nobody_there_is_an_absence_that_names_the_address() {
         provider();
         let port = crate::sandbox::process::free_port().unwrap();
-        let client = Client::new(&format!("http://127.0.0.1:{port}"), "try this").unwrap();
+        let client = Client::new(&format!("http://127.0.0.1:{port}"), "try this", None).unwrap();
         let error = client.get("/x", &[]).await.unwrap_err();
         assert!(error.is_absence() && !error.is_usage());
         assert_eq!(

@@ -98,30 +98,6 @@ struct Letter {
     origin: Option<i64>,
 }
 
-/// Who decides, where nobody says: the user's name at the system.
-pub(super) fn decider(asked: Option<&str>) -> anyhow::Result<String> {
-    let named = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .filter(|name| !name.trim().is_empty())
-    };
-    match asked {
-        Some(name) if name.trim().is_empty() => Err(usage("--as is empty: say who decides")),
-        Some(name) => Ok(name.to_owned()),
-        None => Ok(named("USER")
-            .or_else(|| named("LOGNAME"))
-            .or_else(own_user_name)
-            .unwrap_or_else(|| "unknown".to_owned())),
-    }
-}
-
-/// A shell without a login has no USER.
-fn own_user_name() -> Option<String> {
-    let output = std::process::Command::new("id").arg("-un").output().ok()?;
-    let name = String::from_utf8(output.stdout).ok()?;
-    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
-}
-
 /// One id, as clap wants it.
 fn id(word: &str) -> Result<i64, &'static str> {
     match word.parse() {

@@ -91,7 +91,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         && !args.insecure_listen
     {
         return Err(usage(format!(
-            "{address} is off loopback, and there are no tokens yet: say --insecure-listen if whoever reaches it may read and decide everything"
+            "{address} is off loopback, and `waybill dev` asks nobody who they are: say --insecure-listen if whoever reaches it may read and decide everything"
         )));
     }
     let stop = CancellationToken::new();
@@ -129,7 +129,7 @@ async fn serve_with(
     let config = settings(args, servers, address).config()?;
     let mut service = tokio::spawn(serve::run(config, listener, stop.clone()));
     let url = format!("http://{}", reachable(address));
-    let client = Client::new(&url, "the service in this process has ended")?;
+    let client = Client::new(&url, "the service in this process has ended", None)?;
     let mut samples = None;
     let up = async {
         until_ready(&client).await;

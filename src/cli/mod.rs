@@ -2,6 +2,7 @@
 //! running service, by HTTP: one authority for who may do what.
 
 pub mod client;
+mod credentials;
 mod dead_letters;
 mod dev;
 mod export;
@@ -18,6 +19,7 @@ pub mod run_file;
 pub mod screen;
 mod serve;
 mod status;
+mod token;
 mod validate;
 
 use std::process::ExitCode;
@@ -65,6 +67,8 @@ enum Command {
     Replay(replay::Args),
     /// Take orders out
     Orders(orders::Args),
+    /// Who may ask a service for what: make a token, list them, try one
+    Token(token::Args),
     /// Bring the database to this version, and exit
     Migrate(migrate::Args),
     /// Print the OpenAPI specification
@@ -146,6 +150,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Operations(args) => operations::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Orders(args) => orders::run(args).await,
+        Command::Token(args) => token::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Publish(args) => publish::run(*args).await,
         Command::Openapi => openapi::run(),

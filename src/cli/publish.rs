@@ -18,6 +18,7 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
+use super::credentials::Credentials;
 use crate::order::sample::Junk;
 
 use report::Report;
@@ -86,6 +87,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     broker: BrokerArguments,
+
+    #[command(flatten)]
+    credentials: Credentials,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -135,8 +139,9 @@ async fn publish(arguments: Arguments) -> anyhow::Result<ExitCode> {
             over_stan::publish(&options, &channel, window, source, &mut report, &stop).await?;
         }
         Target::Service { url } => {
+            let token = arguments.credentials.header()?;
             let window = arguments.window.unwrap_or(32);
-            over_http::publish(&url, window, source, &mut report, &stop).await?;
+            over_http::publish(&url, token, window, source, &mut report, &stop).await?;
         }
     }
     let complete = report.finish(stop.is_cancelled())?;

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::client::Connection;
-use super::dead_letters::decider;
+use super::credentials::decider;
 use super::follow::{self, Operation};
 use super::screen::ListOutput;
 
@@ -40,7 +40,10 @@ pub struct Args {
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = args.service.client()?;
-    let body = json!({ "as": decider(args.who.as_deref())?, "reason": args.reason });
+    let body = json!({
+        "as": decider(&client, args.who.as_deref()).await?,
+        "reason": args.reason,
+    });
     let request = client.request(Method::POST, "/api/v1/replays").json(&body);
     let answer = client.ask(request).await?;
     let operation: Operation = answer.read()?;

@@ -13,6 +13,7 @@ mod oracle;
 mod pooler;
 mod proxy;
 mod service;
+mod tokens;
 mod traffic;
 
 use std::ffi::OsString;
@@ -36,6 +37,7 @@ pub use oracle::check;
 pub use pooler::{Pooler, Pooling};
 pub use proxy::{Line, Proxy};
 pub use service::{Answer, OCTETS, Service, resident_bytes};
+pub use tokens::{TokensFile, bearer};
 pub use traffic::{Ledger, Sender, junk, mixed, order, order_with, orders};
 
 /// How much of the machine a test takes: those that push thousands of messages are few at a time.

@@ -2,6 +2,7 @@
 //! itself, the other files are stories. Those of `sandbox` and `stan` are about one room each.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod account;
 mod acks;
 mod broker;

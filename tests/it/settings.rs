@@ -73,7 +73,18 @@ fn a_wrong_setting_is_one_sentence_and_exit_code_2() {
         ),
         (
             with(&["--listen", "0.0.0.0:0"]),
-            vec!["0.0.0.0:0", "--insecure-listen"],
+            vec!["0.0.0.0:0", "--tokens", "--insecure-listen"],
+        ),
+        (
+            with(&["--tokens", "/no/such/file"]),
+            vec!["--tokens", "/no/such/file"],
+        ),
+        (
+            with(&[
+                "--tokens",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"),
+            ]),
+            vec!["--tokens", "README.md, line"],
         ),
         (
             with(&["--stan-url", "ftp://here"]),

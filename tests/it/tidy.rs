@@ -37,7 +37,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("ui", ""),
     (
         "config",
-        "api inbox operation postgres projection source stan telemetry",
+        "access api inbox operation postgres projection source stan telemetry",
     ),
     (
         "serve",
@@ -45,7 +45,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "api config order postgres sandbox serve stan telemetry",
+        "access api config order postgres sandbox serve stan telemetry",
     ),
 ];
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::super::csv;
 use super::super::dead_letters::{DeadLetter, hex};
 use super::Format;
+use crate::access::Principal;
 use crate::cache;
 use crate::dead_letter::{self, Filter};
 use crate::inbox::{self, Position};
@@ -113,23 +114,31 @@ impl Export {
         }
     }
 
-    /// The first page is read before anything is answered: what fails at once is a problem, not a cut.
-    pub async fn into_body(mut self) -> Result<Body, Error> {
+    /// The first page is read before anything is answered: what fails at once is a problem, not a cut. It is cut, too, when
+    /// the principal's token ends.
+    pub async fn into_body(mut self, principal: Principal) -> Result<Body, Error> {
         let first = self.next().await?;
         let ended = first.is_none();
-        let rest = stream::try_unfold((self, ended), |(mut export, ended)| async move {
-            if ended {
-                return Ok(None);
-            }
-            match export.next_patiently().await {
-                Ok(Some(chunk)) => Ok(Some((chunk, (export, false)))),
-                Ok(None) => Ok(None),
-                Err(error) => {
-                    tracing::warn!(%error, "an export was cut off: {error}");
-                    Err(std::io::Error::other(error))
+        let rest = stream::try_unfold(
+            (self, principal, ended),
+            |(mut export, principal, ended)| async move {
+                if ended {
+                    return Ok(None);
                 }
-            }
-        });
+                if principal.is_over() {
+                    tracing::warn!("an export was cut off: the token that asked for it has ended");
+                    return Err(std::io::Error::other("the token has ended"));
+                }
+                match export.next_patiently().await {
+                    Ok(Some(chunk)) => Ok(Some((chunk, (export, principal, false)))),
+                    Ok(None) => Ok(None),
+                    Err(error) => {
+                        tracing::warn!(%error, "an export was cut off: {error}");
+                        Err(std::io::Error::other(error))
+                    }
+                }
+            },
+        );
         let body = stream::iter(first.map(Ok)).chain(rest);
         Ok(Body::from_bytes_stream(body))
     }

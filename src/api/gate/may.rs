@@ -5,27 +5,29 @@ use poem::http::{HeaderValue, Method, StatusCode};
 
 use super::Refused;
 use super::table::{Found, Need};
-use crate::access::{ORDERS, Principal};
+use super::who::Asks;
+use crate::access::ORDERS;
 
-pub fn check(found: &Found, path: &str, principal: &Principal) -> Result<(), Refused> {
+pub fn check(found: &Found, path: &str, asks: &Asks) -> Result<(), Refused> {
+    let principal = &asks.principal;
     match found {
         // The page's own 404, for people; it needs no name.
         Found::Nowhere if !path.starts_with("/api/") => Ok(()),
         Found::Nowhere => {
             let detail = "There is nothing at this path; /docs lists what there is.";
-            somebody(principal)?;
+            somebody(asks)?;
             Err(Refused::new(StatusCode::NOT_FOUND, "not-found", detail))
         }
         Found::OtherMethods(methods) => {
             if path.starts_with("/api/") {
-                somebody(principal)?;
+                somebody(asks)?;
             }
             Err(other_methods(methods))
         }
         Found::Route(Need::Nothing) => Ok(()),
-        Found::Route(Need::Somebody) => somebody(principal),
+        Found::Route(Need::Somebody) => somebody(asks),
         Found::Route(Need::Everything) => {
-            somebody(principal)?;
+            somebody(asks)?;
             match principal.sees(ORDERS) {
                 true => Ok(()),
                 false => Err(forbidden(format!(
@@ -35,7 +37,7 @@ pub fn check(found: &Found, path: &str, principal: &Principal) -> Result<(), Ref
             }
         }
         Found::Route(Need::Any(rights)) => {
-            somebody(principal)?;
+            somebody(asks)?;
             match principal.rights().has_any(*rights) {
                 true => Ok(()),
                 false => Err(forbidden(format!(
@@ -50,17 +52,18 @@ pub fn check(found: &Found, path: &str, principal: &Principal) -> Result<(), Ref
     }
 }
 
-fn somebody(principal: &Principal) -> Result<(), Refused> {
-    match principal.is_somebody() {
-        true => Ok(()),
-        false => Err(unauthenticated(
-            "This service asks who you are. Send a token: Authorization: Bearer wb_…; the commands take it from \
-             --token-file or WAYBILL_TOKEN; the page has a form to sign in.",
+fn somebody(asks: &Asks) -> Result<(), Refused> {
+    match &asks.not_known {
+        _ if asks.principal.is_somebody() => Ok(()),
+        Some(why) => Err(unauthenticated(format!("It is not known who asks: {why}."))),
+        None => Err(unauthenticated(
+            "This service asks who you are. Send a token (Authorization: Bearer wb_…); the commands take it from \
+             --token-file, WAYBILL_TOKEN or WAYBILL_TOKEN_FILE.",
         )),
     }
 }
 
-pub fn unauthenticated(detail: &str) -> Refused {
+fn unauthenticated(detail: impl Into<String>) -> Refused {
     let mut refused = Refused::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail);
     let way = HeaderValue::from_static("Bearer realm=\"waybill\"");
     refused.header = Some((WWW_AUTHENTICATE, way));

@@ -1,30 +1,75 @@
 //! Who asks.
 
+use std::sync::Arc;
+
 use hyper::Request;
+use poem::http::header::AUTHORIZATION;
 
 use super::host::Names;
 use super::{Refused, site};
-use crate::access::{Principal, Proof};
+use crate::access::{NotKnown, Principal, Proof, TokenFile};
+
+/// A principal; and if something was shown that proves nothing, why not.
+pub struct Asks {
+    pub principal: Principal,
+    pub not_known: Option<NotKnown>,
+}
 
 pub struct Who {
-    /// Where nobody is asked for proof.
-    everybody: Principal,
+    /// Where nobody is asked for proof, who everybody is; else who shows none.
+    otherwise: Principal,
+    tokens: Option<Arc<TokenFile>>,
 }
 
 impl Who {
-    pub fn new(on_loopback: bool) -> Self {
-        let proof = match on_loopback {
-            true => Proof::Local,
-            false => Proof::Open,
-        };
+    pub fn new(on_loopback: bool, tokens: Option<Arc<TokenFile>>) -> Self {
         Self {
-            everybody: Principal::everybody(proof),
+            otherwise: match (&tokens, on_loopback) {
+                (Some(_), _) => Principal::nobody(),
+                (None, true) => Principal::everybody(Proof::Local),
+                (None, false) => Principal::everybody(Proof::Open),
+            },
+            tokens,
         }
     }
 
-    /// What a browser sends by itself counts only if a page of ours asks for it.
-    pub fn find<B>(&self, request: &Request<B>, names: &Names) -> Result<Principal, Refused> {
-        site::check(request, names)?;
-        Ok(self.everybody.clone())
+    pub fn tokens(&self) -> Option<&Arc<TokenFile>> {
+        self.tokens.as_ref()
     }
+
+    pub fn find<B>(&self, request: &Request<B>, names: &Names) -> Result<Asks, Refused> {
+        // Of a page of another origin a browser sends no such header by itself, and none at all before it has asked.
+        if let Some(tokens) = &self.tokens
+            && let Some(token) = bearer(request)
+        {
+            return Ok(self.shown(tokens, token));
+        }
+        // All else counts only if a page of ours asks for it.
+        site::check(request, names)?;
+        Ok(Asks {
+            principal: self.otherwise.clone(),
+            not_known: None,
+        })
+    }
+
+    fn shown(&self, tokens: &TokenFile, token: &str) -> Asks {
+        match tokens.find(token) {
+            Ok(principal) => Asks {
+                principal,
+                not_known: None,
+            },
+            Err(why) => Asks {
+                principal: self.otherwise.clone(),
+                not_known: Some(why),
+            },
+        }
+    }
+}
+
+fn bearer<B>(request: &Request<B>) -> Option<&str> {
+    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim_matches(' '))
 }

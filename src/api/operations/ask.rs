@@ -18,7 +18,7 @@ use crate::access::Principal;
 use crate::api::Dependencies;
 use crate::api::asker::Asker;
 use crate::api::body::{Strict, given};
-use crate::api::principal::narrowed;
+use crate::api::principal::{narrowed, sees_orders};
 use crate::api::problem::Problem;
 use crate::operation::{self, CheckRequest, Error, Kind};
 use crate::order::Rules;
@@ -176,6 +176,8 @@ impl Requests {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: Strict<Option<ReplayBody>>,
     ) -> Result<Started, Problem> {
+        // It is about all collections.
+        sees_orders(&principal)?;
         let body = body.0.unwrap_or_default();
         let asker = Asker::new(&principal, Some(body.who), Some(body.reason), key.0)?;
         let reader = self.database.reader().await?;

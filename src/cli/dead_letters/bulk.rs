@@ -120,7 +120,7 @@ pub async fn run(
     action: &'static str,
     ids: Option<&[i64]>,
     set: &Set,
-    (who, reason): (&str, &str),
+    (who, reason): (Option<&str>, &str),
     output: ListOutput,
 ) -> anyhow::Result<ExitCode> {
     let body = json!({

@@ -6,10 +6,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::super::client::{Client, Connection, Decision, Error};
+use super::super::credentials::decider;
 use super::super::screen::{self, ListOutput, Paint};
 use super::super::usage;
 use super::bulk::{self, Set};
-use super::{decider, ids};
+use super::ids;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -110,7 +111,6 @@ pub async fn run(action: &'static str, args: Args) -> anyhow::Result<ExitCode> {
     if matches!(action, "discard" | "note") && reason.trim().is_empty() && !set.is_dry_run() {
         return Err(usage(format!("a {action} needs a --reason")));
     }
-    let who = decider(args.by.who.as_deref())?;
     let ids = match args.ids.is_empty() {
         false => Some(ids(&args.ids)?),
         true if set.says_which() => None,
@@ -121,9 +121,17 @@ pub async fn run(action: &'static str, args: Args) -> anyhow::Result<ExitCode> {
         }
     };
     let client = args.by.service.client()?;
+    let who = decider(&client, args.by.who.as_deref()).await?;
     match ids {
         Some(ids) if ids.len() <= FEW && !set.is_asked() => {
-            one_by_one(&client, action, &ids, (&who, reason), args.by.output).await
+            one_by_one(
+                &client,
+                action,
+                &ids,
+                (who.as_deref(), reason),
+                args.by.output,
+            )
+            .await
         }
         ids => {
             bulk::run(
@@ -131,7 +139,7 @@ pub async fn run(action: &'static str, args: Args) -> anyhow::Result<ExitCode> {
                 action,
                 ids.as_deref(),
                 set,
-                (&who, reason),
+                (who.as_deref(), reason),
                 args.by.output,
             )
             .await
@@ -143,7 +151,7 @@ async fn one_by_one(
     client: &Client,
     action: &str,
     ids: &[i64],
-    (who, reason): (&str, &str),
+    (who, reason): (Option<&str>, &str),
     output: ListOutput,
 ) -> anyhow::Result<ExitCode> {
     let paint = Paint::stdout();
@@ -201,7 +209,7 @@ async fn decide(
     client: &Client,
     action: &str,
     id: i64,
-    who: &str,
+    who: Option<&str>,
     reason: &str,
 ) -> Result<(Outcome, String), Error> {
     let path = match action {

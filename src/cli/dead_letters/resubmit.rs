@@ -14,11 +14,12 @@ use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 
 use super::super::client::{Client, Connection, Decision};
+use super::super::credentials::decider;
 use super::super::screen::{self, Output, Paint};
 use super::super::usage;
 use super::decide::Outcome;
 use super::story::{Violation, violations};
-use super::{decider, diff, layout};
+use super::{diff, layout};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -77,7 +78,6 @@ struct Letter {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let who = decider(args.who.as_deref())?;
     let asks = !args.yes;
     let from_stdin = args.file.as_deref() == Some(Path::new("-"));
     if asks && (from_stdin || !std::io::stdin().is_terminal()) {
@@ -86,6 +86,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         ));
     }
     let client = args.service.client()?;
+    let who = decider(&client, args.who.as_deref()).await?;
     let path = format!("/api/v1/dead-letters/{}", args.id);
     // An hour in the editor is not to be spent on a letter that is closed already.
     let letter: Letter = client.get(&path, &[]).await?.read()?;
@@ -118,8 +119,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         eprintln!("Nothing was sent.");
         return Ok(ExitCode::FAILURE);
     }
+    let mut query = vec![("reason", args.reason.as_str())];
+    query.extend(who.as_deref().map(|who| ("as", who)));
     let decision = Decision::Bytes {
-        query: &[("as", &who), ("reason", &args.reason)],
+        query: &query,
         payload: new,
     };
     let answer = client.decide(&format!("{path}/resubmit"), decision).await?;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::report::Report;
 use super::source::{Item, Source};
+use super::usage;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -21,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn publish(
     url: &str,
+    token: Option<header::HeaderValue>,
     window: u32,
     source: Source,
     report: &mut Report,
@@ -31,6 +33,12 @@ pub(super) async fn publish(
     let http = Client::builder()
         .timeout(TIMEOUT)
         .connect_timeout(Duration::from_secs(5))
+        .default_headers(
+            token
+                .map(|token| (header::AUTHORIZATION, token))
+                .into_iter()
+                .collect(),
+        )
         .build()
         .context("cannot set up HTTP")?;
     let poster = Poster {
@@ -126,12 +134,18 @@ impl Poster {
     /// Only the first contact may fail: a wrong address is to be told, not waited for.
     async fn knock(&self) -> anyhow::Result<()> {
         let answer = self.http.head(&self.url).send().await;
-        (answer.map(drop).map_err(reqwest::Error::without_url)).with_context(|| {
+        let answer = (answer.map_err(reqwest::Error::without_url)).with_context(|| {
             format!(
                 "nothing was published: no service answers at {} (is `waybill dev` running?)",
                 self.url
             )
-        })
+        })?;
+        match answer.status() {
+            StatusCode::UNAUTHORIZED => Err(usage(
+                "nothing was published: the service does not know who you are; --token-file, WAYBILL_TOKEN or WAYBILL_TOKEN_FILE has a token, and `waybill token check` tries it",
+            )),
+            _ => Ok(()),
+        }
     }
 
     async fn post(&self, number: u64, item: Item) -> Post {

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::super::client::{Client, Connection, Decision, Error};
-use super::super::dead_letters::decider;
+use super::super::credentials::decider;
 use super::super::screen::{self, Output, Paint};
 use super::show::{InForce, history};
 use super::{ids, read, tell_mistakes};
@@ -46,14 +46,11 @@ struct Outcome {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let text = read(&args.file)?;
     let client = args.service.client()?;
-    let who = decider(args.who.as_deref())?;
+    let who = decider(&client, args.who.as_deref()).await?;
     let before = InForce::now(&client).await?;
     let replaces = args.replaces.as_deref().unwrap_or(&before.hash);
-    let query = [
-        ("replaces", replaces),
-        ("as", &who),
-        ("reason", &args.reason),
-    ];
+    let mut query = vec![("replaces", replaces), ("reason", &args.reason)];
+    query.extend(who.as_deref().map(|who| ("as", who)));
     let decision = Decision::Bytes {
         query: &query,
         payload: text.clone().into(),

@@ -8,7 +8,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 
 use super::super::client::Connection;
-use super::super::dead_letters::decider;
+use super::super::credentials::decider;
 use super::super::follow::{self, Followed, Operation};
 use super::super::screen::{self, ListOutput, Output, Sheet};
 use super::super::usage;
@@ -54,7 +54,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return compile_only(&args.file, &text);
     }
     let client = args.service.client()?;
-    let mut query = vec![("as", decider(args.who.as_deref())?)];
+    let mut query = Vec::new();
+    query.extend(
+        decider(&client, args.who.as_deref())
+            .await?
+            .map(|who| ("as", who)),
+    );
     query.extend(args.from.map(|from| ("from", from.to_string())));
     query.extend(args.to.map(|to| ("to", to.to_string())));
     let request = client

@@ -21,6 +21,8 @@ pub struct Service {
     process: Option<Process>,
     /// Where it serves, since its last start.
     pub url: String,
+    /// What is shown with each request that has no Authorization of its own.
+    pub token: Option<String>,
     http: reqwest::Client,
 }
 
@@ -58,6 +60,7 @@ impl Service {
             log,
             process: None,
             url: String::new(),
+            token: None,
             http,
         }
     }
@@ -143,6 +146,11 @@ impl Service {
         let mut request = self.http.request(method, url).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if let Some(token) = &self.token
+            && !headers.iter().any(|(name, _)| *name == "authorization")
+        {
+            request = request.bearer_auth(token);
         }
         let response = request.send().await.ok()?;
         Some(Answer {

@@ -1,0 +1,764 @@
+//! Who may do what: each route as each principal meets it, and that a refusal changes nothing.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use waybill::access::Token;
+
+use crate::cli::waybill;
+use crate::gate::routes;
+use crate::harness::{
+    Bench, OCTETS, Service, Sql, TokensFile, Weight, bearer, order, order_with, until, within,
+};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// What each of these must be answered: reader, support, operator, publisher, owner, a reader and an owner of another collection.
+type Expected = [u16; 7];
+
+const NAMES: [&str; 7] = [
+    "reader",
+    "support",
+    "operator",
+    "publisher",
+    "owner",
+    "reader elsewhere",
+    "owner elsewhere",
+];
+
+const ALL: Expected = [200; 7];
+/// Numbers about all collections.
+const WHOLE: Expected = [200, 200, 200, 200, 200, 403, 403];
+const READ_LIST: Expected = [200, 200, 200, 403, 200, 200, 200];
+const LETTER_LIST: Expected = [403, 200, 200, 403, 200, 403, 200];
+const LETTER: Expected = [403, 200, 200, 403, 200, 403, 404];
+const DECIDE: Expected = [403, 403, 200, 403, 200, 403, 404];
+const RULES: Expected = [200, 200, 200, 403, 200, 404, 404];
+const STEER: Expected = [403, 403, 403, 403, 409, 403, 404];
+
+const NOTE: &str = "{\"reason\": \"x\"}";
+const DRY: &str = "{\"action\": \"retry\", \"all\": true, \"dry_run\": true}";
+
+/// `{letter}` is a new one each time, `{operation}` one of the owner's that is over.
+const TABLE: &[(&str, &str, &str, Expected)] = &[
+    (
+        "GET",
+        "/api/v1/orders/kept",
+        "",
+        [200, 200, 200, 403, 200, 404, 404],
+    ),
+    ("GET", "/api/v1/orders", "", READ_LIST),
+    ("GET", "/api/v1/orders/export", "", READ_LIST),
+    (
+        "GET",
+        "/api/v1/schema/order.json",
+        "",
+        [200, 200, 200, 200, 200, 404, 404],
+    ),
+    (
+        "POST",
+        "/api/v1/validate",
+        "{}",
+        [200, 200, 200, 200, 200, 404, 404],
+    ),
+    (
+        "POST",
+        "/api/v1/inbox",
+        "junk",
+        [403, 403, 403, 202, 202, 403, 404],
+    ),
+    ("GET", "/api/v1/inbox/2", "", LETTER),
+    ("GET", "/api/v1/inbox/2/payload", "", LETTER),
+    ("GET", "/api/v1/dead-letters", "", LETTER_LIST),
+    ("GET", "/api/v1/dead-letters/export", "", LETTER_LIST),
+    ("GET", "/api/v1/dead-letter-groups", "", LETTER_LIST),
+    ("GET", "/api/v1/dead-letter-groups/trend", "", LETTER_LIST),
+    ("GET", "/api/v1/dead-letters/2", "", LETTER),
+    ("GET", "/api/v1/dead-letters/2/payload", "", LETTER),
+    ("POST", "/api/v1/dead-letters/{letter}/retry", "{}", DECIDE),
+    (
+        "POST",
+        "/api/v1/dead-letters/{letter}/discard",
+        NOTE,
+        DECIDE,
+    ),
+    ("POST", "/api/v1/dead-letters/{letter}/reopen", "{}", DECIDE),
+    ("POST", "/api/v1/dead-letters/{letter}/notes", NOTE, DECIDE),
+    (
+        "POST",
+        "/api/v1/dead-letters/{letter}/resubmit",
+        "junk",
+        DECIDE,
+    ),
+    (
+        "POST",
+        "/api/v1/dead-letters/batch",
+        DRY,
+        [403, 403, 202, 403, 202, 403, 202],
+    ),
+    ("GET", "/api/v1/rules", "", RULES),
+    ("GET", "/api/v1/rules/history", "", RULES),
+    (
+        "PUT",
+        "/api/v1/rules",
+        "[]",
+        [403, 403, 403, 403, 200, 403, 404],
+    ),
+    (
+        "POST",
+        "/api/v1/rules/check",
+        "[]",
+        [403, 403, 403, 403, 202, 403, 404],
+    ),
+    (
+        "POST",
+        "/api/v1/replays",
+        "{}",
+        [403, 403, 403, 403, 202, 403, 404],
+    ),
+    ("GET", "/api/v1/operations", "", LETTER_LIST),
+    ("GET", "/api/v1/operations/{operation}", "", LETTER),
+    ("GET", "/api/v1/operations/{operation}/letters", "", LETTER),
+    ("POST", "/api/v1/operations/{operation}/pause", "", STEER),
+    ("POST", "/api/v1/operations/{operation}/resume", "", STEER),
+    ("POST", "/api/v1/operations/{operation}/cancel", "", STEER),
+    ("GET", "/api/v1/reconciliation", "", WHOLE),
+    ("GET", "/api/v1/stats", "", WHOLE),
+    ("GET", "/api/v1/stream", "", ALL),
+    ("GET", "/api/v1/me", "", ALL),
+    ("GET", "/metrics", "", WHOLE),
+    ("GET", "/docs", "", ALL),
+    ("GET", "/openapi.json", "", ALL),
+];
+
+/// What answers whoever asks: no data is in any of it.
+const OPEN: &[&str] = &[
+    "/",
+    "/orders/kept",
+    "/live",
+    "/groups",
+    "/letters",
+    "/letters/2",
+    "/rules",
+    "/operations",
+    "/operations/2",
+    "/account",
+    "/favicon.ico",
+    "/ui/app.js",
+    "/healthz/live",
+    "/healthz/ready",
+];
+
+struct Desk {
+    service: Service,
+    sql: Sql,
+    operation: i64,
+    made: u32,
+}
+
+impl Desk {
+    /// A letter that nobody has decided about.
+    async fn letter(&mut self) -> i64 {
+        self.made += 1;
+        let uid = format!("sick-{}", self.made);
+        let id = self.service.post(order_with(&uid, &[("1817", "-1")])).await;
+        let path = format!("/api/v1/dead-letters/{id}");
+        until(10, "the letter is there", async || {
+            (self.service.get(&path).await.status == 200).then_some(())
+        })
+        .await;
+        id
+    }
+
+    /// All that a request could have changed.
+    async fn state(&self) -> String {
+        // Operations of the rows before may still run to their end, and the service heals after new rules.
+        let query = "select concat(
+            (select next_position from inbox_head), ' ',
+            (select count(*) from operation where asked_by <> 'waybill'), ' ',
+            (select count(*) from operation where state in ('paused', 'cancelled')))";
+        self.sql.text(query).await
+    }
+
+    /// Only the head of the answer: a stream has no end.
+    async fn status(&self, method: &str, path: &str, authorization: &str, body: &str) -> u16 {
+        let method: Method = method.parse().unwrap();
+        let raw = ["/inbox", "/validate", "/resubmit", "/rules", "/check"];
+        let kind = match raw.iter().any(|end| path.ends_with(end)) {
+            true => OCTETS,
+            false => JSON,
+        };
+        let url = format!("{}{path}", self.service.url);
+        let mut request = reqwest::Client::new()
+            .request(method, url)
+            .header(kind.0, kind.1)
+            .body(body.to_owned());
+        if !authorization.is_empty() {
+            request = request.header("authorization", authorization);
+        }
+        request.send().await.unwrap().status().as_u16()
+    }
+}
+
+#[tokio::test]
+async fn every_route_answers_each_principal_as_it_must() {
+    let bench = Bench::new(Weight::Heavy).await;
+    let mut file = TokensFile::new(&bench);
+    let elsewhere = |role| format!("role = \"{role}\"\ncollections = [\"purchases\"]");
+    let principals: Vec<String> = [
+        ("rita", "role = \"reader\"".to_owned()),
+        ("sam", "role = \"support\"".to_owned()),
+        ("otto", "role = \"operator\"".to_owned()),
+        ("pia", "role = \"publisher\"".to_owned()),
+        ("ona", "role = \"owner\"".to_owned()),
+        ("ruth", elsewhere("reader")),
+        ("olaf", elsewhere("owner")),
+    ]
+    .iter()
+    .map(|(name, grant)| file.give(name, grant))
+    .collect();
+    let expired = file.give("eva", "role = \"owner\"\nexpires = 2020-01-01");
+    let mut mistyped = principals[4].clone();
+    mistyped.pop();
+    let mut service = bench.serve(None, &file.flag()).await;
+    service.token = Some(principals[4].clone());
+    service.post(order("kept")).await;
+    service.post(order_with("sick", &[("1817", "-1")])).await;
+    service.rests(10, 2).await;
+    let dry = serde_json::from_str(DRY).unwrap();
+    let operation = service.asks("/dead-letters/batch", &dry).await;
+    service.ends(20, operation).await;
+    let all: BTreeSet<String> = routes(&service)
+        .await
+        .into_iter()
+        .map(|(method, path)| format!("{method} {path}"))
+        .collect();
+    let mut desk = Desk {
+        sql: bench.sql().await,
+        service,
+        operation,
+        made: 0,
+    };
+
+    let strangers = [
+        "",
+        &bearer(&expired),
+        "Bearer hunter2",
+        &bearer(&mistyped),
+        "Basic b25hOm9uYQ==",
+    ];
+    let mut wrong = Vec::new();
+    let mut asked = BTreeSet::new();
+    for (method, path, body, expected) in TABLE {
+        let known = path.replace("{letter}", "2").replace("{operation}", "2");
+        asked.insert(format!("{method} {known}"));
+        let path = path.replace("{operation}", &desk.operation.to_string());
+        let mut check = |who: &str, status: u16, wanted: u16| {
+            if status != wanted {
+                wrong.push(format!(
+                    "{method} {path} as {who}: {status} instead of {wanted}"
+                ));
+            }
+        };
+        let refused = path.replace("{letter}", "2");
+        let before = desk.state().await;
+        for authorization in strangers {
+            let status = desk.status(method, &refused, authorization, body).await;
+            check(authorization, status, 401);
+        }
+        let each = || NAMES.iter().zip(&principals).zip(expected);
+        for ((who, token), wanted) in each().filter(|(_, wanted)| **wanted >= 400) {
+            let status = desk.status(method, &refused, &bearer(token), body).await;
+            check(who, status, *wanted);
+        }
+        assert_eq!(
+            desk.state().await,
+            before,
+            "{method} {path}: a refusal changed something"
+        );
+        for ((who, token), wanted) in each().filter(|(_, wanted)| **wanted < 400) {
+            let path = match path.contains("{letter}") {
+                true => path.replace("{letter}", &desk.letter().await.to_string()),
+                false => path.clone(),
+            };
+            let status = desk.status(method, &path, &bearer(token), body).await;
+            check(who, status, *wanted);
+        }
+    }
+    for path in OPEN {
+        asked.insert(format!("GET {path}"));
+        for authorization in strangers
+            .into_iter()
+            .chain([bearer(&principals[0]).as_str()])
+        {
+            let status = desk.status("GET", path, authorization, "").await;
+            if status != 200 {
+                wrong.push(format!("GET {path} as {authorization}: {status}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(asked, all, "each route has its row here");
+    let log = desk.service.text();
+    for secret in principals.iter().chain([&expired]) {
+        assert!(!log.contains(&secret[3..20]), "a token is in the log");
+    }
+}
+
+/// What lists of others hold: nothing.
+#[tokio::test]
+async fn a_principal_of_another_collection_sees_nothing_of_orders() {
+    let bench = Bench::new(Weight::Light).await;
+    let mut file = TokensFile::new(&bench);
+    let ona = file.give("ona", "role = \"owner\"");
+    let olaf = file.give("olaf", "role = \"owner\"\ncollections = [\"purchases\"]");
+    let mut service = bench.serve(None, &file.flag()).await;
+    service.token = Some(ona);
+    service.post(order("kept")).await;
+    let letter = service.post(order_with("sick", &[("1817", "-1")])).await;
+    service.rests(10, 2).await;
+    assert_eq!(
+        service.json("/api/v1/dead-letters").await["items"][0]["id"],
+        letter
+    );
+    let of_all = service
+        .asks(
+            "/dead-letters/batch",
+            &json!({"action": "note", "reason": "x", "all": true}),
+        )
+        .await;
+    service.ends(20, of_all).await;
+    let before = service.json("/api/v1/stats").await["received"].clone();
+
+    let (ona, olaf) = (service.token.replace(olaf.clone()), olaf);
+    for path in [
+        "/orders",
+        "/dead-letters",
+        "/dead-letter-groups",
+        "/dead-letter-groups/trend",
+        "/operations",
+    ] {
+        let list = service.json(&format!("/api/v1{path}")).await;
+        assert_eq!(list["items"], json!([]), "{path}");
+    }
+    for path in ["/orders/export", "/dead-letters/export"] {
+        let answer = service.get(&format!("/api/v1{path}")).await;
+        assert_eq!((answer.status, answer.body.len()), (200, 0), "{path}");
+    }
+    // Cached or not, it is not there.
+    let kept = service.order("kept").await;
+    let none = service.order("nobody").await;
+    assert_eq!((kept.status, none.status), (404, 404));
+    assert_eq!(kept.json()["type"], none.json()["type"]);
+    // A set that names the letter is frozen without it.
+    for filter in [json!({"ids": [letter]}), json!({"state": "open"})] {
+        let body = json!({"action": "discard", "reason": "x", "filter": filter});
+        let id = service.asks("/dead-letters/batch", &body).await;
+        let ended = service.ends(20, id).await;
+        assert_eq!(
+            (&ended["total"], &ended["done"]),
+            (&json!(0), &json!(0)),
+            "{filter}"
+        );
+    }
+    let events = stream(&service, &olaf, 3).await;
+    assert!(!events.contains("event: order"), "{events}");
+    assert!(
+        events.contains("\"orders\":null") && !events.contains("\"cache_orders\":1"),
+        "{events}"
+    );
+
+    service.token = ona;
+    let stats = service.json("/api/v1/stats").await;
+    assert_eq!(
+        (&stats["received"], &stats["dead_letters_open"]),
+        (&before, &json!(1))
+    );
+}
+
+/// The first events of a stream, as text.
+async fn stream(service: &Service, token: &str, stats: usize) -> String {
+    let mut response = opened(service, token).await;
+    within(20, "the stream tells", async {
+        let mut text = String::new();
+        while text.matches("event: stats").count() < stats {
+            let chunk = response.chunk().await.unwrap().expect("it goes on");
+            text.push_str(&String::from_utf8_lossy(&chunk));
+        }
+        text
+    })
+    .await
+}
+
+async fn opened(service: &Service, token: &str) -> reqwest::Response {
+    let url = format!("{}/api/v1/stream", service.url);
+    let request = reqwest::Client::new().get(url).bearer_auth(token);
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    response
+}
+
+#[tokio::test]
+async fn the_file_is_read_again_and_what_is_taken_away_ends() {
+    let bench = Bench::new(Weight::Light).await;
+    let mut file = TokensFile::new(&bench);
+    let ona = file.give("ona", "role = \"owner\"");
+    let ada = file.give("ada", "role = \"support\"");
+    let mut service = bench.serve(None, &file.flag()).await;
+    service.token = Some(ona);
+    let status = async |service: &Service, token: &str, path: &str| {
+        let authorization = bearer(token);
+        let headers = [("authorization", authorization.as_str())];
+        service.ask(Method::GET, path, &headers, "").await.status
+    };
+    let letters = "/api/v1/dead-letters";
+    assert_eq!(status(&service, &ada, letters).await, 200);
+    let ends = async |mut watched: reqwest::Response| {
+        within(10, "the stream ends with the token", async {
+            while watched.chunk().await.unwrap().is_some() {}
+        })
+        .await;
+    };
+
+    // A right is taken away: the stream that was begun with it ends, and the next request is judged anew.
+    let watched = opened(&service, &ada).await;
+    file.regrant("ada", "support", "reader");
+    ends(watched).await;
+    assert_eq!(status(&service, &ada, letters).await, 403);
+    assert_eq!(status(&service, &ada, "/api/v1/orders").await, 200);
+
+    // A broken file takes nobody's token away, and is told.
+    let watched = opened(&service, &ada).await;
+    std::fs::write(&file.path, "[[token]\n").unwrap();
+    service
+        .says(10, "the tokens that were read last go on")
+        .await;
+    let metrics = service.get("/metrics").await.body;
+    assert!(String::from_utf8_lossy(&metrics).contains("waybill_tokens_file_well 0"));
+    assert_eq!(status(&service, &ada, "/api/v1/orders").await, 200);
+
+    // Mended without her: all of it ends.
+    file.take_from("ada");
+    ends(watched).await;
+    assert_eq!(status(&service, &ada, "/api/v1/orders").await, 401);
+    let metrics = service.get("/metrics").await.body;
+    assert!(String::from_utf8_lossy(&metrics).contains("waybill_tokens_file_well 1"));
+
+    // A new one counts without a restart.
+    let eve = file.give("eve", "role = \"reader\"");
+    until(10, "the new token counts", async || {
+        (status(&service, &eve, "/api/v1/orders").await == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_decided_is_who_showed_the_token() {
+    let bench = Bench::new(Weight::Light).await;
+    let mut file = TokensFile::new(&bench);
+    let ona = file.give("ona", "role = \"owner\"");
+    let mut service = bench.serve(None, &file.flag()).await;
+    service.token = Some(ona);
+    let letter = service.post(order_with("sick", &[("1817", "-1")])).await;
+    service.rests(10, 1).await;
+
+    // Saying it is refused, on every route that takes it, and changes nothing.
+    let said = json!({"as": "eve", "reason": "x"});
+    let letters = format!("/dead-letters/{letter}");
+    for (path, body) in [
+        (format!("{letters}/retry"), said.clone()),
+        (format!("{letters}/discard"), said.clone()),
+        (format!("{letters}/reopen"), said.clone()),
+        (format!("{letters}/notes"), said.clone()),
+        (format!("{letters}/resubmit?as=eve"), json!({})),
+        (
+            "/dead-letters/batch".to_owned(),
+            json!({"action": "retry", "all": true, "as": "eve"}),
+        ),
+        ("/replays".to_owned(), said.clone()),
+    ] {
+        let answer = service.tell(&path, None, &body).await;
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+        assert!(
+            answer.json()["type"]
+                .as_str()
+                .unwrap()
+                .ends_with("who-is-known"),
+            "{path}"
+        );
+    }
+    for (method, path) in [
+        (Method::PUT, "/rules?as=eve"),
+        (Method::POST, "/rules/check?as=eve"),
+    ] {
+        let answer = service
+            .ask(method, &format!("/api/v1{path}"), &[OCTETS], "[]")
+            .await;
+        assert_eq!(answer.status, 400, "{path}");
+    }
+    assert_eq!(service.json("/api/v1/stats").await["received"], 1);
+    assert_eq!(service.json("/api/v1/operations").await["items"], json!([]));
+
+    let noted = service
+        .tell(
+            &format!("{letters}/notes"),
+            None,
+            &json!({"reason": "mine"}),
+        )
+        .await;
+    let position = noted.json()["position"].as_i64().unwrap();
+    let row = service.json(&format!("/api/v1/inbox/{position}")).await;
+    let decision =
+        json!({"action": "note", "letter": letter, "who": "ona", "proof": "token", "why": "mine"});
+    assert_eq!(row["decision"], decision);
+    let body = json!({"action": "discard", "all": true, "reason": "all of it"});
+    let operation = service.asks("/dead-letters/batch", &body).await;
+    let ended = service.ends(20, operation).await;
+    assert_eq!(
+        (&ended["asked_by"], &ended["proof"]),
+        (&json!("ona"), &json!("token"))
+    );
+    let story = service.json(&format!("/api/v1{letters}")).await;
+    let by: Vec<(&Value, &Value)> = story["decisions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| (&entry["who"], &entry["proof"]))
+        .collect();
+    let (ona, token) = (json!("ona"), json!("token"));
+    assert_eq!(
+        by,
+        [(&ona, &token), (&ona, &token)],
+        "the set's decision, too"
+    );
+    let answer = service
+        .ask(Method::PUT, "/api/v1/rules", &[OCTETS], "[]")
+        .await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let history = service.json("/api/v1/rules/history").await;
+    assert_eq!(
+        (&history["items"][0]["who"], &history["items"][0]["proof"]),
+        (&ona, &token)
+    );
+}
+
+#[tokio::test]
+async fn only_who_may_operate_steers_the_operations_of_others() {
+    let bench = Bench::new(Weight::Light).await;
+    let mut file = TokensFile::new(&bench);
+    let ona = file.give("ona", "role = \"owner\"");
+    let ada = file.give("ada", "role = \"operator\"");
+    let bob = file.give("bob", "role = \"operator\"");
+    let dan = file.give("dan", "rights = [\"decide\"]");
+    let mut service = bench.serve(None, &file.flag()).await;
+    service.token = Some(ona.clone());
+    for n in 0..30 {
+        service
+            .post(order_with(&format!("sick-{n}"), &[("1817", "-1")]))
+            .await;
+    }
+    service.rests(10, 30).await;
+    let slow = json!({"action": "note", "all": true, "reason": "x", "rate": 1});
+    let mut of = Vec::new();
+    for token in [&ada, &dan] {
+        service.token = Some(token.clone());
+        of.push(service.asks("/dead-letters/batch", &slow).await);
+    }
+    let steer = async |service: &mut Service, token: &str, id: i64, what: &str| {
+        service.token = Some(token.to_owned());
+        let answer = service
+            .tell(&format!("/operations/{id}/{what}"), None, &json!(null))
+            .await;
+        (answer.status, answer.json()["state"].clone())
+    };
+    // Another operator sees it, and may not.
+    assert_eq!(steer(&mut service, &bob, of[0], "pause").await.0, 403);
+    assert_eq!(
+        service.json("/api/v1/operations").await["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    // Who may not see letters sees his own alone.
+    assert_eq!(steer(&mut service, &dan, of[0], "cancel").await.0, 404);
+    let items = service.json("/api/v1/operations").await["items"].clone();
+    assert_eq!(
+        (items.as_array().unwrap().len(), &items[0]["id"]),
+        (1, &json!(of[1]))
+    );
+    assert_eq!(
+        steer(&mut service, &ada, of[0], "pause").await,
+        (200, json!("paused"))
+    );
+    assert_eq!(
+        steer(&mut service, &dan, of[1], "cancel").await,
+        (200, json!("cancelled"))
+    );
+    assert_eq!(
+        steer(&mut service, &ona, of[0], "cancel").await,
+        (200, json!("cancelled"))
+    );
+}
+
+/// A stranger learns whether the service is well, and not why not.
+#[tokio::test]
+async fn health_tells_strangers_no_names() {
+    let bench = Bench::new(Weight::Light).await;
+    let mut file = TokensFile::new(&bench);
+    let ona = file.give("ona", "role = \"owner\"");
+    let broker = [
+        "--stan-url",
+        "nats://127.0.0.1:1",
+        "--client-id",
+        "waybill-1",
+    ];
+    let args = [&broker[..], &file.flag()].concat();
+    let mut service = bench.serve(None, &args).await;
+    service.token = Some(ona);
+    let problem = until(20, "the broker's problem is known", async || {
+        let ready = service.get("/healthz/ready").await.json();
+        ready["broker_problem"].as_str().map(str::to_owned)
+    })
+    .await;
+    service.token = None;
+    let answer = service.get("/healthz/ready").await;
+    assert_eq!(answer.json()["broker"], "away");
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(!text.contains(&problem), "{text}");
+    tokio::time::timeout(Duration::from_secs(1), service.get("/healthz/live"))
+        .await
+        .unwrap();
+}
+
+/// From an empty directory to a decision by a name that is proven, by the commands alone.
+#[tokio::test]
+async fn the_commands_make_a_token_and_show_it() {
+    let bench = Bench::new(Weight::Light).await;
+    let tokens = bench.dir.join("tokens.toml");
+    let tokens = tokens.to_str().unwrap();
+    let make = [
+        "token", "new", "ada", "--role", "operator", "--tokens", tokens,
+    ];
+    let made = waybill("", &make, b"").await;
+    assert_eq!(made.code, 0, "{}", made.err);
+    let token = made.out.trim();
+    assert!(token.starts_with("wb_") && token.len() == 52, "{token}");
+    let file = std::fs::read_to_string(tokens).unwrap();
+    assert!(!file.contains(&token[3..20]), "only its hash is kept");
+    let ci = [
+        "token",
+        "new",
+        "ci",
+        "--right",
+        "publish",
+        "--collection",
+        "orders",
+        "--expires",
+        "never",
+        "--tokens",
+        tokens,
+    ];
+    let ci = waybill("", &ci, b"").await.out;
+    let list = waybill(
+        "",
+        &["token", "list", "--tokens", tokens, "--output", "json"],
+        b"",
+    )
+    .await;
+    let list: Value = serde_json::from_str(&list.out).unwrap();
+    assert_eq!(
+        list["items"][0]["rights"],
+        json!(["read", "letters", "decide"])
+    );
+    assert_eq!(list["items"][1]["collections"], json!(["orders"]));
+    assert_eq!(list["items"][1]["expires"], Value::Null);
+
+    let service = bench.serve(None, &["--tokens", tokens]).await;
+    let keep = |name: &str, text: &str| {
+        let path = bench.dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (adas, cis) = (keep("ada", token), keep("ci", &ci));
+    let mistyped = keep("mistyped", &token[..51]);
+    let other = keep("other", Token::new().unwrap().text());
+    let run = async |file: &str, args: &[&str]| {
+        let args = [args, &["--token-file", file]].concat();
+        waybill(&service.url, &args, b"").await
+    };
+    let who = run(&adas, &["token", "check"]).await;
+    assert!(
+        who.code == 0 && who.out.contains("ada: read, letters, decide"),
+        "{}",
+        who.out
+    );
+    for (file, code, said) in [
+        (&mistyped, 2, "looks like wb_"),
+        (&other, 2, "not known here"),
+    ] {
+        let refused = run(file, &["dead-letters", "list"]).await;
+        assert_eq!(refused.code, code, "{}", refused.err);
+        assert!(refused.err.contains(said), "{}", refused.err);
+    }
+    let nobody = waybill(&service.url, &["dead-letters", "list"], b"").await;
+    assert!(
+        nobody.code == 2 && nobody.err.contains("--token-file"),
+        "{}",
+        nobody.err
+    );
+
+    let publish = [
+        "publish",
+        "--http",
+        &service.url,
+        "--count",
+        "3",
+        "--junk",
+        "100%",
+    ];
+    let sent = run(&cis, &publish).await;
+    assert_eq!(sent.code, 0, "{}", sent.err);
+    let refused = run(&cis, &["dead-letters", "list"]).await;
+    assert!(
+        refused.code == 1 && refused.err.contains("needs the right letters"),
+        "{}",
+        refused.err
+    );
+    until(10, "the letters are there", async || {
+        let listed = run(&adas, &["dead-letters", "list", "--output", "ids"]).await;
+        (listed.out.lines().count() == 3).then_some(())
+    })
+    .await;
+    let noted = run(
+        &adas,
+        &[
+            "dead-letters",
+            "note",
+            "1",
+            "--reason",
+            "seen",
+            "--output",
+            "json",
+        ],
+    )
+    .await;
+    assert_eq!(noted.code, 0, "{}", noted.err);
+    let shown = run(&adas, &["dead-letters", "show", "1", "--output", "json"]).await;
+    let story: Value = serde_json::from_str(&shown.out).unwrap();
+    let by = &story["decisions"][0];
+    assert_eq!((&by["who"], &by["proof"]), (&json!("ada"), &json!("token")));
+    let said = run(
+        &adas,
+        &["dead-letters", "note", "1", "--reason", "x", "--as", "eve"],
+    )
+    .await;
+    assert!(
+        said.code == 2 && said.err.contains("ada, by token"),
+        "{}",
+        said.err
+    );
+}
