@@ -35,8 +35,9 @@ fn with<'a>(url: &'a str, flags: &[&'a str]) -> Vec<&'a str> {
 /// It says so, waits, and takes messages over HTTP all the while.
 async fn waits(bench: &Bench, broker: &Broker, url: &str, flags: &[&str], words: &str) -> Service {
     let service = bench.serve(Some(broker), &with(url, flags)).await;
-    service.says(20, "waiting for the broker").await;
-    assert!(service.text().contains(words), "{}", service.text());
+    // On a busy machine a first try may fail for another reason.
+    service.says(20, words).await;
+    service.says(1, "waiting for the broker").await;
     let ready = service.get("/healthz/ready").await;
     assert_eq!(ready.status, 200);
     assert_eq!(ready.json()["broker"], "away");

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use waybill::sandbox::broker::Store;
 use waybill::sandbox::process::{Signal, signal};
 
 use crate::harness::{
-    Bench, Ledger, Sender, Weight, check, mixed, order_with, orders, until, until_equal, within,
+    Bench, Ledger, Sender, Weight, check, mixed, order, order_with, orders, until, until_equal,
 };
 
 #[tokio::test]
@@ -95,25 +95,51 @@ async fn clients_that_hold_on_do_not_keep_it_from_stopping() {
     );
 }
 
+/// What is under way when it is asked to stop is answered, and by then it says that it is not ready.
 #[tokio::test]
-async fn while_it_stops_it_is_not_ready() {
+async fn while_it_stops_it_is_not_ready_and_answers_what_is_under_way() {
     let bench = Bench::new(Weight::Light).await;
     let mut service = bench.serve(None, &[]).await;
     service.is_ready().await;
-    let url = format!("{}/healthz/ready", service.url);
-    let http = reqwest::Client::new();
-    let watching = tokio::spawn(async move {
-        loop {
-            match http.get(&url).send().await {
-                Ok(answer) if answer.status() == 200 => {}
-                // Gone, or it says so.
-                Ok(answer) => return answer.status() == 503,
-                Err(_) => return true,
-            }
-        }
-    });
-    assert!(service.stop().await.success());
-    assert!(within(5, "readiness ends", watching).await.unwrap());
+    let address = service.url.strip_prefix("http://").unwrap().to_owned();
+    let payload = order("under-way");
+    let (half, rest) = payload.split_at(payload.len() / 2);
+    let post = format!(
+        "POST /api/v1/inbox HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/octet-stream\r\ncontent-length: {}\r\n\r\n",
+        payload.len()
+    );
+    let ready = format!("GET /healthz/ready HTTP/1.1\r\nhost: {address}\r\n");
+    let beginnings: [(&[u8], &[u8], &str); 2] = [
+        (ready.as_bytes(), b"\r\n", "503"),
+        (&[post.as_bytes(), half].concat(), rest, "202"),
+    ];
+    let mut held = Vec::new();
+    for (beginning, rest, status) in beginnings {
+        let mut socket = TcpStream::connect(&address).await.unwrap();
+        socket.write_all(beginning).await.unwrap();
+        held.push((socket, rest, status));
+    }
+    // Taken one after the other: they are in.
+    service.is_ready().await;
+    signal(service.pid(), Signal::TERM);
+    until(10, "nobody is let in any more", async || {
+        TcpStream::connect(&address).await.err()
+    })
+    .await;
+    for (mut socket, rest, status) in held {
+        socket.write_all(rest).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+    let status = until(20, "it ends", async || service.ended()).await;
+    assert_eq!(status.code(), Some(0), "{}", service.text());
+    service.start().await;
+    service.rests(10, 1).await;
+    assert_eq!(service.order("under-way").await.status, 200);
 }
 
 #[tokio::test]
