@@ -17,7 +17,7 @@ use crate::access::Principal;
 use crate::inbox::{self, Appended, Inbox, Position, SourceId};
 use crate::order::{self, Rules};
 use crate::postgres::Database;
-use crate::projection;
+use crate::{account, projection};
 
 pub struct InboxApi {
     database: Database,
@@ -180,7 +180,7 @@ impl InboxApi {
         let reader = self.database.reader().await?;
         let content = inbox::row_at(&reader, position).await?;
         let content = content.ok_or_else(|| beyond(position))?;
-        let fate = inbox::fate(&reader, position).await?.unwrap_or_default();
+        let fate = account::fate(&reader, position).await?.unwrap_or_default();
         let row = content.row;
         let mut links = Vec::new();
         let mut link = |rel: &str, href: String| {

@@ -9,25 +9,9 @@ use futures_util::TryStreamExt;
 use tokio::task::JoinSet;
 
 use super::{Cache, Generation};
-use crate::order;
-use crate::postgres::{Client, Database, Error, Session, query, query_one};
-
-/// By inbox_pkey: one window's messages, as they come.
-const MESSAGES: &str = "
-    select position, payload from inbox
-    where position > $1 and position <= $2 and payload is not null
-    order by position desc";
-/// By the derived tables' primary keys: which of the window's messages are no orders. Few, where things go well.
-const NOT_ORDERS: &str = "
-    select id from dead_letters where id > $1 and id <= $2
-    union all select position from duplicates where position > $1 and position <= $2
-    union all select position from decisions where position > $1 and position <= $2 and fate <> 'order'";
-/// Orders that a retry brought home: the bytes are the letter's, the place is the decision's.
-const HEALED: &str = "
-    select i.payload
-    from decisions c join inbox i on i.position = c.letter
-    where c.position > $1 and c.position <= $2 and c.fate = 'order' and c.action in ('retry', 'reopen')";
-const PROJECTED: &str = "select position from checkpoint where projection = 'live'";
+use crate::inbox::{self, Position};
+use crate::postgres::{Client, Database, Error, Session};
+use crate::{account, order};
 
 const WINDOW: i64 = 4096;
 /// Postgres needs less for a row than its parsing takes, and the cores are there.
@@ -39,9 +23,7 @@ async fn restore(
     database: &Database,
     read_in: Generation,
 ) -> Result<u64, Error> {
-    let top: i64 = query_one(&*database.reader().await?, PROJECTED, &[])
-        .await?
-        .get(0);
+    let top = account::projected(&*database.reader().await?).await?.0;
     cache.reserve(u64::try_from(top).unwrap_or(0));
     let next = Arc::new(AtomicI64::new(top));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -84,17 +66,19 @@ async fn restore_window(
             restored += 1;
         }
     };
-    for row in query(client, HEALED, &[&bottom, &top]).await? {
-        put(row.get(0));
+    let (after, to) = (Position(bottom), Position(top));
+    // The letter may stand in another window: its order stands in this one.
+    let healed = account::healed(client, after, to).await?;
+    let healed: Vec<i64> = healed.iter().map(|letter| letter.0).collect();
+    for (_, payload) in inbox::payloads(client, &healed).await? {
+        put(&payload);
     }
-    let others = query(client, NOT_ORDERS, &[&bottom, &top]).await?;
-    let others: HashSet<i64> = others.iter().map(|row| row.get(0)).collect();
-    // A row at a time: a window of the largest messages would not fit in memory.
-    let messages = client.prepare_cached(MESSAGES).await?;
-    let mut messages = pin!(client.query_raw(&messages, [bottom, top]).await?);
-    while let Some(row) = messages.try_next().await? {
-        if !others.contains(&row.get(0)) {
-            put(row.get(1));
+    let others = account::not_orders(client, after, to).await?;
+    let others: HashSet<Position> = others.into_iter().collect();
+    let mut messages = pin!(inbox::messages(client, after, to).await?);
+    while let Some(message) = messages.try_next().await? {
+        if !others.contains(&message.position()) {
+            put(message.payload());
         }
     }
     Ok(restored)

@@ -1,7 +1,8 @@
 //! The log. Every message and every decision about one is appended here before anything looks inside it; the ack
 //! follows the commit. Called by the sources (through a channel), by the API for decisions, and read by the projector.
 //! Invariants: dense positions in commit order; the same identity is stored once; nothing acknowledged that is not on
-//! the disk. The only SQL on `inbox` but for joins. Absent on purpose: any idea of what a payload means.
+//! the disk. It alone writes its tables; who else reads them is listed in tests/it/tidy_sql.rs. Absent on purpose: any idea of
+//! what a payload means.
 
 mod append;
 mod decision;
@@ -17,8 +18,8 @@ pub use decision::{Action, Decision};
 pub use durable::{Tail, Witness};
 pub use queue::{Inbox, Queue, Unavailable};
 pub use read::{
-    Content, count, decision_by_key, fate, head, payload, payloads, payloads_within, read_batch,
-    row_at, source_id,
+    Content, Message, count, decision_by_key, head, messages, payload, payloads, payloads_within,
+    read_batch, row_at, source_id,
 };
 pub use row::{Ack, Incoming, Position, Reply, Row, SourceId, content_hash};
 pub use stage::{Config, run};

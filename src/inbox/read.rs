@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
 use tokio_postgres::types::Json;
 
 use super::decision::Decision;
@@ -151,6 +152,36 @@ pub async fn head(client: &Client) -> Result<Position, Error> {
     Ok(Position(query_one(client, HEAD, &[]).await?.get(0)))
 }
 
+/// By inbox_pkey.
+const MESSAGES: &str = "
+    select position, payload from inbox
+    where position > $1 and position <= $2 and payload is not null
+    order by position desc";
+
+/// A row that has bytes.
+pub struct Message(tokio_postgres::Row);
+
+impl Message {
+    pub fn position(&self) -> Position {
+        Position(self.0.get(0))
+    }
+
+    pub fn payload(&self) -> &[u8] {
+        self.0.get(1)
+    }
+}
+
+/// Between two positions, the newest first, as they come: a window of the largest messages would not fit in memory.
+pub async fn messages(
+    client: &Client,
+    after: Position,
+    to: Position,
+) -> Result<impl Stream<Item = Result<Message, Error>>, Error> {
+    let statement = client.prepare_cached(MESSAGES).await?;
+    let rows = client.query_raw(&statement, [after.0, to.0]).await?;
+    Ok(rows.map_ok(Message).map_err(Error::from))
+}
+
 /// By inbox_pkey. Order and limit keep the planner from reading all of a table whose statistics are old.
 const COUNT: &str = "
     select count(*) from (select from inbox where position > $1 and position <= $1 + $2 order by position limit $2) w";
@@ -188,23 +219,4 @@ pub async fn source_id(client: &Client, kind: &'static str, name: &str) -> Resul
     Ok(SourceId(
         query_one(client, SOURCE, &[&kind, &name]).await?.get(0),
     ))
-}
-
-/// What became of a row: by the derived tables' primary keys. A row that is projected and in none of them is an order.
-const FATE: &str = "
-    select case
-        when c.position is not null then c.fate
-        when l.id is not null then 'dead_letter'
-        when d.position is not null then 'duplicate'
-        when i.position > (select position from checkpoint where projection = 'live') then 'pending'
-        else 'order' end
-    from inbox i
-    left join decisions c on c.position = i.position
-    left join dead_letters l on l.id = i.position
-    left join duplicates d on d.position = i.position
-    where i.position = $1";
-
-pub async fn fate(client: &Client, position: Position) -> Result<Option<String>, Error> {
-    let found = query_opt(client, FATE, &[&position.0]).await?;
-    Ok(found.map(|row| row.get(0)))
 }

@@ -10,8 +10,8 @@ use super::store::{self, Operation, State};
 use super::worker::Dependencies;
 use crate::dead_letter::{self, Filter};
 use crate::inbox::{Action, Position};
-use crate::order;
-use crate::projection::{self, DryRun, InForce, Would};
+use crate::projection::{DryRun, InForce, Would};
+use crate::{account, order};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckRequest {
@@ -69,7 +69,7 @@ pub async fn run(deps: &Dependencies, operation: Operation) -> Result<(), Error>
     let mut found: Found = serde_json::from_value(operation.progress.clone()).unwrap_or_default();
     if found.target == 0 {
         let reader = deps.database.reader().await?;
-        let live = projection::live_position(&reader).await?.0;
+        let live = account::projected(&reader).await?.0;
         found.target = request.to.unwrap_or(live).min(live);
         found.position = request.from.unwrap_or(1).max(1) - 1;
     }

@@ -35,13 +35,6 @@ pub async fn read(client: &Client) -> Result<Checkpoint, Error> {
     Ok(from_row(&query_one(client, READ, &[]).await?))
 }
 
-const POSITION: &str = "select position from checkpoint where projection = 'live'";
-
-/// Up to where the log is in the tables that readers see.
-pub async fn position(client: &Client) -> Result<Position, Error> {
-    Ok(Position(query_one(client, POSITION, &[]).await?.get(0)))
-}
-
 pub fn from_row(row: &Row) -> Checkpoint {
     Checkpoint {
         position: Position(row.get(0)),

@@ -16,7 +16,7 @@ mod rules;
 mod run;
 mod write;
 
-pub use checkpoint::{Checkpoint, position as live_position, read as read_checkpoint};
+pub use checkpoint::{Checkpoint, read as read_checkpoint};
 pub use dry_run::{DryRun, Would};
 pub use give_way::GiveWay;
 pub use reader::{Examined, examine};

@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("order", "inbox postgres"),
     ("dead_letter", "inbox order postgres"),
     ("account", "inbox postgres"),
-    ("cache", "inbox order postgres"),
+    ("cache", "account inbox order postgres"),
     (
         "projection",
         "account cache dead_letter inbox order postgres telemetry",

@@ -31,7 +31,7 @@ impl Replay<'_> {
         let mut distance_before = i64::MAX;
         let mut looked = Instant::now();
         loop {
-            let live = checkpoint::position(session.client()).await?;
+            let live = account::projected(session.client()).await?;
             let distance = live.0 - position.0;
             if distance <= CLOSE {
                 self.say("swap", position, live)?;

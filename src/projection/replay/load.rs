@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::batch::{self, Known, Loaded};
-use super::super::checkpoint::{self, NEXT, Step};
+use super::super::checkpoint::{NEXT, Step};
 use super::super::fold::{Fold, Judge, Outcome, Writes};
 use super::super::live::brokers;
 use super::super::pipeline::{Pipeline, Turn};
@@ -122,7 +122,7 @@ async fn read_to(
     // A statement lasts as long as the writers need for its rows.
     client.batch_execute("set statement_timeout = 0").await?;
     loop {
-        let live = checkpoint::position(client).await?;
+        let live = account::projected(client).await?;
         if live.0 - after.0 < CLOSE && after.0 > 0 {
             return Ok(());
         }

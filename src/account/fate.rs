@@ -1,0 +1,107 @@
+//! What became of rows: counted, and looked up.
+
+use crate::inbox::Position;
+use crate::postgres::{Client, Error, Write, query, query_one, query_opt};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fate {
+    Order,
+    Duplicate,
+    DeadLetter,
+    Decision,
+}
+
+impl Fate {
+    pub const ALL: [Fate; 4] = [
+        Fate::Order,
+        Fate::Duplicate,
+        Fate::DeadLetter,
+        Fate::Decision,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Fate::Order => "order",
+            Fate::Duplicate => "duplicate",
+            Fate::DeadLetter => "dead_letter",
+            Fate::Decision => "decision",
+        }
+    }
+}
+
+const ADD_FATES: &str = "
+    update fates f set count = f.count + w.count
+    from unnest($1::text[], $2::int8[]) as w(fate, count)
+    where f.fate = w.fate and w.count <> 0";
+
+pub fn add_fates(counts: [i64; 4]) -> Write<'static> {
+    Write::new(ADD_FATES)
+        .with(Fate::ALL.map(Fate::as_str).to_vec())
+        .with(counts.to_vec())
+}
+
+/// By the derived tables' primary keys. A row that is projected and in none of them is an order.
+const FATE: &str = "
+    select case
+        when c.position is not null then c.fate
+        when l.id is not null then 'dead_letter'
+        when d.position is not null then 'duplicate'
+        when i.position > (select position from checkpoint where projection = 'live') then 'pending'
+        else 'order' end
+    from inbox i
+    left join decisions c on c.position = i.position
+    left join dead_letters l on l.id = i.position
+    left join duplicates d on d.position = i.position
+    where i.position = $1";
+
+/// The word for what became of a row, or `pending`; none if there is no such row.
+pub async fn fate(client: &Client, position: Position) -> Result<Option<String>, Error> {
+    let found = query_opt(client, FATE, &[&position.0]).await?;
+    Ok(found.map(|row| row.get(0)))
+}
+
+const PROJECTED: &str = "select position from checkpoint where projection = 'live'";
+
+/// Up to where the log is in the tables that readers see.
+pub async fn projected(client: &Client) -> Result<Position, Error> {
+    Ok(Position(query_one(client, PROJECTED, &[]).await?.get(0)))
+}
+
+/// By the derived tables' primary keys. Few, if things go well.
+const NOT_ORDERS: &str = "
+    select id from dead_letters where id > $1 and id <= $2
+    union all select position from duplicates where position > $1 and position <= $2
+    union all select position from decisions where position > $1 and position <= $2 and fate <> 'order'";
+
+/// Which rows between two positions are no orders; all others are, as far as they are projected.
+pub async fn not_orders(
+    client: &Client,
+    after: Position,
+    to: Position,
+) -> Result<Vec<Position>, Error> {
+    positions(client, NOT_ORDERS, after, to).await
+}
+
+/// By decisions_pkey.
+const HEALED: &str = "
+    select letter from decisions
+    where position > $1 and position <= $2 and fate = 'order' and action in ('retry', 'reopen')";
+
+/// The letters that became orders by a decision between two positions: there the order stands, and its bytes are the letter's.
+pub async fn healed(
+    client: &Client,
+    after: Position,
+    to: Position,
+) -> Result<Vec<Position>, Error> {
+    positions(client, HEALED, after, to).await
+}
+
+async fn positions(
+    client: &Client,
+    statement: &'static str,
+    after: Position,
+    to: Position,
+) -> Result<Vec<Position>, Error> {
+    let rows = query(client, statement, &[&after.0, &to.0]).await?;
+    Ok(rows.iter().map(|row| Position(row.get(0))).collect())
+}
