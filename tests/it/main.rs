@@ -52,5 +52,6 @@ mod stop;
 mod swap;
 mod tidy;
 mod tidy_map;
+mod tidy_sql;
 mod tls;
 mod versions;
