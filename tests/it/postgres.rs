@@ -346,7 +346,7 @@ async fn a_replica_frozen_inside_an_append_does_not_hold_up_the_others() {
     assert_eq!(sql.count(&alive).await, 0, "{}", other.text());
     frozen.resume();
     let ledger = sending.await.unwrap();
-    other.rests(60, ledger.rows()).await;
+    other.rests(120, ledger.rows()).await;
     let count = check(&bench, &other, &ledger).await;
     assert_eq!((count.orders, count.rows), (8_000, 8_000));
 }
