@@ -7,7 +7,7 @@ use crate::harness::{
 };
 
 /// A replay that waits for the locks of its swap: the open transaction reads `orders`, as a slow reader would.
-async fn held_at_the_swap(bench: &Bench, service: &Service, reader: &Sql) -> i64 {
+pub async fn held_at_the_swap(bench: &Bench, service: &Service, reader: &Sql) -> i64 {
     reader.run("begin; select from live.orders limit 1").await;
     // Inside a transaction pg_stat_activity stands still.
     let looking = bench.sql().await;
