@@ -1,5 +1,5 @@
-//! What a batch needs to know of the tables before it is folded: the orders that have its uids, the letters that its
-//! decisions speak of.
+//! What the fold needs to know of the tables: the orders that have a batch's order_uids already, and the letters that its
+//! decisions are about. Loaded before the fold, so that the fold itself does no IO.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -66,16 +66,16 @@ fn canonical(bytes: &[u8]) -> Option<Bytes> {
     Some(order.to_json().into())
 }
 
-/// By order_uid. Its hashing is seeded at random: who chooses uids cannot make them collide.
+/// By order_uid. The hash is seeded at random, so a sender cannot choose order_uids that collide.
 pub type Orders = foldhash::HashMap<Arc<str>, Known>;
 
 #[derive(Default)]
 pub struct Loaded {
     pub orders: Orders,
     pub letters: BTreeMap<i64, Letter>,
-    /// The bytes of those letters, and what they say.
+    /// The bytes of the letters that are to be judged again, examined.
     pub letter_bytes: HashMap<i64, (Bytes, Examined)>,
-    /// The bytes that replaced a letter, where a resubmission asks.
+    /// By position: the bytes that replaced a letter. A second resubmission is "already so" if it brings the same.
     pub replacing: HashMap<i64, Bytes>,
 }
 

@@ -1,5 +1,5 @@
-//! The checkpoint and the lease on it. No wall clock is asked: a lease has run out when (leader, term, renewals) stood still
-//! for five seconds of the watcher's own clock.
+//! The checkpoint and the lease on it. A lease has run out if (leader, term, renewals) have not changed for as long as --lease
+//! says, by the watcher's own monotonic clock. No wall clock is asked.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// What must move while somebody works.
+    /// If this changes, the leader is alive.
     pub fn sign_of_life(&self) -> (&str, i64, i64) {
         (&self.leader, self.term, self.renewals)
     }
@@ -47,7 +47,7 @@ pub fn from_row(row: &Row) -> Checkpoint {
 const LOCK: &str = "
     select position, leader, term, renewals from checkpoint where projection = $1 for update";
 
-/// Until the transaction ends, nobody takes or renews the lease by it, and nobody moves it.
+/// Locks the row: until the transaction ends, nobody can move this checkpoint or take the lease on it.
 pub async fn lock(client: &Client, projection: &str) -> Result<Option<Checkpoint>, Error> {
     let row = query_opt(client, LOCK, &[&projection]).await?;
     Ok(row.as_ref().map(from_row))
@@ -57,7 +57,7 @@ const TAKE: &str = "
     update checkpoint set leader = $1, term = term + 1, renewals = renewals + 1
     where projection = 'live' and leader = $2 and term = $3 and renewals = $4";
 
-/// True where we lead now.
+/// True if we lead now; false if the checkpoint was no longer as we had seen it.
 pub async fn take(client: &Client, seen: &Checkpoint, leader: &str) -> Result<bool, Error> {
     let taken = execute(
         client,
@@ -81,7 +81,8 @@ const ADVANCE: &str = "
     where projection = $4 and leader = $1 and position = $2
     returning 1";
 
-/// How far which projection comes by a batch, and who writes it.
+/// The compare-and-set of one batch: it moves `projection` from `from` to `to`, if `leader` still leads and it still stands at
+/// `from`.
 pub struct Step {
     pub projection: &'static str,
     pub leader: Arc<str>,
@@ -89,7 +90,7 @@ pub struct Step {
     pub to: Position,
 }
 
-/// The last write of a batch. If another has moved the checkpoint, all that was sent with it must come to nothing.
+/// The last write of a batch. If it matches no row, the statement fails, and with it the whole transaction.
 pub fn advance(step: &Step) -> Write<'_> {
     Write::new(ADVANCE)
         .with(&*step.leader)
@@ -105,7 +106,7 @@ pub fn is_moved(error: &Error) -> bool {
 
 const RELEASE: &str = "update checkpoint set leader = '', renewals = renewals + 1 where projection = 'live' and leader = $1";
 
-/// So that the next need not wait for the lease to run out.
+/// Gives the lease up, so that the next leader need not wait for it to run out.
 pub async fn release(client: &Client, leader: &str) -> Result<(), Error> {
     execute(client, RELEASE, &[&leader]).await?;
     Ok(())

@@ -1,4 +1,5 @@
-//! The fold itself: no IO. Rows in order, what is known, and a judge; out come the writes.
+//! The fold: rows in the log's order, what was loaded about them, and a judge go in; what is to be written comes out. It does
+//! no IO, so the live projection, a replay and a dry run all run this same code.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,15 +16,15 @@ use crate::inbox::{Action, Decision, Position, SourceId};
 use crate::order::store::NewOrder;
 use crate::order::{self, Rejection};
 
-/// Who says whether a row was rejected.
+/// What decides whether a row is accepted or rejected.
 pub enum Judge<'a> {
-    /// The live projector: by the checks of this code and the rules in force.
+    /// The live projector and a dry run: the checks of this code and the rules in force.
     Live {
         in_force: &'a InForce,
-        /// Rows that Postgres refused alone, with the SQLSTATE.
+        /// Positions of rows that Postgres refused when they were written alone, with the SQLSTATE.
         refused: &'a HashMap<i64, String>,
     },
-    /// A replay judges nothing: a row with a verdict was rejected so, every other was accepted.
+    /// A replay judges nothing: a row that has a verdict was rejected with it, every other row was accepted.
     Replay {
         verdicts: HashMap<i64, Verdict>,
         /// The hash of the rules in force before this batch.
@@ -61,7 +62,7 @@ pub struct Decided {
     pub refers_to: Option<Position>,
 }
 
-/// All that a batch writes.
+/// All that a batch changes in the tables.
 #[derive(Default)]
 pub struct Writes {
     pub orders: Vec<NewOrder>,
@@ -162,7 +163,9 @@ impl<'a> Fold<'a> {
         })
     }
 
-    /// First the bytes against the order that has this uid, then the parse, then the uid, then the rules.
+    /// The order of the questions matters. If the order_uid is taken by an order of the very same bytes, the row is a
+    /// duplicate, even if this code could not parse it. Then the parse; then whether the order_uid is taken; and the rules only
+    /// if it is free.
     fn judge(
         &mut self,
         position: Position,
@@ -227,7 +230,7 @@ impl<'a> Fold<'a> {
         })
     }
 
-    /// An order or a duplicate at `position`, of the bytes that stand at `bytes_position`.
+    /// Writes an order or a duplicate at `position`. Its bytes are at `bytes_position`: a retried letter's are its own.
     fn accept(&mut self, position: Position, bytes_position: Position, accepted: Accepted) -> Fate {
         match accepted {
             Accepted::Order {
@@ -344,7 +347,7 @@ impl<'a> Fold<'a> {
         Ok(fate)
     }
 
-    /// The first of two who replace the same rules wins.
+    /// Applies rules if those that they replace are in force: of two operators who replace the same rules, the first wins.
     fn apply_rules(&mut self, position: Position, decision: &Decision) -> Outcome {
         let text = decision.text.clone().unwrap_or_default();
         let hash = rules::hash(&text);
@@ -369,7 +372,8 @@ impl<'a> Fold<'a> {
         by.and_then(|position| self.loaded.replacing.get(&position.0)) == read.row.payload.as_ref()
     }
 
-    /// The letter's own bytes again. When they pass, the decision's row is the order, and the letter is replaced by it.
+    /// Judges the letter's own bytes again. If they pass, the decision's row becomes the order or the duplicate, and the letter
+    /// is replaced by it.
     fn judge_letter(
         &mut self,
         read: &ReadRow,
@@ -377,7 +381,7 @@ impl<'a> Fold<'a> {
         action: Action,
     ) -> Result<(Outcome, Fate), Error> {
         let position = read.row.position;
-        // A letter's bytes are an inbox row's, so they were loaded also where the letter is of this very batch.
+        // Loaded from the inbox, so they are there even if the letter itself is new in this batch.
         let (bytes, examined) = self
             .loaded
             .letter_bytes
@@ -411,7 +415,7 @@ impl<'a> Fold<'a> {
         })
     }
 
-    /// Edited bytes: the row has a fate of its own, and the old letter is replaced either way.
+    /// Judges edited bytes. Their row gets a fate of its own, perhaps as a new letter; the old letter is replaced either way.
     fn resubmit(&mut self, read: &ReadRow, id: i64) -> Result<Fate, Error> {
         let position = read.row.position;
         let bytes = read.row.payload.clone().unwrap_or_default();

@@ -1,6 +1,14 @@
-//! The fold: log and verdicts in, all tables of state out. One process leads (a lease); what counts is the compare-and-set
-//! on the checkpoint, in the same transaction as the tables. Called by `serve`. Invariants: a row is judged once; tables and
-//! checkpoint commit together; a bad message is a value, never an error. Absent on purpose: any other writer of these tables.
+//! The projection: it reads the log and writes all tables of state. One process at a time does so, the one that holds the
+//! lease; but it is the compare-and-set on the checkpoint, in the same transaction as the tables, that keeps two of them apart.
+//! Called by `serve`. Invariants: a row is judged once; tables and checkpoint commit together; a bad message is a value, never
+//! an error. Absent on purpose: any other writer of these tables.
+//!
+//! ```text
+//! run ── holds the lease ──┬── reader ──► live ──► fold ──► pipeline ──► write
+//!                          └── retries (letters that Postgres refused)
+//! replay ── source ──► load, catch_up ──► fold ──► pipeline ──► write ── swap
+//! dry_run ──────────────────────────────► fold
+//! ```
 
 mod batch;
 mod checkpoint;
@@ -30,13 +38,14 @@ pub use run::{Config, Dependencies, Leadership, run};
 pub enum Error {
     #[error(transparent)]
     Postgres(#[from] crate::postgres::Error),
-    /// Another took the lease, or our unknown commit did hold: read the checkpoint and go on.
+    /// Another process took the lease, or a commit of ours whose answer was lost did take effect. Read the checkpoint and go
+    /// on.
     #[error("the checkpoint has moved: another projector leads")]
     CheckpointMoved,
     /// Sessions that were opened one after the other reached different servers, or different lives of one.
     #[error("another Postgres answers than a moment before: it is being replaced")]
     AnotherServer,
-    /// Only behind another error, which is the reason.
+    /// The error of the batch before is the reason, and is reported first.
     #[error("the batch before this one was not committed")]
     BatchBefore,
     #[error("a task that writes a batch panicked")]
@@ -47,14 +56,14 @@ pub enum Error {
     NoSession,
     #[error("the inbox has a gap: position {expected} is missing, {found} is there")]
     Gap { expected: i64, found: i64 },
-    /// A replay met a row that was accepted and that this code cannot build.
+    /// A replay met a row that was accepted, and this code cannot make an order of it.
     #[error("the accepted row at position {0} cannot be built by this version")]
     Unbuildable(i64),
     #[error(
         "the rules applied at position {0} cannot be compiled by this version of the service: it neither projects nor takes the lease; upgrade it, or apply rules that it knows"
     )]
     UnknownRules(i64),
-    /// A replay was cancelled, or its operation ended by another.
+    /// The replay's operation was paused or cancelled, or has ended.
     #[error("the replay was cancelled")]
     Cancelled,
 }

@@ -6,8 +6,8 @@
 //! batch 2      rows ── waits for batch 1's commit ── its turn ── counters, checkpoint, commit
 //! ```
 //!
-//! Rows need no order, because no two batches in flight write the same ones. Counters and checkpoint are the same rows for every
-//! batch: in turn, nobody waits for a lock. If a batch fails, none behind it commits.
+//! Rows need no order, because no two batches in flight write the same ones. Counters and checkpoint are the same rows for
+//! every batch: in turn, nobody waits for a lock. If a batch fails, none behind it commits.
 
 use std::collections::VecDeque;
 

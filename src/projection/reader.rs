@@ -1,4 +1,4 @@
-//! Reads the log ahead of the writer and examines each row's bytes, so that reading, parsing and writing overlap.
+//! Reads the log ahead of the writer and parses each row's bytes, so that reading, parsing and writing overlap.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use crate::inbox::{self, Action, Position, Row, Tail, Witness};
 use crate::order::{self, Order, Rejection};
 use crate::postgres::Session;
 
-/// What the bytes alone say, before anyone asks whether the uid is free.
+/// What the bytes alone say, before anybody asks whether the order_uid is free.
 #[derive(Clone, Debug)]
 pub enum Examined {
     Order {
         order_uid: Arc<str>,
         /// The canonical JSON, as it is served; none for a replay, which serves nobody.
         data: Option<Bytes>,
-        /// The same as Postgres is given it.
+        /// The same in the form that is sent to Postgres.
         stored: Bytes,
         ruled: Ruled,
     },
     Rejected(Rejection),
 }
 
-/// What some rules said of an order, and which rules: those in force may be others by the time that it is folded.
+/// What rules said of an order as it was read, and which rules those were. By the time it is folded, others may be in force.
 #[derive(Clone, Debug)]
 pub struct Ruled {
     by: Option<Position>,
@@ -34,7 +34,7 @@ pub struct Ruled {
 }
 
 impl Ruled {
-    /// What the rules in force say: as noted, or asked again.
+    /// What the rules in force say. They are asked again if they are not the ones that were asked.
     pub fn by(self, in_force: &InForce, bytes: &[u8]) -> Option<Rejection> {
         if self.by == Some(in_force.position) {
             return self.rejection;
@@ -46,19 +46,19 @@ impl Ruled {
     }
 }
 
-/// Without rules: they are asked when it comes to them.
+/// Asks no rules: the fold does, if it needs to.
 pub fn examine(bytes: &[u8]) -> Examined {
     Examiner::default().examine(bytes, None)
 }
 
-/// Examines one after the other, and keeps its buffers.
+/// Examines rows one after the other and reuses its buffers.
 #[derive(Default)]
 pub struct Examiner {
     scratch: Vec<u8>,
     chunk: BytesMut,
 }
 
-/// What Postgres is given goes with its batch: one allocation for many.
+/// Bytes of one allocation, which the `stored` of many orders share. They are freed together anyway, with their batch.
 const CHUNK: usize = 256 * 1024;
 
 impl Examiner {
@@ -113,14 +113,14 @@ impl Examined {
     }
 }
 
-/// A row of the log with what its own bytes say (a message's, or a resubmission's).
+/// A row of the log, and what its bytes say if it has any (a message or a resubmission).
 pub struct ReadRow {
     pub row: Row,
     pub examined: Option<Examined>,
 }
 
 impl ReadRow {
-    /// Whether it is an order if its uid is free.
+    /// Whether it is a message that becomes an order if its order_uid is free.
     pub fn is_order_by(&self, in_force: &InForce) -> bool {
         let ruled = match &self.examined {
             Some(Examined::Order { ruled, .. }) => ruled,
@@ -138,10 +138,10 @@ pub struct Bounds {
     pub bytes: i64,
 }
 
-/// So often where nobody wakes us.
+/// How often the log is polled if nothing was announced on `appended`.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Sends batches from `after` on, for ever; ends with an error, or when the writer is gone.
+/// Sends the rows after `after` in batches, for ever. Ends with an error, or if the receiver is dropped.
 pub async fn run(
     session: Session,
     bounds: Bounds,
@@ -151,14 +151,14 @@ pub async fn run(
     batches: mpsc::Sender<Vec<ReadRow>>,
 ) -> Result<(), Error> {
     let mut examiner = Examiner::default();
-    // Other replicas' rows are found by looking, and what was there before us.
+    // Rows appended by other replicas, or before we started, are not announced on `appended`: poll for them.
     let mut look = true;
     loop {
-        // Not before there is room: what comes meanwhile goes with it.
+        // Wait for room before reading: rows that arrive meanwhile then go into the same batch.
         if batches.reserve().await.is_err() {
             return Ok(());
         }
-        // Armed before the read: what is appended after it wakes us.
+        // Marked as seen before the read, so that rows appended after the read wake us.
         let tail = appended.borrow_and_update().clone();
         let rows = match tail.after(after, &witness) {
             Some(rows) => rows,
@@ -195,7 +195,7 @@ pub async fn run(
         if let Some(last) = batch.last() {
             after = last.row.position;
         }
-        // Rules change what follows them: such a row ends its batch.
+        // Rules change how the rows behind them are judged, so a batch ends with each row that applies some.
         while let Some(index) = batch.iter().position(is_rules) {
             let rest = batch.split_off(index + 1);
             if batches.send(batch).await.is_err() {

@@ -1,9 +1,9 @@
-//! Letters that Postgres refused are asked about again by the clock. The holder of the lease appends a `retry` to the log
-//! like anyone else; its key (letter, attempt) makes a second asking harmless.
+//! Letters that Postgres refused are retried by the clock. The holder of the lease appends a `retry` decision to the log like
+//! any operator; its key (letter, attempt) makes it harmless to append it twice.
 //!
-//! When a letter is due was written by a wall clock, and is read by another: either may have jumped since. So no pause
-//! between two attempts of ours is shorter than it should be by our own monotonic clock, and a due time that lies further
-//! off than any pause is not waited for.
+//! The time at which a letter is due was written by one wall clock and is read by another, and either may have jumped.
+//! Therefore the pause between two of our own attempts is also measured by our monotonic clock, and a due time further ahead
+//! than the longest possible pause is not waited for.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -14,17 +14,17 @@ use crate::dead_letter::longest_pause;
 use crate::inbox::{Action, Decision, Inbox, SourceId};
 use crate::postgres::{Database, Error, query};
 
-/// By dead_letters_due. Due letters, and those that no pause explains.
+/// By dead_letters_due. Letters that are due, or due later than any pause could make them.
 const DUE: &str = "
     select id, attempts, greatest(extract(epoch from next_attempt_at - last_failed_at), 0)::float8
     from dead_letters
     where state = 'open' and (next_attempt_at <= now() or next_attempt_at > now() + make_interval(secs => $1))
     order by next_attempt_at limit 200";
 
-/// A letter is due no later than this from now, if the clocks that wrote and read the time differ by two minutes at most.
+/// No letter is due later than this from now, unless a clock has jumped. Two minutes are for clocks that differ.
 const LONGEST: Duration = longest_pause().saturating_add(Duration::from_mins(2));
 
-/// When we asked for a letter's last attempt.
+/// By letter: when this process last asked for a retry.
 type Asked = HashMap<i64, Instant>;
 
 /// For as long as this process leads.
@@ -66,7 +66,7 @@ async fn ask(
                 .map(|_| letter)
         }
     });
-    // What could not be appended is due again at the next look.
+    // A letter whose retry could not be appended is still due at the next poll.
     for outcome in join_all(asking).await {
         match outcome {
             Ok(letter) => {

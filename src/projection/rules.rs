@@ -1,5 +1,5 @@
-//! The rules in force: what the latest `apply` in the log that was done says. A process that cannot compile them neither
-//! projects nor takes the lease.
+//! The rules in force: those of the latest `apply` decision in the log whose result is `done`. A process that cannot compile
+//! them neither projects nor takes the lease.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use crate::postgres::{self, Client, copy, query, query_opt};
 
 #[derive(Clone, Debug)]
 pub struct InForce {
-    /// Where they were applied; 0 where none ever were.
+    /// The position of the `apply`; 0 if there never was one.
     pub position: Position,
-    /// SHA-256 of their text, in hexadecimal; empty where there are none.
+    /// SHA-256 of their text in hexadecimal; empty if there never was an `apply`.
     pub hash: String,
     pub rules: Rules,
 }
@@ -72,7 +72,7 @@ pub async fn write(client: &Client, applied: &[Applied]) -> Result<(), postgres:
 const LATEST: &str =
     "select position, hash, text from rules where result = 'done' order by position desc limit 1";
 
-/// Position, hash and text of those in force; none where none ever were applied.
+/// Position, hash and text of the rules in force; none if there never was an `apply`.
 pub async fn latest(
     client: &Client,
 ) -> Result<Option<(Position, String, String)>, postgres::Error> {
@@ -93,7 +93,7 @@ const HISTORY: &str = "
     from rules r join inbox i on i.position = r.position
     where r.position < $1 order by r.position desc limit $2";
 
-/// One `apply`, for people.
+/// One `apply`, as the history of rules shows it.
 pub struct Entry {
     pub position: Position,
     pub hash: String,

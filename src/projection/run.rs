@@ -1,5 +1,5 @@
-//! The stage: stand by until the lease is ours, then project until something fails; then look at the checkpoint and go on
-//! from there.
+//! The stage that `serve` runs: stand by until the lease is ours, then project until something fails, then begin again by
+//! reading the checkpoint. Every failure is handled this way, because the checkpoint says exactly what was committed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,12 +36,12 @@ pub struct Dependencies {
     pub metrics: Arc<Metrics>,
     pub appended: watch::Receiver<Tail>,
     pub projected: watch::Sender<Position>,
-    /// Told to those who work for the holder of the lease.
+    /// Watched by whoever works only while this process holds the lease (operations).
     pub leadership: watch::Sender<Option<Leadership>>,
     pub give_way: Arc<GiveWay>,
 }
 
-/// That this process holds the lease, and since when.
+/// That this process holds the lease, in which term, and which rules are in force.
 #[derive(Clone, Debug)]
 pub struct Leadership {
     pub name: String,
@@ -49,15 +49,16 @@ pub struct Leadership {
     pub in_force: Arc<InForce>,
 }
 
-/// What failed is tried again after so long.
+/// The pause after a failure.
 const AGAIN: Duration = Duration::from_millis(300);
-/// A panic most likely comes again with the same rows. As long as a lease lasts by default: another replica, which may run
-/// other code, can take it.
+/// The pause after a panic, which will most likely come again with the same rows. It is as long as a lease by default, so that
+/// another replica, which may run other code, can take over.
 const AFTER_A_PANIC: Duration = Duration::from_secs(5);
-/// What has not failed for so long (longer than any time-out here) is worth a line in the log when it fails again.
+/// After so long without a failure, the same failure is logged again. Longer than any time-out here, so that an outage is one
+/// line in the log.
 const CALM: Duration = Duration::from_mins(1);
 
-/// How often a replica that does not lead looks at the checkpoint.
+/// How often a replica that does not lead reads the checkpoint.
 const WATCH: Duration = Duration::from_millis(250);
 
 struct Projector {
@@ -68,12 +69,12 @@ struct Projector {
     complaints: Complaints,
 }
 
-/// What has failed, and when it last did.
+/// By text: when a failure last happened.
 #[derive(Default)]
 struct Complaints(HashMap<String, Instant>);
 
 impl Complaints {
-    /// Each text once, however often it fails again.
+    /// True if it is to be logged: only the first time, however often it happens again.
     fn is_new(&mut self, text: &str, now: Instant) -> bool {
         self.0.retain(|_, last| now.duration_since(*last) < CALM);
         self.0.insert(text.to_owned(), now).is_none()
@@ -113,7 +114,7 @@ pub async fn run(config: Config, deps: Dependencies, stop: CancellationToken) {
 impl Projector {
     fn complain(&self, error: &Error) {
         match error {
-            // A leader that was frozen for a while finds this; it is how two of them are kept apart.
+            // Expected if this process was frozen for a while: the compare-and-set keeps two leaders apart.
             Error::CheckpointMoved => tracing::info!("{error}; standing by"),
             Error::Gap { .. } => {
                 self.deps.metrics.gaps.inc();
@@ -140,7 +141,8 @@ impl Projector {
         outcome
     }
 
-    /// Another life of the database may lack what the cache holds (a standby promoted, a dump restored).
+    /// Empties the cache if this is another server than before (a standby that was promoted, a dump that was restored): it may
+    /// lack orders that the cache holds.
     fn note_identity(&mut self, session: &Session) {
         let identity = session.identity().clone();
         let another = self
@@ -156,7 +158,7 @@ impl Projector {
         self.identity = Some(identity);
     }
 
-    /// Watches the checkpoint until the lease is ours; none where we stop.
+    /// Polls the checkpoint until the lease is ours. Answers with position and term; none if the service stops.
     async fn stand_by(
         &mut self,
         session: &Session,
@@ -190,7 +192,7 @@ impl Projector {
         }
     }
 
-    /// Not where the rules in force cannot be compiled here: another version of the service can.
+    /// Takes the lease, unless the rules in force cannot be compiled here: then a replica of another version has to.
     async fn take(&self, session: &Session, now: &Checkpoint) -> Result<bool, Error> {
         rules::load(session.client()).await?;
         Ok(Session::bounded(checkpoint::take(session.client(), now, &self.name)).await?)
@@ -254,10 +256,10 @@ impl Projector {
                         tokio::time::sleep(rest).await;
                     }
                 }
-                // The reader ends only by an error.
+                // The reader has ended, which it does only with an error.
                 Ok(None) => return reader.await.map_err(|_| Error::ReaderLost)?,
                 Err(_) => {
-                    // A batch's commit renews the lease, too.
+                    // A batch in flight will renew the lease by its commit.
                     let Some(position) = live.at_rest() else {
                         continue;
                     };

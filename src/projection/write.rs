@@ -1,4 +1,4 @@
-//! A batch's writes, in one transaction: rows first, then the counters, the checkpoint last.
+//! Writes what the fold made of a batch, in one transaction: first the rows, then the counters, and last the checkpoint.
 
 use super::Error;
 use super::checkpoint::{self, Step};
@@ -31,14 +31,14 @@ async fn write_decisions(client: &Client, decisions: &[Decided]) -> Result<(), p
     .await
 }
 
-/// So many orders are one statement, and one round trip; above it COPY is quicker.
+/// Up to so many orders are inserted by one statement, in one round trip. For more, COPY is faster.
 const FEW: usize = 16;
 
 pub fn are_few(orders: usize) -> bool {
     orders <= FEW
 }
 
-/// The rows: what no other batch can be at work on. Several batches may write theirs at once.
+/// The rows, which no two batches share: several batches can write theirs at the same time.
 pub async fn write_rows(client: &Client, writes: &Writes) -> Result<(), postgres::Error> {
     match writes.orders.len() {
         0 => {}
@@ -62,7 +62,8 @@ pub async fn write_rows(client: &Client, writes: &Writes) -> Result<(), postgres
     rules::write(client, &writes.rules).await
 }
 
-/// A batch's exchange with Postgres: `Session::bounded`, for work that can fail otherwise, too.
+/// As `Session::bounded`, for work that can also fail for another reason than Postgres. After a time-out the session is to be
+/// dropped.
 pub async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let limit = postgres::HARD_DEADLINE;
     match tokio::time::timeout(limit, work).await {
@@ -71,7 +72,8 @@ pub async fn bounded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<
     }
 }
 
-/// A batch of several in flight, in the transaction that was begun for it.
+/// Writes and commits a batch in the transaction that was begun for it. It waits for its turn after the rows, because counters
+/// and checkpoint are rows that all batches share.
 pub async fn in_turn(
     session: &Session,
     step: &Step,
@@ -84,13 +86,13 @@ pub async fn in_turn(
     committed.map_err(moved)
 }
 
-/// The counters, which every batch changes, and last of all the checkpoint: in the order of the log.
+/// The counters and the checkpoint, for a transaction that goes on.
 pub async fn write_counts(client: &Client, step: &Step, writes: &Writes) -> Result<(), Error> {
     let sent = postgres::send(client, &counts(step, writes)).await;
     sent.map_err(moved)
 }
 
-/// If there is nothing but a few orders: one statement, which is a transaction of its own.
+/// For a batch of a few new orders and nothing else: all of it in one statement, which is its own transaction.
 pub async fn at_once(session: &Session, step: &Step, writes: &Writes) -> Result<(), Error> {
     let mut all = vec![store::insert_few(&writes.orders)];
     all.extend(counts(step, writes));

@@ -1,4 +1,5 @@
-//! Batches that go alone, and those of which Postgres refuses a row.
+//! Batches that are written with nothing else in flight: those with decisions, and those of which Postgres refused a row. The
+//! latter are halved until the row at fault is alone; then it becomes a dead letter.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use crate::account;
 use crate::postgres::{Session, is_row_fault};
 
 impl Live<'_> {
-    /// A row of this batch is at fault: it and those behind it, none of which can have been committed, go again one by one.
+    /// Writes a failed batch again, and then those that were in flight behind it; none of them can have been committed.
     pub(super) async fn redo(&mut self, failed: Failed<Session, InFlight>) -> Result<(), Error> {
         let Failed { writer, batch, .. } = failed;
         self.begun = batch.from;
@@ -29,7 +30,8 @@ impl Live<'_> {
         Ok(())
     }
 
-    /// Takes a writer back whose batch was not committed. The epochs are again as they were committed: the fold has added to them.
+    /// Takes back the writer of a batch that was not committed. The fold has changed our copy of the epochs, so they are read
+    /// again: otherwise the batch's sequences would count as received twice.
     async fn roll_back(&mut self, session: Session) -> Result<(), Error> {
         Session::bounded(session.rollback()).await?;
         self.epochs = Session::bounded(account::load_epochs(session.client())).await?;
@@ -37,9 +39,9 @@ impl Live<'_> {
         Ok(())
     }
 
-    /// With nothing else in flight, to its end.
+    /// Writes these rows with nothing else in flight, until all of them are committed.
     pub(super) async fn alone(&mut self, rows: &[ReadRow]) -> Result<(), Error> {
-        // Parts still to do, the next one last; with what Postgres said of a single row.
+        // A stack of parts that are still to be written; with the SQLSTATE if the part is a single row that Postgres refused.
         let mut parts: Vec<(&[ReadRow], HashMap<i64, String>)> = vec![(rows, HashMap::new())];
         while let Some((part, refused)) = parts.pop() {
             let Some(state) = self.commit_alone(part, &refused).await? else {
@@ -59,7 +61,7 @@ impl Live<'_> {
         Ok(())
     }
 
-    /// Answers with the SQLSTATE if a row is at fault: then everything is as before.
+    /// Commits one part. If Postgres refuses a row of it, answers with the SQLSTATE, and nothing has changed.
     async fn commit_alone(
         &mut self,
         rows: &[ReadRow],
@@ -82,7 +84,7 @@ impl Live<'_> {
         let (session, outcome) = committing.run(session, writes, Turn::first()).await;
         if let Err(error) = outcome {
             let state = match &error {
-                // What was refused once is a letter by now: nothing of the row is left to refuse.
+                // A row that was refused before was now written as a letter: if that fails, too, it is not the row's fault.
                 Error::Postgres(error) if refused.is_empty() => is_row_fault(error),
                 _ => None,
             };

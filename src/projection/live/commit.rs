@@ -1,4 +1,4 @@
-//! The second half of a batch: it is written and committed, and those are told who show it.
+//! What happens to a batch once it is folded: it is written, committed, and then shown by cache and metrics.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,12 +17,12 @@ use crate::inbox::Position;
 use crate::postgres::Session;
 use crate::telemetry::Metrics;
 
-/// The second half of a batch, on its own.
+/// A folded batch, independent of `Live`, so that it can be written in a task of its own.
 pub struct Committing {
     pub step: Step,
     pub after: AfterCommit,
     pub started: Instant,
-    /// Then no transaction was begun, and its one statement is one.
+    /// If so, no transaction was begun: the batch is one statement, which is its own transaction.
     pub optimistic: bool,
 }
 
@@ -49,7 +49,7 @@ impl Committing {
     }
 }
 
-/// Who is told of a commit, in the log's order.
+/// Who is told of a commit. Called before the next batch commits, hence in the log's order.
 pub struct AfterCommit {
     cache: Arc<Cache>,
     generation: Generation,
@@ -67,7 +67,7 @@ impl AfterCommit {
         }
     }
 
-    /// Only what was committed is shown.
+    /// To be called only after the commit was answered: the cache must not serve what may yet be rolled back.
     fn commit(&self, writes: Writes, to: Position, started: Instant) {
         let taken = started.elapsed().as_secs_f64();
         for order in writes.orders {

@@ -1,6 +1,6 @@
-//! The live projection: one batch, one transaction; two at a time, committed in the log's order. A batch with decisions, which
-//! look at what was committed before, goes alone. Where a row is at fault, its batch goes in halves, alone too, until the
-//! row fails by itself and is a letter.
+//! The live projection. Each batch is one transaction; two are in flight at a time, committed in the log's order. A batch with
+//! decisions is written alone, because a decision needs to see the letters of all rows before it. A few orders whose order_uids
+//! are most likely free are written optimistically: without a look-up, in one statement.
 
 mod alone;
 mod commit;
@@ -28,7 +28,7 @@ use crate::inbox::{Position, SourceId, Witness};
 use crate::order::store::NewOrder;
 use crate::postgres::{self, Session, is_row_fault, is_taken};
 
-/// While one waits for Postgres' answer to its commit, the other is written.
+/// Batches in flight: while one waits for its commit, the other one's rows are written.
 const WRITERS: usize = 2;
 
 /// After an optimistic insert hit a taken uid, uids are looked up first for this long: with frequent duplicates a failed insert
@@ -41,34 +41,36 @@ pub struct Live<'a> {
     brokers: Vec<SourceId>,
     epochs: Epochs,
     in_force: watch::Sender<Arc<InForce>>,
-    /// The cache's, from before our writers were there: what they commit is not kept after it was emptied.
+    /// Of the cache, as it was before our writers connected: if it is emptied meanwhile, nothing that they commit is put into
+    /// it.
     generation: Generation,
     pipeline: Pipeline<Session, InFlight>,
     witness: Witness,
-    /// Where the last batch that was begun ends.
+    /// The end of the last batch that was started. It may still be in flight.
     begun: Position,
     /// When an optimistic insert last hit a taken uid.
     wary: Option<Instant>,
 }
 
-/// What is remembered of a batch that was folded and is being written.
+/// What is remembered of a batch while it is in flight: enough to fold later ones beside it, and to write it again.
 struct InFlight {
     from: Position,
     rows: Vec<ReadRow>,
-    /// What it brings, which no other transaction can see yet.
+    /// The orders that it brings, which no other transaction can see yet.
     orders: Orders,
     optimistic: bool,
 }
 
 const BROKERS: &str = "select id from source where kind in ('stan', 'jetstream')";
 
-/// The sources that have sequences to keep account of.
+/// The sources whose sequences come from a broker: only theirs can have holes, so only theirs are kept account of.
 pub async fn brokers(session: &Session) -> Result<Vec<SourceId>, postgres::Error> {
     let rows = postgres::query(session.client(), BROKERS, &[]).await?;
     Ok(rows.iter().map(|row| SourceId(row.get(0))).collect())
 }
 
-/// The first lock of a replay's swap, too: one waits for the other at the door, not in the middle for each other's tables.
+/// The swap of a replay locks `orders` first, too. So each waits for the other here, at its first statement, and they cannot
+/// deadlock over the other tables.
 const GATE: &str = "lock table orders in row exclusive mode";
 
 impl<'a> Live<'a> {
@@ -104,7 +106,7 @@ impl<'a> Live<'a> {
         })
     }
 
-    /// Of the youngest session that writes.
+    /// Of the writer that connected last: what it saw appended, all of them did.
     pub fn witness(&self) -> Witness {
         self.witness.clone()
     }
@@ -113,18 +115,18 @@ impl<'a> Live<'a> {
         self.in_force.borrow().clone()
     }
 
-    /// The position that is committed; none while a batch is in flight.
+    /// The position that is committed; none if a batch is in flight.
     pub fn at_rest(&self) -> Option<Position> {
         self.pipeline.is_empty().then_some(self.begun)
     }
 
-    /// Begins a batch. What it needs of the one before is committed, or known here.
+    /// Starts to write a batch, once a writer is free for it.
     pub async fn project(&mut self, rows: Vec<ReadRow>) -> Result<(), Error> {
         if rows.iter().any(|read| read.row.decision.is_some()) {
             self.settle().await?;
             return self.alone(&rows).await;
         }
-        // To write a few beside others gains nothing, and they would have to look for what the others bring.
+        // Writing a few rows beside another batch gains nothing, and with nothing in flight they can be written optimistically.
         if write::are_few(rows.len()) {
             self.settle().await?;
         }
@@ -158,7 +160,7 @@ impl<'a> Live<'a> {
         self.ended(ended).await
     }
 
-    /// Until nothing is in flight.
+    /// Waits until nothing is in flight.
     pub async fn settle(&mut self) -> Result<(), Error> {
         while !self.pipeline.is_empty() {
             self.next().await?;
@@ -213,8 +215,8 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Whether these are a few orders whose uids are most likely new: they are written without a look, in one statement. Only
-    /// with nothing in flight, which could have them.
+    /// Whether these rows are a few orders whose order_uids are most likely free. Only if nothing is in flight: a batch in
+    /// flight may bring the same order_uids.
     fn may_be_optimistic(&self, rows: &[ReadRow]) -> bool {
         let in_force = self.in_force.borrow();
         let mut uids = HashSet::new();
@@ -227,7 +229,7 @@ impl<'a> Live<'a> {
             })
     }
 
-    /// Opens the transaction, and loads what the tables and the batches in flight know.
+    /// Begins the transaction and loads what the fold needs, from the tables and from the batches in flight.
     async fn open(&self, session: &Session, rows: &[ReadRow]) -> Result<Loaded, postgres::Error> {
         let ((), mut loaded) = try_join!(
             session.begin_locking(GATE),

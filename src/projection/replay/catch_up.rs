@@ -1,4 +1,5 @@
-//! Catching up with the live projection, batch by batch against indexed tables, and the swap.
+//! The second and third phase of a replay: it catches up with the live projection, batch by batch, now with indexes; then it
+//! swaps the tables.
 
 use std::time::{Duration, Instant};
 
@@ -15,11 +16,12 @@ use crate::account::{self, Epochs};
 use crate::inbox::{Position, SourceId};
 use crate::postgres::{self, Session};
 
-/// Rows of a batch; the reading ends with them, so that the statements after it need not wait.
+/// Rows of a batch. The statement that reads them asks for no more than these: a session answers one statement at a time, so
+/// the writes behind it would have to wait for the rest.
 const MOST_ROWS: i64 = super::BATCH_ROWS as i64;
-/// So near, the swap's own transaction can do the rest.
+/// If no more rows than these are left, the swap's own transaction folds them.
 const CLOSE: i64 = MOST_ROWS / 2;
-/// The live projection's longest rest after a batch.
+/// The longest time that the live projection is made to rest after a batch.
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
 impl Replay<'_> {
@@ -62,7 +64,7 @@ impl Replay<'_> {
         }
     }
 
-    /// One batch into the shadow tables, inside the caller's transaction.
+    /// Folds one batch into the shadow tables, inside the caller's transaction.
     async fn fold_next(
         &self,
         session: &Session,
@@ -96,7 +98,8 @@ impl Replay<'_> {
         Ok(to)
     }
 
-    /// One short transaction. None if the locks were not to be had, or too much had come meanwhile.
+    /// Puts the shadow tables in the place of the live ones, in one short transaction. None if it has to be tried again: a lock
+    /// was not to be had in time, or too many rows were left.
     async fn swap(
         &self,
         session: &Session,
@@ -132,8 +135,9 @@ impl Replay<'_> {
         Ok(swapped)
     }
 
-    /// Locks all that the swap changes, and answers with the live position. We may have stood still for long: another may hold
-    /// the lease by now, and have begun the shadow tables anew.
+    /// Locks all that the swap changes, and answers with the live position. Fails if this process no longer holds the lease, or
+    /// if the shadow tables are no longer as it left them: it may have been frozen for long, and another may have begun them
+    /// anew.
     async fn lock(&self, session: &Session, from: Position) -> Result<Position, Error> {
         shadow::keep_autovacuum_out(session).await?;
         shadow::lock_live(session).await?;
@@ -155,7 +159,7 @@ impl Replay<'_> {
     }
 }
 
-/// The distance has to shrink: the live projection rests as long as it takes, and no longer.
+/// Makes the live projection rest longer if the distance to it does not shrink, and shorter if it does.
 fn adjust(way: &MakingWay, distance: i64, before: i64) {
     let rest = way.rest();
     let shrinks = distance < before - before / 20;
@@ -171,7 +175,7 @@ const END: &str = "
         outcome = jsonb_build_object('position', $2::int8)
     where id = $1 and state = 'running'";
 
-/// In the swap's own transaction: it cannot be done twice, nor be forgotten, nor come after a cancellation.
+/// In the swap's own transaction: so it is done if and only if the tables were swapped, and never after a cancellation.
 async fn end_operation(session: &Session, operation: i64, position: Position) -> Result<(), Error> {
     match postgres::execute(session.client(), END, &[&operation, &position.0]).await? {
         1 => Ok(()),

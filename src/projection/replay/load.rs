@@ -1,5 +1,6 @@
-//! The load: batches folded one after the other, written by two sessions at once, committed in the log's order. Nothing is
-//! looked up in the shadow tables but letters, and a batch with decisions waits until all before it is committed.
+//! The first phase of a replay: batches are folded one after the other, written by several sessions at once into tables with
+//! few indexes, and committed in the log's order. Which order_uids are taken is kept in memory. Only letters are looked up in
+//! the shadow tables, so a batch with decisions waits until all batches before it are committed.
 
 use std::sync::Arc;
 
@@ -20,12 +21,12 @@ use crate::account;
 use crate::inbox::Position;
 use crate::postgres::{self, Database, Session};
 
-/// One more than a small server's cores: while one waits for its turn or its commit, two write.
+/// One more than a small server has cores: while one waits for its turn or its commit, two write.
 const WRITERS: usize = 3;
 
-/// The load ends this close to the live checkpoint: what is left belongs to the catching up.
+/// The load ends if fewer rows than these are left up to the live checkpoint; `catch_up` does the rest.
 const CLOSE: i64 = 4096;
-/// Rows of one reading statement, whose snapshot keeps dead rows from being cleaned away.
+/// Rows that one statement reads. It bounds how long its snapshot is open, which keeps vacuum from removing dead rows.
 const READ_ROWS: i64 = 16 * 1024;
 
 impl Replay<'_> {
@@ -100,7 +101,7 @@ impl Replay<'_> {
     }
 }
 
-/// Until the live checkpoint is near; each batch with that checkpoint.
+/// Reads on a thread of its own until the live checkpoint is near. Each batch comes with that checkpoint's position.
 async fn read_ahead(
     database: Database,
     after: Position,
@@ -119,7 +120,7 @@ async fn read_to(
     batches: &mpsc::Sender<Result<(Batch, Position), Error>>,
 ) -> Result<(), postgres::Error> {
     let client = session.client();
-    // A statement lasts as long as the writers need for its rows.
+    // The statement's rows are read at the pace of the writers, which may be slow.
     client.batch_execute("set statement_timeout = 0").await?;
     loop {
         let live = account::projected(client).await?;
@@ -144,7 +145,7 @@ async fn read_to(
     }
 }
 
-/// The same questions as the live projection's, answered from memory where they are about uids.
+/// As `batch::load`, but whether an order_uid is taken is answered from memory.
 async fn look_up(session: &Session, batch: &Batch, taken: &Taken) -> Result<Loaded, Error> {
     let mut loaded = if batch.decides() {
         batch::load_letters(session.client(), &batch.rows).await?
@@ -173,7 +174,8 @@ async fn commit(
     turn: Turn,
 ) -> (Session, Result<(), Error>) {
     let work = async {
-        // What a crash takes is folded again: the swap's commit brings all before it to the disk.
+        // If Postgres crashes, what was lost is folded again: the checkpoint was lost with it. The swap's commit brings all commits
+        // before it to the disk.
         session.begin_unflushed().await?;
         write::in_turn(&session, &step, &writes, turn).await
     };

@@ -1,7 +1,8 @@
-//! Replay: the same fold into the schema `next`, from position 1, while the service goes on; then one swap. It judges
-//! nothing, never passes the live checkpoint, and stops, changing nothing, at an accepted row that it cannot build. Called by
-//! the operation that asks for it, in the process that holds the lease. In three phases: load (rows without indexes, two
-//! writers, commits in the log's order), catch up (with indexes, batch by batch, the live projection giving way), swap.
+//! Replay: the same fold again from position 1, into the schema `next`, while the service goes on; then `next` takes the place
+//! of `live`. It judges nothing, never passes the live checkpoint, and stops at an accepted row that it cannot build, changing
+//! nothing. Called by the operation that asks for it, in the process that holds the lease. It has three phases: load (few
+//! indexes, several writers), catch up (all indexes, batch by batch, while the live projection rests between its batches),
+//! swap.
 
 mod carry_over;
 mod catch_up;
@@ -21,7 +22,7 @@ use super::run::Leadership;
 use crate::inbox::Position;
 use crate::postgres::{Database, Session};
 
-/// Rows and bytes of a batch. Larger than the live projection's: nobody waits for a replay's next commit.
+/// Bounds of a batch. They are larger than the live projection's, because nobody waits for a replay's next commit.
 const BATCH_ROWS: usize = 4096;
 const BATCH_BYTES: usize = 8 << 20;
 
@@ -39,12 +40,13 @@ pub struct Replay<'a> {
     pub give_way: Arc<GiveWay>,
     pub operation: i64,
     pub progress: watch::Sender<Progress>,
-    /// Asked at every batch: a pause, a cancellation.
+    /// Looked at before every batch; set if the operation was paused or cancelled.
     pub cancelled: CancellationToken,
 }
 
 impl Replay<'_> {
-    /// Goes on where the shadow tables stand, or begins them. Answers with the position at which they became the live ones.
+    /// Goes on with the shadow tables of this operation, or makes them. Answers with the position at which they became the live
+    /// ones.
     pub async fn run(&self) -> Result<Position, Error> {
         let session = self.session().await?;
         shadow::begin_or_resume(&session, self.operation, &self.leadership.name).await?;
@@ -69,7 +71,7 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// A session whose unqualified names are the shadow tables'.
+    /// A session in which unqualified names mean the shadow tables.
     async fn session(&self) -> Result<Session, Error> {
         let session = self.database.session("replay").await?;
         session

@@ -1,4 +1,5 @@
-//! The shadow tables: made like the live ones, whatever migrations have made of those, and swapped with them.
+//! The shadow tables. They are made from the catalogue's description of the live ones, so that migrations need not know of
+//! them, and swapped with them at the end.
 
 use crate::inbox::Position;
 use crate::order;
@@ -10,7 +11,7 @@ use super::carry_over;
 
 const TABLES: &str = "select relname::text, coalesce(array_to_string(reloptions, ', '), '')
     from pg_class where relnamespace = 'live'::regnamespace and relkind = 'r' order by relname";
-/// Constraints first among equals: a primary key brings its index with it.
+/// The indexes that `next` still lacks, constraints first: a primary key makes its own index.
 const INDEXES: &str = "
     select t.relname::text, i.relname::text, pg_get_indexdef(i.oid), c.conname::text, pg_get_constraintdef(c.oid)
     from pg_index x
@@ -23,7 +24,8 @@ const INDEXES: &str = "
 const NEXT: &str =
     "select position, leader, term, renewals from checkpoint where projection = 'next'";
 const ADOPT: &str = "update checkpoint set leader = $1, renewals = renewals + 1 where projection = 'next' and term = $2";
-/// Kept while the rows are loaded: small tables, and letters are looked up by their id.
+/// Indexes that the load itself needs or that cost it little: those of small tables, and the one by which letters are looked
+/// up.
 const KEPT_IN_LOAD: [&str; 8] = [
     "checkpoint_pkey",
     "dead_letters_pkey",
@@ -35,7 +37,8 @@ const KEPT_IN_LOAD: [&str; 8] = [
     "source_account_pkey",
 ];
 
-/// What built the shadow tables: other code, or another model, begins anew. The operation is in the checkpoint's term.
+/// Which code builds the shadow tables, kept as the schema's comment. Other code, or another model, begins anew. So does
+/// another operation, whose id is the checkpoint's term.
 fn builder() -> String {
     format!(
         "waybill {} checks {} model {}",
@@ -88,7 +91,7 @@ async fn begin(session: &Session, operation: i64, leader: &str) -> Result<(), Er
         if !options.is_empty() {
             statements += &format!("alter table next.{name} set ({options});");
         }
-        // Rows are only added: there is nothing to clean, and it would be in the swap's way.
+        // Rows are only added here, so there is nothing to vacuum, and a vacuum would hold up the swap.
         statements += &format!("alter table next.{name} set (autovacuum_enabled = off);");
     }
     statements += "insert into next.fates (fate, count) select fate, 0 from live.fates;";
@@ -99,7 +102,7 @@ async fn begin(session: &Session, operation: i64, leader: &str) -> Result<(), Er
     session.commit().await
 }
 
-/// `only_kept`: those that the load itself needs.
+/// All that are missing, or with `only_kept` those of KEPT_IN_LOAD.
 async fn make_indexes(session: &Session, only_kept: bool) -> Result<(), Error> {
     for row in query(session.client(), INDEXES, &[]).await? {
         let (table, index, definition): (&str, &str, &str) = (row.get(0), row.get(1), row.get(2));
@@ -120,14 +123,15 @@ async fn make_indexes(session: &Session, only_kept: bool) -> Result<(), Error> {
 const HAS_INDEXES: &str = "select 1 from pg_class
     where relnamespace = 'next'::regnamespace and relname = 'indexed'";
 
-/// True once all indexes are built: an empty view says so, so that a kill in the middle is seen.
+/// True if all indexes are built. A view says so, which is made after the last of them: after a kill in the middle it is
+/// missing.
 pub async fn has_indexes(session: &Session) -> Result<bool, Error> {
     Ok(query_opt(session.client(), HAS_INDEXES, &[])
         .await?
         .is_some())
 }
 
-/// The one long statement of a replay; each index is kept if we die after it.
+/// Builds the indexes, the only statements of a replay that may take long. If the process dies, those that were built are kept.
 pub async fn build_indexes(session: &Session) -> Result<(), Error> {
     let client = session.client();
     client
@@ -143,7 +147,7 @@ pub async fn build_indexes(session: &Session) -> Result<(), Error> {
     Ok(())
 }
 
-/// Inside the swap's transaction, with all locks held.
+/// To be called inside the swap's transaction, with all locks held.
 pub async fn swap(session: &Session) -> Result<(), Error> {
     let tables = query(session.client(), TABLES, &[]).await?;
     let mut statements = carry_over::statements(session.client()).await?;
@@ -163,8 +167,8 @@ pub async fn swap(session: &Session) -> Result<(), Error> {
     Ok(())
 }
 
-/// Autovacuum, which likes tables that were just filled, ends its work for who has waited a second for its lock: longer than
-/// readers can be kept waiting. This lock is in nobody else's way, and it is had before the one that is.
+/// Autovacuum yields only to a waiter of 1 s (deadlock_timeout), which is longer than readers may be blocked. So first take a
+/// lock that conflicts with autovacuum and not with readers; then ask for ACCESS EXCLUSIVE.
 pub async fn keep_autovacuum_out(session: &Session) -> Result<(), Error> {
     let tables = query(session.client(), TABLES, &[]).await?;
     let names: Vec<String> = tables
@@ -180,8 +184,9 @@ pub async fn keep_autovacuum_out(session: &Session) -> Result<(), Error> {
     Ok(())
 }
 
-/// The live tables, locked against everyone; `orders` first, where the live projection waits. A reader that holds a later
-/// one and wants an earlier one is let through by our giving up, well before the server ends one of the two.
+/// Locks the live tables against everybody, `orders` first, because the live projection locks it first. A reader may hold a
+/// later table and wait for an earlier one: we give up after 500 ms, before Postgres (deadlock_timeout, 1 s) would end one of
+/// the two.
 pub async fn lock_live(session: &Session) -> Result<(), Error> {
     let tables = query(session.client(), TABLES, &[]).await?;
     let mut names: Vec<String> = tables

@@ -1,5 +1,5 @@
-//! The log read for a replay: rows together with their verdicts, never past the live checkpoint. One statement over many
-//! batches, read as it comes: what is not asked for yet waits on the server.
+//! Reads the log for a replay: rows together with their verdicts, never past the live checkpoint. One statement covers many
+//! batches; its rows are read as they are needed, and back-pressure keeps the rest on the server.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use crate::postgres::{Client, Error, Session, query};
 const READ: &str = "
     select position, source_id, sequence, broker_time_ns, received_at, payload, decision
     from inbox where position > $1 and position <= $2 order by position";
-/// By verdict_pkey. Most rows have none: apart from the rows, it is no column of each.
+/// By verdict_pkey. A statement of its own, because most rows have no verdict.
 const VERDICTS: &str = "
     select position, rules_position, fingerprint, code_version, reason, code, message, pointer, order_uid, violations::text
     from verdict where position > $1 and position <= $2";
@@ -35,13 +35,13 @@ impl Batch {
         self.rows.last().map(|read| read.row.position)
     }
 
-    /// Decisions look at what earlier batches wrote.
+    /// Whether it has decisions, which need the letters that earlier batches wrote.
     pub fn decides(&self) -> bool {
         self.rows.iter().any(|read| read.row.decision.is_some())
     }
 }
 
-/// Rows on their way.
+/// A statement whose rows are being read.
 pub struct Reading {
     rows: Pin<Box<Fuse<RowStream>>>,
     verdicts: HashMap<i64, Verdict>,
@@ -55,7 +55,7 @@ pub async fn read(client: &Client, after: Position, until: Position) -> Result<R
         let prepared = client.prepare_cached(READ).await?;
         let span: [&(dyn ToSql + Sync); 2] = [&after.0, &until.0];
         let rows = client.query_raw(&prepared, span).await?;
-        // Past its end, a RowStream says that the connection is closed.
+        // Fused, because a RowStream that is polled past its end says that the connection is closed.
         Ok(Reading {
             rows: Box::pin(rows.fuse()),
             verdicts: verdicts.iter().map(verdict).collect(),
@@ -117,7 +117,7 @@ impl Batch {
             self.verdicts.insert(position.0, verdict);
         }
         let decision = row.get::<_, Option<Json<Decision>>>(6).map(|json| json.0);
-        // Of all bytes only a resubmission's are wanted again, to be compared with another's.
+        // Only a resubmission's bytes are needed again, to be compared with those of a later resubmission.
         let kept = payload.filter(|_| decision.is_some());
         self.rows.push(ReadRow {
             row: Row {

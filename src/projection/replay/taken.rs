@@ -1,5 +1,5 @@
-//! Which order_uids are taken, while the rows are loaded into a table without an index: 16 bytes for each, two hashes whose
-//! keys nobody knows. Past a few million the index is built and asked instead, so the memory is bounded.
+//! Which order_uids are taken, while orders are loaded into a table without an index. Each is kept as 16 bytes: two hashes with
+//! random keys. After a few million the load ends, and `catch_up` asks the index instead, so the memory is bounded.
 
 use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
@@ -20,7 +20,7 @@ pub struct Taken {
 const UIDS: &str = "select order_uid from orders";
 
 impl Taken {
-    /// As the shadow tables have it, after a kill: one pass, streamed.
+    /// Reads them from the shadow tables, where a load goes on after a kill.
     pub async fn load(client: &Client) -> Result<Self, Error> {
         let mut taken = Self::default();
         client.batch_execute("set statement_timeout = 0").await?;
@@ -35,7 +35,8 @@ impl Taken {
         Ok(taken)
     }
 
-    /// SipHash twice: no two of a few million share both, neither by chance nor by anybody's choice.
+    /// SipHash twice, 128 bits: two order_uids of a few million have the same digest neither by chance nor, as nobody knows the
+    /// keys, by somebody's choice.
     fn digest(&self, order_uid: &str) -> (u64, u64) {
         let (first, second) = &self.keys;
         (first.hash_one(order_uid), second.hash_one(order_uid))
