@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::Error;
 use super::batch::{self, Known};
-use super::fold::{Decided, Fold, Judge, Outcome};
+use super::fold::{Decided, Fold, Outcome};
+use super::judge::Judge;
 use super::reader::ReadRow;
 use super::rules::InForce;
 use crate::account::{Epochs, Fate};

@@ -1,36 +1,20 @@
 //! The fold: rows in the log's order, what was loaded about them, and a judge go in; what is to be written comes out. It does
 //! no IO, so the live projection, a replay and a dry run all run this same code.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::Error;
 use super::batch::{Known, Loaded};
+use super::judge::{Accepted, Judge, Judged};
 use super::reader::{Examined, ReadRow, examine};
-use super::rules::{self, Applied, InForce};
+use super::rules::{self, Applied};
 use crate::account::{EpochChanges, Epochs, Fate};
 use crate::dead_letter::{GroupChanges, Letter, State, Verdict};
 use crate::inbox::{Action, Decision, Position, SourceId};
 use crate::order::store::NewOrder;
-use crate::order::{self, Rejection};
-
-/// What decides whether a row is accepted or rejected.
-pub enum Judge<'a> {
-    /// The live projector and a dry run: the checks of this code and the rules in force.
-    Live {
-        in_force: &'a InForce,
-        /// Positions of rows that Postgres refused when they were written alone, with the SQLSTATE.
-        refused: &'a HashMap<i64, String>,
-    },
-    /// A replay judges nothing: a row that has a verdict was rejected with it, every other row was accepted.
-    Replay {
-        verdicts: HashMap<i64, Verdict>,
-        /// The hash of the rules in force before this batch.
-        rules_hash: String,
-    },
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -76,23 +60,6 @@ pub struct Writes {
     pub groups: GroupChanges,
     pub fates: [i64; 4],
     pub epochs: EpochChanges,
-}
-
-/// What judging bytes at a position comes to.
-enum Judged {
-    Accepted(Accepted),
-    Rejected(Verdict),
-}
-
-enum Accepted {
-    Order {
-        order_uid: Arc<str>,
-        data: Option<Bytes>,
-        stored: Bytes,
-    },
-    Duplicate {
-        order_uid: Arc<str>,
-    },
 }
 
 pub struct Fold<'a> {
@@ -163,71 +130,14 @@ impl<'a> Fold<'a> {
         })
     }
 
-    /// The order of the questions matters. If the order_uid is taken by an order of the very same bytes, the row is a
-    /// duplicate, even if this code could not parse it. Then the parse; then whether the order_uid is taken; and the rules only
-    /// if it is free.
     fn judge(
         &mut self,
         position: Position,
         bytes: &Bytes,
         examined: Examined,
     ) -> Result<Judged, Error> {
-        let known = examined
-            .order_uid()
-            .and_then(|order_uid| self.loaded.orders.get_mut(order_uid));
-        let (in_force, refused) = match &mut self.judge {
-            Judge::Live { in_force, refused } => (*in_force, *refused),
-            Judge::Replay { verdicts, .. } => {
-                return match (verdicts.remove(&position.0), known, examined) {
-                    (Some(verdict), ..) => Ok(Judged::Rejected(verdict)),
-                    (None, Some(_), examined) => Ok(duplicate(&examined)),
-                    (
-                        None,
-                        None,
-                        Examined::Order {
-                            order_uid, stored, ..
-                        },
-                    ) => Ok(Judged::Accepted(Accepted::Order {
-                        order_uid,
-                        data: None,
-                        stored,
-                    })),
-                    (None, None, Examined::Rejected(_)) => Err(Error::Unbuildable(position.0)),
-                };
-            }
-        };
-        if known.as_ref().is_some_and(|known| known.came_as(bytes)) {
-            return Ok(duplicate(&examined));
-        }
-        let rules_position = in_force.position.0;
-        if let Some(sqlstate) = refused.get(&position.0) {
-            let rejection = Rejection::refused_by_postgres(sqlstate, examined.order_uid());
-            return Ok(rejected(position, &rejection, rules_position));
-        }
-        Ok(match examined {
-            Examined::Rejected(rejection) => rejected(position, &rejection, rules_position),
-            // Examined for a replay.
-            Examined::Order { data: None, .. } => {
-                return self.judge(position, bytes, examine(bytes));
-            }
-            Examined::Order {
-                order_uid,
-                data: Some(data),
-                stored,
-                ruled,
-            } => match known.map(|taken| taken.is(&data)) {
-                None => match ruled.by(in_force, bytes) {
-                    None => Judged::Accepted(Accepted::Order {
-                        order_uid,
-                        data: Some(data),
-                        stored,
-                    }),
-                    Some(rejection) => rejected(position, &rejection, rules_position),
-                },
-                Some(true) => Judged::Accepted(Accepted::Duplicate { order_uid }),
-                Some(false) => rejected(position, &Rejection::conflict(&order_uid), rules_position),
-            },
-        })
+        let orders = &mut self.loaded.orders;
+        self.judge.judge(orders, position, bytes, examined)
     }
 
     /// Writes an order or a duplicate at `position`. Its bytes are at `bytes_position`: a retried letter's are its own.
@@ -433,19 +343,4 @@ impl<'a> Fold<'a> {
         });
         Ok(fate)
     }
-}
-
-fn duplicate(examined: &Examined) -> Judged {
-    Judged::Accepted(Accepted::Duplicate {
-        order_uid: examined.order_uid().unwrap_or_default().into(),
-    })
-}
-
-fn rejected(position: Position, rejection: &Rejection, rules_position: i64) -> Judged {
-    Judged::Rejected(Verdict::new(
-        position,
-        rejection,
-        order::CODE_VERSION,
-        rules_position,
-    ))
 }

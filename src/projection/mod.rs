@@ -15,6 +15,7 @@ mod checkpoint;
 mod dry_run;
 mod fold;
 mod give_way;
+mod judge;
 mod live;
 mod pipeline;
 mod reader;

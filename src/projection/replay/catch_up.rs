@@ -7,8 +7,9 @@ use tokio_postgres::error::SqlState;
 
 use super::super::batch;
 use super::super::checkpoint::{self, LIVE, NEXT, Step};
-use super::super::fold::{Fold, Judge};
+use super::super::fold::Fold;
 use super::super::give_way::MakingWay;
+use super::super::judge::Judge;
 use super::super::live::brokers;
 use super::super::{Error, rules, write};
 use super::{Replay, shadow, source};

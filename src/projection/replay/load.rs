@@ -9,7 +9,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::super::batch::{self, Known, Loaded};
 use super::super::checkpoint::{NEXT, Step};
-use super::super::fold::{Fold, Judge, Outcome, Writes};
+use super::super::fold::{Fold, Outcome, Writes};
+use super::super::judge::Judge;
 use super::super::live::brokers;
 use super::super::pipeline::{Pipeline, Turn};
 use super::super::reader::Examined;
