@@ -2,6 +2,7 @@
 
 mod wires;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -123,11 +124,12 @@ impl Stages {
             .iter()
             .map(|channel| tokio::spawn(source::run(wires.receiving(channel), stop.clone())));
         let api = wires.api();
+        let gate = Arc::new(api::Gate::new(&config.api, wires.metrics.clone()));
         let serving = api::serve(
             listener,
-            api::routes(&config.api, &api),
+            api::routes(&config.api, &api, gate.clone()),
             api::HotRead::new(&api),
-            api::Gate::new(&config.api),
+            gate,
             wires.metrics.clone(),
             stop_http.clone(),
         );

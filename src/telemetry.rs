@@ -67,6 +67,7 @@ pub struct Metrics {
     pub http_requests: IntCounterVec,
     pub refused: IntCounterVec,
     pub tokens_file_well: IntGauge,
+    pub sign_ins: IntCounterVec,
 }
 
 impl Metrics {
@@ -96,6 +97,7 @@ impl Metrics {
             cache_bytes: make.gauge("waybill_cache_bytes", "Weight of the cache")?,
             http_requests: make.counters("waybill_http_requests_total", "Answers by status class", &["class"])?,
             refused: make.counters("waybill_http_refused_total", "Requests that were refused before anything looked at them, by cause", &["cause"])?,
+            sign_ins: make.counters("waybill_sign_ins_total", "Sign-ins to the page, by how they ended", &["result"])?,
             tokens_file_well: make.gauge("waybill_tokens_file_well", "1 while the tokens file could be read as it is; 0 while an earlier one counts, or none is set")?,
             registry,
         })

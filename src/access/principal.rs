@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -138,6 +139,15 @@ impl Principal {
     pub fn is_over(&self) -> bool {
         let expired = |at| at <= Timestamp::now();
         self.0.ended.load(Ordering::Relaxed) || self.0.expires.is_some_and(expired)
+    }
+
+    /// So long yet, `most` at most.
+    pub fn lives_for(&self, most: Duration) -> Duration {
+        let left = |at: Timestamp| {
+            let left = at.duration_since(Timestamp::now());
+            Duration::try_from(left).unwrap_or(Duration::ZERO)
+        };
+        self.0.expires.map_or(most, |at| left(at).min(most))
     }
 
     /// The same one, with the same rights.

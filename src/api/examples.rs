@@ -18,6 +18,7 @@ use super::operations::{BulkBody, OperationLetters, OperationPage, OperationView
 use super::orders::{OrderPage, OrderSchema};
 use super::problem::Problem;
 use super::rules::{RulesHistory, RulesInForce};
+use super::session::SignIn;
 use super::stream::{StreamHistory, StreamOrder, StreamStats};
 use super::trend::DeadLetterTrends;
 use crate::order::schema::{EXAMPLE, schema};
@@ -291,6 +292,7 @@ examples! {
         "projector": "1932-3d0472774ef96aba",
         "broker": {"connected": true, "problem": null, "channel": "orders", "lag": 0, "last_sequence": 4990},
     });
+    SignIn => json!({"name": "Grace", "token": "wb_…"});
     Me => json!({
         "name": "Grace",
         "proof": "token",

@@ -5,6 +5,8 @@
 //! Its invariant: nothing of ours answers before it, and nothing behind it asks again who it is; tests/it/gate.rs asks every
 //! route there is. hyper itself answers a client that does not speak HTTP (400, 431).
 
+mod attempts;
+mod cookie;
 mod host;
 mod may;
 mod reload;
@@ -12,20 +14,23 @@ mod site;
 mod table;
 mod who;
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use hyper::Request;
+use poem::http::header::{HeaderMap, RETRY_AFTER};
 use poem::http::{HeaderName, HeaderValue, StatusCode};
 use poem::{IntoResponse, Response};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Config;
 use super::problem::Problem;
-use crate::access::Principal;
+use crate::access::{NotKnown, Principal};
 use crate::telemetry::Metrics;
 
 pub use host::{InvalidPublicUrl, PublicUrl};
 
+use attempts::Attempts;
 use host::Names;
 use who::Who;
 
@@ -57,10 +62,12 @@ impl IntoResponse for Refused {
 pub struct Gate {
     names: Names,
     who: Who,
+    attempts: Attempts,
+    metrics: Arc<Metrics>,
 }
 
 impl Gate {
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
         if config.is_open() {
             tracing::warn!(
                 address = %config.listen,
@@ -71,23 +78,97 @@ impl Gate {
         Self {
             names: Names::new(config.listen, config.public_urls.clone()),
             who: Who::new(config.listen.ip().is_loopback(), config.tokens.clone()),
+            attempts: Attempts::default(),
+            metrics,
         }
     }
 
     /// Reads again who is known, until it is dropped.
-    pub fn watch(&self, metrics: Arc<Metrics>) -> Option<AbortOnDropHandle<()>> {
+    pub fn watch(&self) -> Option<AbortOnDropHandle<()>> {
         let tokens = self.who.tokens()?;
-        let watching = tokio::spawn(reload::watch(tokens.clone(), metrics));
+        let watching = tokio::spawn(reload::watch(tokens.clone(), self.metrics.clone()));
         Some(AbortOnDropHandle::new(watching))
     }
 
     /// Who asks, who may; or why not. It changes nothing.
-    pub fn admit<B>(&self, request: &Request<B>) -> Result<Principal, Refused> {
+    pub fn admit<B>(&self, request: &Request<B>, from: SocketAddr) -> Result<Principal, Refused> {
         self.names.check(request)?;
         let path = request.uri().path();
         let found = table::find(request.method(), path);
         let asks = self.who.find(request, &self.names)?;
-        may::check(&found, path, &asks)?;
-        Ok(asks.principal)
+        match (may::check(&found, path, &asks), asks.not_known) {
+            (Ok(()), _) => Ok(asks.principal),
+            (Err(_), Some(why)) => Err(self.not_known(&why, None, from.ip())),
+            (Err(refused), None) => Err(refused),
+        }
+    }
+
+    /// Who has this token, if it is that name's.
+    pub fn sign_in(
+        &self,
+        name: &str,
+        token: &str,
+        from: Option<SocketAddr>,
+    ) -> Result<Principal, Refused> {
+        let address = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.ip());
+        let found = match self.who.tokens() {
+            None => Ok(self.who.otherwise().clone()),
+            Some(tokens) => tokens.find(token),
+        };
+        let counted = |result| self.metrics.sign_ins.with_label_values(&[result]).inc();
+        match found {
+            Ok(principal) if self.who.tokens().is_none() || principal.name() == name => {
+                counted("done");
+                tracing::info!(name, %address, "{name:?} signed in, from {address}");
+                Ok(principal)
+            }
+            Ok(_) => {
+                counted("failed");
+                Err(self.not_known(&NotKnown::Unknown, Some(name), address))
+            }
+            Err(why) => {
+                counted("failed");
+                Err(self.not_known(&why, Some(name), address))
+            }
+        }
+    }
+
+    /// For a browser to keep `token`, as long as it counts; to forget it, if there is no principal.
+    pub fn cookie(
+        &self,
+        headers: &HeaderMap,
+        token: &str,
+        principal: Option<&Principal>,
+    ) -> Option<HeaderValue> {
+        let life = match principal {
+            None => std::time::Duration::ZERO,
+            Some(principal) => principal.lives_for(cookie::LONGEST_LIFE),
+        };
+        cookie::set(token, life, self.names.is_over_tls(headers))
+    }
+
+    /// What was shown proves nothing: told and logged, or slowed where it came too often.
+    fn not_known(&self, why: &NotKnown, name: Option<&str>, address: IpAddr) -> Refused {
+        let said = name.map_or(String::new(), |name| {
+            format!(" as {:?}", name.chars().take(100).collect::<String>())
+        });
+        match self.attempts.failed(address, name) {
+            Ok(()) => {
+                tracing::warn!(%address, "from {address}{said}: {why}");
+                may::unauthenticated(format!("It is not known who asks: {why}."))
+            }
+            Err(wait) => {
+                let seconds = wait.as_secs() + 1;
+                let mut refused = Refused::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "slowed",
+                    format!(
+                        "Too many tokens that are not known came from here{said}. Try again in {seconds} s; one that is right is taken at once."
+                    ),
+                );
+                refused.header = Some((RETRY_AFTER, seconds.into()));
+                refused
+            }
+        }
     }
 }

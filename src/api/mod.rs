@@ -22,6 +22,7 @@ mod raw;
 mod rendered;
 mod rules;
 mod server;
+mod session;
 mod stream;
 mod times;
 mod trend;
@@ -117,6 +118,7 @@ type Nouns = (
     stream::Live,
     trend::Trends,
     me::MeApi,
+    session::Sessions,
 );
 
 fn service<T: OpenApi>(nouns: T) -> OpenApiService<T, ()> {
@@ -152,7 +154,7 @@ pub fn specification() -> String {
 }
 
 /// The whole of HTTP as one endpoint.
-pub fn routes(config: &Config, deps: &Dependencies) -> BoxEndpoint<'static> {
+pub fn routes(config: &Config, deps: &Dependencies, gate: Arc<Gate>) -> BoxEndpoint<'static> {
     let service = service((
         orders::Orders::new(deps),
         dead_letters::DeadLetters::new(deps),
@@ -166,6 +168,7 @@ pub fn routes(config: &Config, deps: &Dependencies) -> BoxEndpoint<'static> {
         stream::Live::new(deps),
         trend::Trends::new(deps),
         me::MeApi,
+        session::Sessions(gate),
     ));
     let specification = service.spec();
     let docs = assets::Docs::new(&service.swagger_ui_html(), config.is_open());

@@ -104,7 +104,7 @@ pub async fn serve(
     listener: TcpListener,
     routes: BoxEndpoint<'static>,
     hot: HotRead,
-    gate: Gate,
+    gate: Arc<Gate>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
@@ -113,8 +113,7 @@ pub async fn serve(
             .map(|class| metrics.http_requests.with_label_values(&[class])),
     );
     let routes: Arc<BoxEndpoint<'static>> = Arc::new(routes);
-    let _watching = gate.watch(metrics.clone());
-    let gate = Arc::new(gate);
+    let _watching = gate.watch();
     let local = listener.local_addr().ok();
     let room = Arc::new(Semaphore::new(room()));
     let connections = TaskTracker::new();
@@ -253,7 +252,7 @@ impl Connection {
         under_way: UnderWay,
     ) -> hyper::Response<Body> {
         // First of all: whatever answers, answers behind it.
-        let principal = match self.gate.admit(&request) {
+        let principal = match self.gate.admit(&request, self.remote) {
             Ok(principal) => principal,
             Err(refused) => return self.refuse(request, refused, under_way).await,
         };

@@ -1,6 +1,7 @@
 // The API as everybody has it. Every error is a Problem: what failed, on what, and what to try.
 
 import {parse} from './json.js';
+import {signIn} from './session.js';
 
 const BASE = '/api/v1';
 
@@ -23,6 +24,11 @@ export class Problem extends Error {
   }
 }
 
+// Not known; or one of too many who were not, and who are told when to come again.
+function isStranger(status, text) {
+  return status === 401 || (status === 429 && text.includes('urn:waybill:problem:slowed'));
+}
+
 async function ask(path, options = {}) {
   let response;
   let text;
@@ -34,6 +40,8 @@ async function ask(path, options = {}) {
     throw new Problem(0, {type: 'unreachable', detail: 'The service does not answer. It may be stopping or starting; this page tries again.'});
   }
   if (response.ok) return {text, response};
+  // The token is not there, or has ended. Whoever signs in goes on where he was.
+  if (isStranger(response.status, text) && !options.signal?.aborted && await signIn()) return ask(path, options);
   let body = {};
   try {
     body = JSON.parse(text);
@@ -53,7 +61,10 @@ export async function getText(path, signal) {
 
 export async function getBytes(path, signal) {
   const response = await fetch(BASE + path, {signal});
-  if (!response.ok) throw new Problem(response.status, {});
+  if (!response.ok) {
+    if (isStranger(response.status, await response.text()) && !signal?.aborted && await signIn()) return getBytes(path, signal);
+    throw new Problem(response.status, {});
+  }
   return new Uint8Array(await response.arrayBuffer());
 }
 

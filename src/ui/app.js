@@ -1,7 +1,9 @@
 // The frame around the views: state of the service, theme, who decides, search, keys.
 
 import {connect, watch} from './live.js';
+import {get} from './api.js';
 import {askWho, knownWho} from './dialog.js';
+import {learned, me, signOut} from './session.js';
 import {go, start} from './router.js';
 import {keys} from './keys.js';
 
@@ -63,12 +65,21 @@ function theme() {
 }
 
 function who() {
-  const show = () => { byId('who').textContent = knownWho() ? `You decide as ${knownWho()}` : 'Say who you are'; };
+  const show = () => {
+    const proven = me()?.proven;
+    byId('who').textContent = proven ? `${me().name}: sign out` : knownWho() ? `You decide as ${knownWho()}` : 'Say who you are';
+    byId('who').title = proven ? `You may: ${me().rights.join(', ') || 'nothing'}` : '';
+  };
   byId('who').addEventListener('click', async () => {
+    if (me()?.proven) {
+      await signOut();
+      return;
+    }
     await askWho(true);
     show();
   });
   addEventListener('waybill:who', show);
+  addEventListener('waybill:me', show);
   show();
 }
 
@@ -87,4 +98,4 @@ who();
 search();
 keys();
 start();
-connect();
+get('/me').then(learned, () => {}).finally(connect);

@@ -25,7 +25,7 @@ export function bulk(set, signal) {
       return fail('A discard and a note need a reason.');
     }
     const who = await askWho();
-    if (!who) return undefined;
+    if (who === undefined) return undefined;
     try {
       const request = {action: action.value, filter, all, dry_run: dryRun, as: who, reason: why.value.trim()};
       if (rate.value) request.rate = Number(rate.value);

@@ -1,6 +1,7 @@
 // Questions: the browser's own dialog, which keeps the focus and gives it back.
 
 import {field, h, replace} from './dom.js';
+import {me} from './session.js';
 
 let count = 0;
 
@@ -28,7 +29,7 @@ export function open(title, content) {
 export function form(title, {text, fields = [], go = 'Go on', danger = false}) {
   return open(title, (close) => {
     const inputs = fields.map((one) => {
-      const input = one.long ? h('textarea', {rows: 3}) : h('input', {type: 'text', autocomplete: one.autocomplete ?? 'off'});
+      const input = one.long ? h('textarea', {rows: 3}) : h('input', {type: one.secret ? 'password' : 'text', autocomplete: one.autocomplete ?? 'off'});
       input.name = one.name;
       input.value = one.value ?? '';
       input.required = Boolean(one.required);
@@ -63,12 +64,13 @@ export function knownWho() {
   }
 }
 
-// Asked once, then known; undefined when it was left.
+// Asked once, then known; undefined when it was left. The empty text where the service knows it, and is told nothing.
 export async function askWho(again = false) {
+  if (me()?.proven) return '';
   if (knownWho() && !again) return knownWho();
   const answer = await form('Who decides?', {
     text: 'Your name stands beside every decision that you make here, for ever. It is asked once and kept in this browser.',
-    fields: [{name: 'who', label: 'Your name', value: knownWho(), required: true, autocomplete: 'name', hint: 'Unproven until there are tokens: it is what you say.'}],
+    fields: [{name: 'who', label: 'Your name', value: knownWho(), required: true, autocomplete: 'name', hint: 'Unproven: it is what you say.'}],
     go: 'That is me',
   });
   if (!answer?.who) return undefined;

@@ -1,6 +1,8 @@
 // One stream for all views: the numbers of now, those of the last minutes, the newest orders.
 
+import {get} from './api.js';
 import {parse} from './json.js';
+import {learned} from './session.js';
 
 const REMEMBERED = 300;
 const NEWEST = 20;
@@ -69,7 +71,8 @@ function listen() {
     // A refusal closes it for good; a lost connection comes back by itself.
     if (source?.readyState === EventSource.CLOSED) {
       leave();
-      setTimeout(connect, 2000);
+      // It cannot be told from here why: if it was the token, this asks for one.
+      setTimeout(() => get('/me').then(learned, () => {}).finally(connect), 2000);
     }
   });
 }

@@ -87,7 +87,7 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
     const failed = h('p', {class: 'wrong', role: 'alert', hidden: true});
     const sending = button('Send it', async () => {
       const who = await askWho();
-      if (!who) return;
+      if (who === undefined) return;
       sending.disabled = true;
       failed.hidden = true;
       try {

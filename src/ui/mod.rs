@@ -55,6 +55,7 @@ pub const FILES: &[File] = files![
     "json.js",
     "format.js",
     "live.js",
+    "session.js",
     "chart.js",
     "dialog.js",
     "diff.js",

@@ -7,7 +7,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use waybill::sandbox::broker::{Broker, Store};
 
-use super::harness::{Bench, Sender, Service, Sql, Weight, orders, within};
+use super::harness::{
+    Bench, Sender, Service, Sql, TokensFile, Weight, order_with, orders, until, within,
+};
 
 /// Letters that come all at once, as if a sender had lost its mind. They go into the log itself, and the projector does the
 /// rest.
@@ -32,6 +34,8 @@ struct Stage {
     holding: Option<Sql>,
     /// The other service that `holes` speaks of, with what it stands on.
     beside: Option<(Bench, Broker, Service)>,
+    /// The one that `tokens` speaks of, which asks for them.
+    asking: Option<(Bench, TokensFile, Service)>,
 }
 
 impl Stage {
@@ -56,6 +60,31 @@ impl Stage {
             "holes" => {
                 let beside = with_holes(&self.bench).await;
                 return self.beside.insert(beside).2.url.clone();
+            }
+            "tokens" => {
+                let bench = self.bench.beside().await;
+                let mut file = TokensFile::new(&bench);
+                let token = file.give("ona", "role = \"owner\"");
+                let mut service = bench.serve(None, &file.flag()).await;
+                service.token = Some(token.clone());
+                let letter = service
+                    .post(order_with("edited", &[("1817", "-1817")]))
+                    .await;
+                service.rests(20, 1).await;
+                let url = service.url.clone();
+                self.asking = Some((bench, file, service));
+                return format!("{url} {token} {letter}");
+            }
+            "another-token" => {
+                let (_, file, service) = self.asking.as_mut().unwrap();
+                file.take_from("ona");
+                let token = file.give("ona", "role = \"owner\"");
+                service.token = Some(token.clone());
+                until(10, "it counts", async || {
+                    (service.get("/api/v1/me").await.status == 200).then_some(())
+                })
+                .await;
+                return token;
             }
             other => panic!("tests/ui asks for {other:?}"),
         }
@@ -124,6 +153,7 @@ async fn the_page_is_usable_in_a_real_browser() {
         broker,
         holding: None,
         beside: None,
+        asking: None,
     };
     let mut node = Command::new(program(&["node"]))
         .arg("run.mjs")

@@ -5,10 +5,11 @@ import {finding, firstView, headers, notFound, outages} from './find.mjs';
 import {foreign} from './foreign.mjs';
 import {holes} from './holes.mjs';
 import {many, mending, somebodyElse} from './mend.mjs';
+import {session} from './session.mjs';
 import {everyView, hostile, keyboard, live, operations, rules} from './views.mjs';
 import {flood} from './flood.mjs';
 
-const stories = {headers, foreign, firstView, finding, notFound, live, mending, somebodyElse, many, rules, operations, holes, keyboard, everyView, hostile, outages, flood};
+const stories = {headers, foreign, session, firstView, finding, notFound, live, mending, somebodyElse, many, rules, operations, holes, keyboard, everyView, hostile, outages, flood};
 // Some alone: WAYBILL_STORIES="finding many" cargo test --test it page
 const wanted = (process.env.WAYBILL_STORIES ?? '').split(' ').filter(Boolean);
 

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use poem::http::header::HOST;
+use poem::http::header::{HOST, HeaderMap};
 use poem::http::{StatusCode, Uri};
 
 use super::Refused;
@@ -94,6 +94,13 @@ impl Names {
         let host = without_port(authority);
         let named = |url: &&PublicUrl| url.host.eq_ignore_ascii_case(host);
         self.public.iter().find(named)
+    }
+
+    /// Whether it is known that a browser spoke TLS to whatever stands before us.
+    pub fn is_over_tls(&self, headers: &HeaderMap) -> bool {
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+        let public = host.and_then(|host| self.public_url(host));
+        public.is_some_and(|url| url.origin.starts_with("https:"))
     }
 
     /// Whether a page of this origin is one of ours. Of a public address the scheme is known, and must be the same;

@@ -63,7 +63,7 @@ fn somebody(asks: &Asks) -> Result<(), Refused> {
     }
 }
 
-fn unauthenticated(detail: impl Into<String>) -> Refused {
+pub fn unauthenticated(detail: impl Into<String>) -> Refused {
     let mut refused = Refused::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail);
     let way = HeaderValue::from_static("Bearer realm=\"waybill\"");
     refused.header = Some((WWW_AUTHENTICATE, way));

@@ -8,7 +8,7 @@ use crate::api::assets::PAGES;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Whoever asks: health for probes, the page's own files, which hold no data.
+    /// Whoever asks: health for probes, the page's own files, which hold no data, and signing in.
     Nothing,
     /// Somebody, with whatever rights: what is the same for all.
     Somebody,
@@ -82,6 +82,8 @@ static TABLE: &[Row] = &[
     (Method::GET, "/api/v1/stats", Need::Everything),
     (Method::GET, "/api/v1/stream", Need::Somebody),
     (Method::GET, "/api/v1/me", Need::Somebody),
+    (Method::POST, "/api/v1/session", Need::Nothing),
+    (Method::DELETE, "/api/v1/session", Need::Nothing),
     (Method::GET, "/metrics", Need::Everything),
     (Method::GET, "/docs", Need::Somebody),
     (Method::GET, "/openapi.json", Need::Somebody),

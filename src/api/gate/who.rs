@@ -6,7 +6,7 @@ use hyper::Request;
 use poem::http::header::AUTHORIZATION;
 
 use super::host::Names;
-use super::{Refused, site};
+use super::{Refused, cookie, site};
 use crate::access::{NotKnown, Principal, Proof, TokenFile};
 
 /// A principal; and if something was shown that proves nothing, why not.
@@ -46,10 +46,19 @@ impl Who {
         }
         // All else counts only if a page of ours asks for it.
         site::check(request, names)?;
+        if let Some(tokens) = &self.tokens
+            && let Some(token) = cookie::token(request.headers())
+        {
+            return Ok(self.shown(tokens, token));
+        }
         Ok(Asks {
             principal: self.otherwise.clone(),
             not_known: None,
         })
+    }
+
+    pub fn otherwise(&self) -> &Principal {
+        &self.otherwise
     }
 
     fn shown(&self, tokens: &TokenFile, token: &str) -> Asks {

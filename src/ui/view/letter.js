@@ -103,7 +103,7 @@ function deciding(place, letter, payload, desk, answer, again) {
   };
   const decide = async (action, request, done) => {
     const who = await askWho();
-    if (!who) return;
+    if (who === undefined) return;
     try {
       const outcome = await post(`/dead-letters/${letter.id}/${action}`, {as: who, reason: '', ...request});
       done(outcome);

@@ -48,7 +48,7 @@ async function all(place) {
     });
     if (!answer) return;
     const who = await askWho();
-    if (!who) return;
+    if (who === undefined) return;
     try {
       const operation = await post('/replays', {as: who, reason: answer.reason});
       go(`/operations/${operation.id}`);

@@ -65,7 +65,7 @@ function editor(place, now, desk) {
   async function check() {
     replace(told);
     const who = await askWho();
-    if (!who) return;
+    if (who === undefined) return;
     const head = Number(live.stats?.messages ?? 0) + Number(live.stats?.decisions ?? 0);
     const from = recent.value && head ? Math.max(1, head - Number(recent.value) + 1) : null;
     try {
@@ -83,7 +83,7 @@ function editor(place, now, desk) {
     replace(desk, h('section', {class: 'card'}, h('h2', {}, 'What changes'), difference(base.text, area.value), field('Reason', why, 'For those who read the history.'),
       h('p', {class: 'actions'}, button('Leave it', () => replace(desk)), button('Apply', async () => {
         const who = await askWho();
-        if (!who) return;
+        if (who === undefined) return;
         try {
           const outcome = await send('PUT', `/rules${query({as: who, reason: why.value.trim()})}${`&replaces=${base.hash}`}`, area.value);
           await view({...place, moved: false});
