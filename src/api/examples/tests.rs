@@ -33,7 +33,11 @@ fn every_body_has_an_example_and_every_error_is_a_problem() {
                 }
             }
             for (status, response) in operation["responses"].as_object().unwrap() {
-                let contents = response["content"].as_object().unwrap();
+                // 204 has no body, and nothing else has none.
+                let Some(contents) = response["content"].as_object() else {
+                    assert_eq!(status, "204", "{name}");
+                    continue;
+                };
                 if !status.starts_with('2') {
                     let kinds: Vec<_> = contents.keys().collect();
                     assert_eq!(kinds, [MEDIA_TYPE], "{name}: {status}");
