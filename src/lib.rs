@@ -6,6 +6,9 @@
 //!                             one tx)    └─► dead_letters, groups, account
 //! ```
 
+#[macro_use]
+mod words;
+
 pub mod access;
 pub mod account;
 pub mod api;

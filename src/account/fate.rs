@@ -3,29 +3,12 @@
 use crate::inbox::Position;
 use crate::postgres::{Client, Error, Write, query, query_one, query_opt};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fate {
-    Order,
-    Duplicate,
-    DeadLetter,
-    Decision,
-}
-
-impl Fate {
-    pub const ALL: [Fate; 4] = [
-        Fate::Order,
-        Fate::Duplicate,
-        Fate::DeadLetter,
-        Fate::Decision,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Fate::Order => "order",
-            Fate::Duplicate => "duplicate",
-            Fate::DeadLetter => "dead_letter",
-            Fate::Decision => "decision",
-        }
+words! {
+    pub enum Fate {
+        Order = "order",
+        Duplicate = "duplicate",
+        DeadLetter = "dead_letter",
+        Decision = "decision",
     }
 }
 
@@ -35,9 +18,8 @@ const ADD_FATES: &str = "
     where f.fate = w.fate and w.count <> 0";
 
 pub fn add_fates(counts: [i64; 4]) -> Write<'static> {
-    Write::new(ADD_FATES)
-        .with(Fate::ALL.map(Fate::as_str).to_vec())
-        .with(counts.to_vec())
+    let words: Vec<&str> = Fate::ALL.iter().map(|fate| fate.as_str()).collect();
+    Write::new(ADD_FATES).with(words).with(counts.to_vec())
 }
 
 /// By the derived tables' primary keys. A row that is projected and in none of them is an order.

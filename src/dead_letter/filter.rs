@@ -127,12 +127,9 @@ impl Filter {
     pub fn check(&self) -> Result<(), InvalidFilter> {
         let invalid = |field, problem: String| Err(InvalidFilter { field, problem });
         if let Some(state) = &self.state
-            && state.parse::<State>().is_err()
+            && let Err(error) = state.parse::<State>()
         {
-            return invalid(
-                "state",
-                format!("{state:?} is none of open, replaced, discarded"),
-            );
+            return invalid("state", error.to_string());
         }
         if let Some(reason) = &self.reason
             && let Err(error) = reason.parse::<crate::order::Reason>()

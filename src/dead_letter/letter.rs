@@ -6,33 +6,12 @@ use sha2::{Digest, Sha256};
 use crate::inbox::{Action, Position, SourceId};
 use crate::order::{Code, Rejection};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum State {
-    Open,
-    Replaced,
-    Discarded,
-}
-
-impl State {
-    pub const ALL: [State; 3] = [State::Open, State::Replaced, State::Discarded];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            State::Open => "open",
-            State::Replaced => "replaced",
-            State::Discarded => "discarded",
-        }
-    }
-}
-
-impl std::str::FromStr for State {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        State::ALL
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or(())
+words! {
+    pub enum State {
+        Open = "open",
+        /// By an order, a duplicate, or another letter.
+        Replaced = "replaced",
+        Discarded = "discarded",
     }
 }
 

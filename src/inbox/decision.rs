@@ -3,45 +3,19 @@
 
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    Retry,
-    Resubmit,
-    Discard,
-    Reopen,
-    Note,
-    Rules,
-}
-
-impl Action {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Action::Retry => "retry",
-            Action::Resubmit => "resubmit",
-            Action::Discard => "discard",
-            Action::Reopen => "reopen",
-            Action::Note => "note",
-            Action::Rules => "rules",
-        }
-    }
-}
-
-impl std::str::FromStr for Action {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        [
-            Action::Retry,
-            Action::Resubmit,
-            Action::Discard,
-            Action::Reopen,
-            Action::Note,
-            Action::Rules,
-        ]
-        .into_iter()
-        .find(|action| action.as_str() == text)
-        .ok_or(())
+words! {
+    pub enum Action {
+        /// Judge the same bytes again.
+        Retry = "retry",
+        /// Take edited bytes in its place.
+        Resubmit = "resubmit",
+        /// Let it go.
+        Discard = "discard",
+        /// Undo a discard.
+        Reopen = "reopen",
+        Note = "note",
+        /// Put other rules in force.
+        Rules = "rules",
     }
 }
 

@@ -6,7 +6,6 @@ mod item;
 mod removal;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::Row;
 
@@ -18,50 +17,26 @@ pub use freeze::{freeze, freezing};
 pub use item::{Item, ItemResult, forget, items, open_items, record, summary};
 pub use removal::{is_gone, let_go, remove_items};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    Bulk,
-    RulesCheck,
-    Replay,
-}
-
-impl Kind {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::Bulk => "bulk",
-            Kind::RulesCheck => "rules_check",
-            Kind::Replay => "replay",
-        }
+words! {
+    pub enum Kind {
+        Bulk = "bulk",
+        RulesCheck = "rules_check",
+        Replay = "replay",
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// The letters of its set are being listed.
-    Freezing,
-    Pending,
-    Running,
-    Paused,
-    Done,
-    Failed,
-    Cancelled,
-    /// By itself, because too many failed again.
-    Stopped,
-}
-
-impl State {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            State::Freezing => "freezing",
-            State::Pending => "pending",
-            State::Running => "running",
-            State::Paused => "paused",
-            State::Done => "done",
-            State::Failed => "failed",
-            State::Cancelled => "cancelled",
-            State::Stopped => "stopped",
-        }
+words! {
+    pub enum State {
+        /// The letters of its set are being listed.
+        Freezing = "freezing",
+        Pending = "pending",
+        Running = "running",
+        Paused = "paused",
+        Done = "done",
+        Failed = "failed",
+        Cancelled = "cancelled",
+        /// By itself, because too many failed again.
+        Stopped = "stopped",
     }
 }
 

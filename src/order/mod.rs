@@ -27,6 +27,6 @@ mod validate;
 mod write;
 
 pub use model::{Delivery, Item, Order, Payment};
-pub use rejection::{Code, MAX_VIOLATIONS, Reason, Rejection, UnknownReason, Violation};
+pub use rejection::{Code, MAX_VIOLATIONS, Reason, Rejection, Violation};
 pub use rules::{Mistake as RulesMistake, Rules, RulesError};
 pub use validate::{CODE_VERSION, parse, parse_to_serve};

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use super::code::{Code, Reason, UnknownReason};
+pub use super::code::{Code, Reason};
 
 /// How many violations are kept; the rest is only counted.
 pub const MAX_VIOLATIONS: usize = 50;

@@ -16,24 +16,17 @@ use crate::dead_letter::{GroupChanges, Letter, State, Verdict};
 use crate::inbox::{Action, Decision, Position, SourceId};
 use crate::order::store::NewOrder;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Done,
-    StillFailing,
-    AlreadySo,
-    TooLate,
-    NoSuchLetter,
-}
-
-impl Outcome {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Done => "done",
-            Outcome::StillFailing => "still_failing",
-            Outcome::AlreadySo => "already_so",
-            Outcome::TooLate => "too_late",
-            Outcome::NoSuchLetter => "no_such_letter",
-        }
+words! {
+    /// What came of a decision.
+    pub enum Outcome {
+        Done = "done",
+        /// The bytes were judged again, and are no order still.
+        StillFailing = "still_failing",
+        /// The letter was as the decision wants it.
+        AlreadySo = "already_so",
+        /// Another decision came first.
+        TooLate = "too_late",
+        NoSuchLetter = "no_such_letter",
     }
 }
 

@@ -12,6 +12,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("postgres", ""),
     ("sandbox", ""),
     ("telemetry", ""),
+    ("words", ""),
     // Knows who may do what, and nothing of what is done.
     ("access", ""),
     ("inbox", "postgres telemetry"),

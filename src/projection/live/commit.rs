@@ -78,7 +78,7 @@ impl AfterCommit {
         publish(&self.projected, to);
         let timer = &self.metrics.commit_seconds;
         timer.with_label_values(&["projector"]).observe(taken);
-        for fate in Fate::ALL {
+        for &fate in Fate::ALL {
             let count = u64::try_from(writes.fates[fate as usize]).unwrap_or(0);
             let counter = &self.metrics.fates;
             counter.with_label_values(&[fate.as_str()]).inc_by(count);
