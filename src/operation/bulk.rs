@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::store::{self, Action, BulkRequest, ItemResult, Operation, Standing, State};
+use super::store::{self, BulkRequest, ItemResult, Operation, Standing, State};
 use super::worker::Dependencies;
 use super::{Error, heal};
 use crate::dead_letter::{self, Verdict, format_fingerprint};
-use crate::inbox::{self, Appended, Decision, Position};
+use crate::inbox::{Action, Appended, Decision, Position, Unavailable};
 use crate::postgres::Client;
 use crate::projection::{DryRun, Leadership, Would};
 
@@ -113,7 +113,7 @@ async fn dry(
     action: Action,
     letters: &[i64],
 ) -> Result<Vec<ItemResult>, Error> {
-    let foretold = dry_run.ask(reader, action.in_log(), letters).await?;
+    let foretold = dry_run.ask(reader, action, letters).await?;
     let item = |(letter, would): (i64, Would)| ItemResult {
         letter,
         position: None,
@@ -134,7 +134,7 @@ async fn sort_out(
 ) -> Result<(Vec<i64>, Vec<ItemResult>), Error> {
     let mut dry_run = DryRun::new(leadership.in_force.clone());
     let (mut changed, mut unchanged) = (Vec::new(), Vec::new());
-    for (letter, would) in dry_run.ask(reader, inbox::Action::Retry, letters).await? {
+    for (letter, would) in dry_run.ask(reader, Action::Retry, letters).await? {
         match would {
             // The last two: what somebody has decided meanwhile is not ours to decide.
             Would::Fail {
@@ -161,7 +161,7 @@ async fn decide(
     request: &BulkRequest,
     letters: &[i64],
 ) -> Result<Vec<ItemResult>, Error> {
-    let action = request.action.in_log();
+    let action = request.action;
     // One after the other into the queue: in the log they stand in the set's order, in which the dry run folds them.
     let mut appends = Vec::new();
     for letter in letters {
@@ -189,7 +189,7 @@ async fn decide(
     let mut projected = deps.projected.clone();
     while *projected.borrow_and_update() < Position(last) {
         if projected.changed().await.is_err() {
-            return Err(crate::inbox::Unavailable::Stopping.into());
+            return Err(Unavailable::Stopping.into());
         }
     }
     let reader = deps.database.reader().await?;

@@ -6,10 +6,10 @@
 //! ones has nothing to do, unless older code was at work in between. One that was not yet done goes on.
 
 use super::Error;
-use super::store::{self, Action, Asked, BulkRequest};
+use super::store::{self, Asked, BulkRequest};
 use super::worker::Dependencies;
 use crate::dead_letter::{self, Filter, Judges};
-use crate::inbox::Position;
+use crate::inbox::{Action, Position};
 use crate::order;
 use crate::postgres::{self, Client, execute, query_opt};
 use crate::projection::{Leadership, read_checkpoint};

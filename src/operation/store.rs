@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use super::Error;
 use crate::postgres::{self, Client, execute, query, query_one, query_opt};
 
-pub use ask::{Action, Asked, BulkRequest, ask, ask_bulk, ask_bulk_of_some};
+pub use ask::{Asked, BulkRequest, ask, ask_bulk, ask_bulk_of_some};
 pub use freeze::{freeze, freezing};
 pub use item::{Item, ItemResult, forget, items, open_items, record, summary};
 pub use removal::{is_gone, let_go, remove_items};

@@ -9,7 +9,8 @@ use crate::api::body::{given, given_object};
 use crate::api::problem::Problem;
 use crate::api::times;
 use crate::dead_letter::Filter;
-use crate::operation::{Action, BulkRequest};
+use crate::inbox::Action;
+use crate::operation::BulkRequest;
 
 #[derive(Enum, Clone, Copy, Deserialize)]
 #[oai(rename_all = "snake_case")]

@@ -9,33 +9,12 @@ use super::super::Error;
 use super::freeze::{find, list_or_leave};
 use super::{Kind, Operation, columns, from_row};
 use crate::dead_letter::{Filter, State};
-use crate::inbox;
+use crate::inbox::Action;
 use crate::postgres::{self, Client, Session, query_one, query_opt};
-
-/// What a bulk operation does to each letter of its set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    Retry,
-    Discard,
-    Reopen,
-    Note,
-}
-
-impl Action {
-    /// As a decision about one letter says it.
-    pub fn in_log(self) -> inbox::Action {
-        match self {
-            Action::Retry => inbox::Action::Retry,
-            Action::Discard => inbox::Action::Discard,
-            Action::Reopen => inbox::Action::Reopen,
-            Action::Note => inbox::Action::Note,
-        }
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BulkRequest {
+    /// What is decided about each letter: retry, discard, reopen or note.
     pub action: Action,
     pub filter: Filter,
     /// Needed where the filter is empty.
