@@ -42,7 +42,7 @@ const LOOK: Duration = Duration::from_millis(200);
 const REMOVE: Duration = Duration::from_secs(600);
 
 /// What is under way here, by operation: of which kind, and how to end it.
-type Tasks = HashMap<i64, (String, AbortHandle)>;
+type Tasks = HashMap<i64, (Kind, AbortHandle)>;
 
 /// Runs until `stop`.
 pub async fn run(config: Config, deps: Dependencies, stop: CancellationToken) {
@@ -92,19 +92,16 @@ fn end(tasks: &mut Tasks) {
 async fn take_up(deps: &Dependencies, leader: &Leadership, tasks: &mut Tasks) -> Result<(), Error> {
     tasks.retain(|_, (_, task)| !task.is_finished());
     let reader = deps.database.reader().await?;
-    let replays = tasks
-        .values()
-        .any(|(kind, _)| kind == Kind::Replay.as_str());
+    let replays = tasks.values().any(|(kind, _)| *kind == Kind::Replay);
     if !replays && store::replay_left_over(&reader).await? {
         abandon_replay(&deps.database).await?;
     }
-    for id in store::active(&reader).await? {
+    for (id, kind) in store::active(&reader).await? {
         if tasks.contains_key(&id) {
             continue;
         }
         if let Some(operation) = store::start(&reader, id).await? {
-            let kind = operation.kind.clone();
-            let task = tokio::spawn(work(deps.clone(), leader.clone(), operation));
+            let task = tokio::spawn(work(deps.clone(), leader.clone(), kind, operation));
             tasks.insert(id, (kind, task.abort_handle()));
         }
     }
@@ -112,17 +109,15 @@ async fn take_up(deps: &Dependencies, leader: &Leadership, tasks: &mut Tasks) ->
 }
 
 /// One operation until it ends; trouble with Postgres is waited out, and the operation goes on.
-async fn work(deps: Dependencies, leader: Leadership, operation: Operation) {
+async fn work(deps: Dependencies, leader: Leadership, kind: Kind, operation: Operation) {
     let id = operation.id;
-    let kind = operation.kind.clone();
-    let outcome = if operation.state == State::Freezing.as_str() {
-        freeze::run(&deps, &operation).await
-    } else if kind == Kind::Bulk.as_str() {
-        bulk::run(&deps, &leader, operation).await
-    } else if kind == Kind::RulesCheck.as_str() {
-        check::run(&deps, operation).await
-    } else {
-        replay::run(&deps, &leader, operation).await
+    let outcome = match kind {
+        Kind::Bulk if operation.state == State::Freezing.as_str() => {
+            freeze::run(&deps, &operation).await
+        }
+        Kind::Bulk => bulk::run(&deps, &leader, operation).await,
+        Kind::RulesCheck => check::run(&deps, operation).await,
+        Kind::Replay => replay::run(&deps, &leader, operation).await,
     };
     let Err(error) = outcome else {
         return;

@@ -155,3 +155,22 @@ async fn it_leads_and_has_looked(sql: &Sql, service: &Service) {
     })
     .await;
 }
+
+#[tokio::test]
+async fn work_that_only_newer_code_knows_is_left_to_it() {
+    let bench = Bench::new(Weight::Light).await;
+    let sql = bench.sql().await;
+    sql.run("alter table operation drop constraint operation_kind")
+        .await;
+    let service = bench.serve(None, &[]).await;
+    service.post(order("plain")).await;
+    service.rests(10, 1).await;
+    sql.run(
+        "insert into operation (kind, state, asked_by, request) values ('of_tomorrow', 'pending', 'olga', '{}')",
+    )
+    .await;
+    // What is asked for after it is worked, so it was passed over.
+    service.replays(20).await;
+    let left = "select count(*) from operation where kind = 'of_tomorrow' and state = 'pending'";
+    assert_eq!(sql.count(left).await, 1);
+}
