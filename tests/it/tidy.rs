@@ -53,6 +53,40 @@ const ROOMS: &[(&str, &str)] = &[
 /// The judge gives the same verdict everywhere and for ever: it may know nothing but bytes and rules.
 const PURE: (&str, &str) = ("order", "store.rs");
 
+/// Samples are made up, by chance and for today, and not judged.
+const MADE_UP: &str = "order/sample";
+
+/// What would make two judgements of the same bytes differ: a clock, the disk, the network, the environment, chance, and what
+/// one judgement could leave for the next.
+const IMPURE: &[&str] = &[
+    "std::env",
+    "env::var",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::process",
+    "std::time",
+    "Instant::",
+    "SystemTime",
+    "Timestamp::now",
+    "Zoned::now",
+    "tokio",
+    "tracing",
+    "println!",
+    "fastrand::Rng::new",
+    "Rng::new(",
+    "fastrand::u",
+    "fastrand::i",
+    "fastrand::bool",
+    "LazyLock",
+    "OnceLock",
+    "thread_local!",
+    "static mut",
+    "Mutex",
+    "RwLock",
+    "Atomic",
+];
+
 /// Only the projection calls these, in its own transaction.
 const WRITES: &[&str] = &[
     "dead_letter::insert",
@@ -218,6 +252,46 @@ fn only_the_projection_calls_what_writes_tables_of_state() {
             wrong.extend(called.map(|name| format!("{} calls {name}", source.name())));
         }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The files that are for tests alone, as whoever declares them says.
+fn only_for_tests(sources: &[Source]) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for source in sources {
+        let file = source.path.file_name().unwrap();
+        let dir = if file == "mod.rs" || file == "lib.rs" {
+            source.path.parent().unwrap().to_owned()
+        } else {
+            source.path.with_extension("")
+        };
+        for (at, opening) in source.text.match_indices("#[cfg(test)]\nmod ") {
+            let name = word(&source.text[at + opening.len()..]).unwrap();
+            found.insert(dir.join(name).with_extension("rs"));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_judge_knows_no_clock_no_disk_and_no_chance() {
+    let sources = sources();
+    let tests = only_for_tests(&sources);
+    assert!(tests.contains(Path::new("order/corpus.rs")), "{tests:?}");
+    let pure = sources.iter().filter(|source| {
+        source.room() == Some(PURE.0)
+            && !source.path.ends_with(PURE.1)
+            && !source.path.with_extension("").starts_with(MADE_UP)
+            && !tests.contains(&source.path)
+    });
+    let mut wrong = Vec::new();
+    let mut files = 0;
+    for source in pure {
+        files += 1;
+        let found = IMPURE.iter().filter(|name| source.text.contains(**name));
+        wrong.extend(found.map(|name| format!("{} knows {name}", source.name())));
+    }
+    assert!(files > 20, "only {files} files");
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
