@@ -5,13 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use bytes::Bytes;
-use prost::Message;
 
 use super::error::{ConnectError, LossReason, Lost, PublishError, RequestError, SubscribeError};
 use super::handshake::Handshake;
-use super::life::Life;
-use super::nats;
+use super::link::{Link, refuse};
 use super::options::{Options, SubscribeOptions};
 use super::publisher::Publisher;
 use super::subscription::Subscription;
@@ -22,18 +19,6 @@ use super::wire;
 #[derive(Debug)]
 pub struct Client {
     link: Arc<Link>,
-}
-
-/// What subscriptions, publishers and receipts share of a connection.
-#[derive(Debug)]
-pub(crate) struct Link {
-    pub nats: async_nats::Client,
-    pub life: Life,
-    pub client_id: String,
-    pub conn_id: Bytes,
-    pub subjects: wire::ConnectResponse,
-    pub request_timeout: Duration,
-    pub ack_timeout: Duration,
 }
 
 impl Client {
@@ -104,31 +89,6 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.link.life.end(LossReason::Closed);
-    }
-}
-
-impl Link {
-    pub(crate) async fn request<A: Message + Default>(
-        &self,
-        subject: &str,
-        question: &impl Message,
-    ) -> Result<A, RequestError> {
-        nats::request(
-            &self.nats,
-            &self.life,
-            subject,
-            question,
-            self.request_timeout,
-        )
-        .await
-    }
-}
-
-pub(crate) fn refuse(error: String) -> Result<(), RequestError> {
-    if error.is_empty() {
-        Ok(())
-    } else {
-        Err(RequestError::Refused(error))
     }
 }
 

@@ -2,7 +2,20 @@
 
 use std::time::Duration;
 
-use super::options::InvalidOption;
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {problem}")]
+pub struct InvalidOption {
+    /// The field's name.
+    pub name: &'static str,
+    pub problem: String,
+}
+
+pub(crate) fn invalid(name: &'static str, problem: impl Into<String>) -> InvalidOption {
+    InvalidOption {
+        name,
+        problem: problem.into(),
+    }
+}
 
 /// Why a connection is no more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use prost::Message;
 use tokio::time::Instant;
 
-use super::client::Link;
 use super::error::{ConnectError, RequestError};
 use super::life::Life;
+use super::link::Link;
 use super::nats;
 use super::options::Options;
 use super::pulse::Pulse;

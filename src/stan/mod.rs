@@ -23,6 +23,7 @@ mod client;
 mod error;
 mod handshake;
 mod life;
+mod link;
 mod monitoring;
 mod nats;
 mod options;
@@ -33,10 +34,11 @@ mod subscription;
 mod wire;
 
 pub use client::{Client, connect_with_backoff};
-pub use error::{ConnectError, LossReason, Lost, PublishError, RequestError, SubscribeError};
-pub use monitoring::{ChannelStatus, MonitoringError, channel_status};
-pub use options::{
-    Auth, ClientCertificate, InvalidOption, Options, SubscribeOptions, Tls, check_channel,
+pub use error::{
+    ConnectError, InvalidOption, LossReason, Lost, PublishError, RequestError, SubscribeError,
 };
+pub use monitoring::{ChannelStatus, MonitoringError, channel_status};
+pub use options::{ClientCertificate, Options, SubscribeOptions, Tls, check_channel};
 pub use publisher::{PubAck, Publisher};
+pub use server::Auth;
 pub use subscription::{Counters, Message, Receipt, Subscription};

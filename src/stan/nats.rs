@@ -19,8 +19,8 @@ use prost::Message;
 
 use super::error::{ConnectError, LossReason, RequestError};
 use super::life::Life;
-use super::options::{Auth, CHANNEL_CAPACITY, Options};
-use super::server::Server;
+use super::options::{CHANNEL_CAPACITY, Options};
+use super::server::{Auth, Server};
 
 /// Port 0 stands for "choose one" and is never listened on: connecting fails at once, without a packet.
 const NOWHERE: &str = "nats://127.0.0.1:0";

@@ -5,28 +5,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::server::Server;
+use super::error::{InvalidOption, invalid};
+use super::server::{Auth, Server};
 
 /// The most messages a subscription or publisher may have in flight. Behind it stands the capacity of
 /// async-nats' channels, which drop silently what they cannot hold.
 pub(crate) const MAX_IN_FLIGHT: u32 = 32_768;
 /// See [`MAX_IN_FLIGHT`]; the margin is wide since redelivery ignores the limit. Costs nothing unfilled.
 pub(crate) const CHANNEL_CAPACITY: usize = 4 * MAX_IN_FLIGHT as usize;
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name}: {problem}")]
-pub struct InvalidOption {
-    /// The field's name.
-    pub name: &'static str,
-    pub problem: String,
-}
-
-pub(crate) fn invalid(name: &'static str, problem: impl Into<String>) -> InvalidOption {
-    InvalidOption {
-        name,
-        problem: problem.into(),
-    }
-}
 
 /// How to reach a streaming server.
 #[derive(Clone)]
@@ -51,19 +37,6 @@ pub struct Options {
     pub ping_interval: Duration,
     /// After so many pings without an answer the connection is lost.
     pub ping_max_out: u32,
-}
-
-#[derive(Clone, Default)]
-pub enum Auth {
-    #[default]
-    None,
-    User {
-        user: String,
-        password: String,
-    },
-    Token(String),
-    /// A NATS `.creds` file.
-    CredentialsFile(PathBuf),
 }
 
 #[derive(Debug, Clone, Default)]

@@ -17,8 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::client::Link;
 use super::error::{LossReason, Lost, PublishError};
+use super::link::Link;
 use super::options::{check_channel, check_window};
 use super::wire;
 

@@ -1,8 +1,23 @@
 //! The list of servers, as URLs: where they are, and who we are there.
 
+use std::path::PathBuf;
+
 use async_nats::ServerAddr;
 
-use super::options::{Auth, InvalidOption, invalid};
+use super::error::{InvalidOption, invalid};
+
+#[derive(Clone, Default)]
+pub enum Auth {
+    #[default]
+    None,
+    User {
+        user: String,
+        password: String,
+    },
+    Token(String),
+    /// A NATS `.creds` file.
+    CredentialsFile(PathBuf),
+}
 
 /// One server of the list, and who we are there.
 #[derive(Clone)]

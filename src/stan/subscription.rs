@@ -14,8 +14,8 @@ use futures_util::StreamExt;
 use prost::Message as _;
 use tokio::sync::mpsc;
 
-use super::client::{Link, refuse};
 use super::error::{LossReason, Lost, RequestError, SubscribeError};
+use super::link::{Link, refuse};
 use super::nats;
 use super::options::SubscribeOptions;
 use super::wire;
