@@ -9,10 +9,10 @@ use super::encoding;
 use super::layer::{Layer, Path};
 use super::read::{MAX_KEY_BYTES, is_rfc3339};
 use super::rejection::{Code, Reason, Rejection, Violation};
-use super::scan::{Scanner, Span, too_deep};
+use super::scan::{Scanner, Span, decode, too_deep};
 use super::sentence;
 use super::shape::{Field, Kind, ORDER};
-use super::validate::is_too_large;
+use super::write::is_too_large;
 
 /// Deeper than this is an attack or a mistake, not a wrong type. What is in unknown fields may be as deep as it likes.
 const MAX_DEPTH: usize = 128;
@@ -275,16 +275,6 @@ impl Diagnosis<'_> {
             sentence::wrong_type(bytes, kind, span, name)
         });
     }
-}
-
-/// The text between these quotes, if it is one.
-pub(super) fn decode(bytes: &[u8], span: Span) -> Option<Cow<'_, str>> {
-    let quoted = std::str::from_utf8(bytes.get(span.start..span.end)?).ok()?;
-    let plain = quoted.get(1..quoted.len().checked_sub(1)?)?;
-    if !plain.contains('\\') {
-        return Some(Cow::Borrowed(plain));
-    }
-    serde_json::from_str(quoted).ok().map(Cow::Owned)
 }
 
 /// The order_uid of a message that may be broken further on.

@@ -1,8 +1,7 @@
 //! Messages whose very bytes are wrong: not UTF-8, or something that is no text at all. Called by `diagnose` only.
 
-use super::diagnose::decode;
 use super::rejection::{Code, Violation};
-use super::scan::{Scanner, Span};
+use super::scan::{Scanner, Span, decode};
 use super::shape::{Field, Kind, ORDER};
 
 /// How many places are named; a file of random bytes has thousands.

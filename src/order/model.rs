@@ -14,10 +14,10 @@ use std::fmt;
 
 use serde::Deserialize as DeriveDeserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use super::read::{
-    date, integer, items, key, money, optional_integer, optional_money, optional_text, text,
+    REFUSED, date, integer, key, money, optional_integer, optional_money, optional_text, text,
 };
 
 /// One valid order.
@@ -126,6 +126,15 @@ pub struct Item<'a> {
     pub brand: Cow<'a, str>,
     #[serde(default, deserialize_with = "optional_integer")]
     pub status: i64,
+}
+
+/// At least one.
+fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item<'de>>, D::Error> {
+    let items = Vec::deserialize(deserializer)?;
+    if items.is_empty() {
+        return Err(D::Error::custom(REFUSED));
+    }
+    Ok(items)
 }
 
 /// Serde's derived structs also take a list of values in the fields' order; a list is no order. So each is read

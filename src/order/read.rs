@@ -6,12 +6,10 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-use super::model::Item;
-
 /// A b-tree refuses keys past 2,704 bytes; an id that long is no id anyway.
 pub const MAX_KEY_BYTES: usize = 1_000;
 
-const REFUSED: &str = "refused";
+pub const REFUSED: &str = "refused";
 
 struct Text;
 
@@ -65,14 +63,6 @@ pub fn money<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error
         return Err(D::Error::custom(REFUSED));
     }
     Ok(money)
-}
-
-pub fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item<'de>>, D::Error> {
-    let items = Vec::deserialize(deserializer)?;
-    if items.is_empty() {
-        return Err(D::Error::custom(REFUSED));
-    }
-    Ok(items)
 }
 
 pub fn optional_text<'de, D: Deserializer<'de>>(

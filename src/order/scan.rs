@@ -2,11 +2,23 @@
 //! which byte the text stops being JSON, and what should have stood there. It accepts exactly what serde_json accepts (a
 //! test compares them). Its one caller is `diagnose`: valid messages never come here.
 
+use std::borrow::Cow;
+
 /// Where a value stands in the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     pub start: usize,
     pub end: usize,
+}
+
+/// The text between these quotes, if it is one.
+pub fn decode(bytes: &[u8], span: Span) -> Option<Cow<'_, str>> {
+    let quoted = std::str::from_utf8(bytes.get(span.start..span.end)?).ok()?;
+    let plain = quoted.get(1..quoted.len().checked_sub(1)?)?;
+    if !plain.contains('\\') {
+        return Some(Cow::Borrowed(plain));
+    }
+    serde_json::from_str(quoted).ok().map(Cow::Owned)
 }
 
 /// Where the text stops being JSON.

@@ -15,17 +15,11 @@ use super::diagnose::diagnose;
 use super::model::Order;
 use super::rejection::Rejection;
 use super::straight;
+use super::write::is_too_large;
 
 /// To be raised whenever a verdict can change, so that letters judged by older code are judged again. Checks may only
 /// become more lenient: an order that was one stays one.
 pub const CODE_VERSION: i32 = 1;
-
-/// What an item takes in jsonb at most, its texts aside: the names of its fields, an entry for each name and value, five
-/// numbers, and what alignment adds.
-const ITEM_JSONB_BYTES: usize = 400;
-
-/// A list in jsonb ends at 256 MiB (its offsets have 28 bits); what is left is for everything around the items.
-const MAX_JSONB_BYTES: usize = 250 << 20;
 
 /// Judges one message by the built-in checks.
 pub fn parse(payload: &[u8]) -> Result<Order<'_>, Rejection> {
@@ -62,11 +56,6 @@ fn read(payload: &[u8]) -> Result<(Order<'_>, bool), Rejection> {
         }
     }
     Err(diagnose(payload))
-}
-
-/// Whether an order of so many bytes and items may be more than jsonb can hold. It grows: missing fields are filled in.
-pub(super) fn is_too_large(bytes: usize, items: usize) -> bool {
-    bytes.saturating_add(items.saturating_mul(ITEM_JSONB_BYTES)) > MAX_JSONB_BYTES
 }
 
 #[cfg(test)]

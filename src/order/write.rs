@@ -9,6 +9,18 @@ use std::borrow::Cow;
 use super::model::{Delivery, Item, Order, Payment};
 use super::plain::is_plain;
 
+/// What an item takes in jsonb at most, its texts aside: the names of its fields, an entry for each name and value, five
+/// numbers, and what alignment adds.
+const ITEM_JSONB_BYTES: usize = 400;
+
+/// A list in jsonb ends at 256 MiB (its offsets have 28 bits); what is left is for everything around the items.
+const MAX_JSONB_BYTES: usize = 250 << 20;
+
+/// Whether an order of so many bytes and items may be more than jsonb can hold. It grows: missing fields are filled in.
+pub fn is_too_large(bytes: usize, items: usize) -> bool {
+    bytes.saturating_add(items.saturating_mul(ITEM_JSONB_BYTES)) > MAX_JSONB_BYTES
+}
+
 trait Write {
     fn served(&self, out: &mut Vec<u8>);
     /// Where it differs.

@@ -3,9 +3,9 @@
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr, operators};
 
-use super::check::{Checker, Result, Typed};
+use super::check::{Checker, Result};
 use super::pattern::{self, Pattern};
-use super::tree::{Arithmetic, Bool, Compare, Int, Text, TextTest, Which};
+use super::tree::{Arithmetic, Bool, Compare, Int, Text, TextTest, Typed, Which};
 
 impl Checker<'_> {
     pub fn call(&mut self, at: &IdedExpr, call: &CallExpr) -> Result<Typed> {

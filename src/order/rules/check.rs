@@ -7,7 +7,7 @@
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, SourceInfo};
 
 use super::field;
-use super::tree::{Bool, Int, Loop, Text, Which};
+use super::tree::{Bool, Int, Loop, Text, Typed, Which};
 
 /// Deeper expressions are refused, since they run on any thread. Nobody writes more than ten.
 const MAX_DEPTH: usize = 100;
@@ -20,31 +20,6 @@ pub struct Misfit {
 }
 
 pub type Result<T> = std::result::Result<T, Misfit>;
-
-/// A part of an expression with its type.
-pub enum Typed {
-    Bool(Bool),
-    Int(Int),
-    Text(Text),
-    Items(Loop),
-    Item(Which),
-    Order,
-    Section(&'static str),
-}
-
-impl Typed {
-    pub fn name(&self) -> &'static str {
-        match self {
-            Typed::Bool(_) => "a truth",
-            Typed::Int(_) => "a number",
-            Typed::Text(_) => "a text",
-            Typed::Items(_) => "the list of items",
-            Typed::Item(_) => "an item",
-            Typed::Order => "the order",
-            Typed::Section(_) => "a part of the order",
-        }
-    }
-}
 
 /// Checks a whole rule, which must be true or false. What its patterns take is taken from `room`.
 pub fn check(expression: &IdedExpr, info: &SourceInfo, room: &mut usize) -> Result<Bool> {

@@ -323,7 +323,32 @@ impl Arithmetic {
     }
 }
 
-impl From<OrderField> for super::check::Typed {
+/// A part of an expression with its type.
+pub enum Typed {
+    Bool(Bool),
+    Int(Int),
+    Text(Text),
+    Items(Loop),
+    Item(Which),
+    Order,
+    Section(&'static str),
+}
+
+impl Typed {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Typed::Bool(_) => "a truth",
+            Typed::Int(_) => "a number",
+            Typed::Text(_) => "a text",
+            Typed::Items(_) => "the list of items",
+            Typed::Item(_) => "an item",
+            Typed::Order => "the order",
+            Typed::Section(_) => "a part of the order",
+        }
+    }
+}
+
+impl From<OrderField> for Typed {
     fn from(field: OrderField) -> Self {
         match field {
             OrderField::Text(get) => Self::Text(Text::Order(get)),
@@ -332,7 +357,7 @@ impl From<OrderField> for super::check::Typed {
     }
 }
 
-impl From<(Which, ItemField)> for super::check::Typed {
+impl From<(Which, ItemField)> for Typed {
     fn from((which, field): (Which, ItemField)) -> Self {
         match field {
             ItemField::Text(get) => Self::Text(Text::Item(which, get)),
