@@ -2,7 +2,7 @@
 //! addresses of each name, until one takes us and takes writes. Each has a bound of its own: a host that is off, or hung,
 //! costs that much and no more. What failed last is tried last: it costs that much once, not at each connection.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +14,10 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::session::within;
-use super::{Error, Settings, tls};
+use super::error::{Error, Failure, describe_all};
+use super::query::within;
+use super::settings::{Host, Settings};
+use super::tls;
 
 /// What one address may take for TCP, TLS, authentication and the question whether it takes writes; and the look-up of one
 /// name. TCP sends again after 1 s, so one lost packet is no failure.
@@ -27,42 +29,8 @@ const REMEMBERED: usize = 64;
 pub type Connection =
     tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
-/// A host as the URL names it.
-#[derive(Clone, Debug)]
-pub struct Host {
-    /// With TLS the name is what the certificate must have, also if the address comes from elsewhere.
-    pub name: Option<config::Host>,
-    /// `hostaddr`: given with the name, or in its place.
-    pub address: Option<IpAddr>,
-    pub port: u16,
-}
-
-impl Host {
-    /// The name to look up, if the address is not given.
-    fn name_to_look_up(&self) -> Option<&str> {
-        match (&self.name, self.address) {
-            (Some(config::Host::Tcp(name)), None) if name.parse::<IpAddr>().is_err() => Some(name),
-            _ => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Host {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (&self.name, self.address) {
-            (Some(config::Host::Tcp(name)), _) => write!(f, "{name}:{}", self.port),
-            (Some(config::Host::Unix(path)), _) => write!(f, "{}:{}", path.display(), self.port),
-            (None, Some(address)) => SocketAddr::new(address, self.port).fmt(f),
-            (None, None) => write!(f, "port {}", self.port),
-        }
-    }
-}
-
 /// A connection that nobody drives yet.
 pub type Connected = (Client, Connection);
-
-/// Where, and what came of it.
-pub type Failure = (String, Error);
 
 /// What can fail: a host, with all its addresses; and one of them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,7 +96,7 @@ impl Connector {
                         tracing::info!(
                             "the Postgres at {} takes writes; passed over: {}",
                             hosts[index],
-                            describe(&failures)
+                            describe_all(&failures)
                         );
                     }
                     return Ok(connected);
@@ -228,11 +196,6 @@ async fn look_up(name: &str) -> Result<Vec<Option<IpAddr>>, Error> {
         return Err(Error::NoAddress("it has none".to_owned()));
     }
     Ok(found)
-}
-
-pub fn describe(failures: &[Failure]) -> String {
-    let each = failures.iter().map(|(at, error)| format!("{at}: {error}"));
-    each.collect::<Vec<_>>().join("; ")
 }
 
 fn refused(error: tokio_postgres::Error) -> Error {

@@ -3,8 +3,6 @@ use std::time::Duration;
 use deadpool::managed::PoolError;
 use tokio_postgres::error::SqlState;
 
-use super::connect::{self, Failure};
-
 /// A session that is not alone with its server process can rely on nothing that it has set or prepared.
 const POOLER: &str = "a pooler stands between, which gives each transaction a server process of its own; let it give one to each session (in PgBouncer pool_mode = session), or connect to Postgres itself";
 
@@ -14,6 +12,9 @@ const POOLED: [SqlState; 2] = [
     SqlState::INVALID_SQL_STATEMENT_NAME,
     SqlState::DUPLICATE_PSTATEMENT,
 ];
+
+/// Where, and what came of it.
+pub type Failure = (String, Error);
 
 /// Why Postgres did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +49,7 @@ pub enum Error {
     #[error("the host's name cannot be looked up: {0}")]
     NoAddress(String),
     /// There are several, and each failed for a reason of its own.
-    #[error("no host is Postgres and takes writes: {}", connect::describe(.0))]
+    #[error("no host is Postgres and takes writes: {}", describe_all(.0))]
     NoHost(Vec<Failure>),
     #[error("Postgres did not answer within {0:?}")]
     TimedOut(Duration),
@@ -89,6 +90,11 @@ impl From<PoolError<Error>> for Error {
             other => Error::Pool(other.to_string()),
         }
     }
+}
+
+pub fn describe_all(failures: &[Failure]) -> String {
+    let each = failures.iter().map(|(at, error)| format!("{at}: {error}"));
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// tokio-postgres' own Display says only "db error": say what the server said.

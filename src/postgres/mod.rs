@@ -21,8 +21,8 @@ pub use copy::{CopyRows, begin_copy, copy};
 pub use error::{Error, is_row_fault, is_taken};
 pub use migrate::migrate;
 pub use pool::Reader;
-pub use query::{execute, query, query_once, query_one, query_opt};
-pub use session::{Identity, Session, within};
+pub use query::{execute, query, query_once, query_one, query_opt, within};
+pub use session::{Identity, Session};
 pub use settings::Settings;
 pub use write::{Write, send};
 
@@ -64,7 +64,7 @@ impl Database {
 
     /// A reader's connection out of the pool.
     pub async fn reader(&self) -> Result<Reader, Error> {
-        session::within(self.patience(), async { Ok(self.pool.get().await?) }).await
+        within(self.patience(), async { Ok(self.pool.get().await?) }).await
     }
 
     /// How long it may take to have a reader's connection: whoever waits for less may give up although a host is there.

@@ -6,8 +6,18 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::session::within;
 use super::{Client, Error};
+
+/// Wraps a whole exchange: a server that is frozen answers nothing, and tokio-postgres would wait for ever.
+pub async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Error::TimedOut(limit)),
+    }
+}
 
 type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::try_join;
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Statement};
 
 use super::connect::{BOUND, Connected, Connector};
-use super::query::query_one;
+use super::query::{query_one, within};
 use super::{Client, Error, HARD_DEADLINE, Settings};
 
 /// Which life of which database we are connected to: it changes when a standby was promoted or a dump restored.
@@ -210,17 +210,6 @@ impl Session {
             None => Ok(()),
             Some(warning) => Err(Error::UnknownOutcome(warning)),
         }
-    }
-}
-
-/// Wraps a whole exchange: a server that is frozen answers nothing, and tokio-postgres would wait for ever.
-pub async fn within<T>(
-    limit: Duration,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    match tokio::time::timeout(limit, work).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Error::TimedOut(limit)),
     }
 }
 

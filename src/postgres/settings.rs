@@ -1,15 +1,46 @@
 //! `--database-url` as libpq reads it, including the sslmodes that tokio-postgres does not know.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{LoadBalanceHosts, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{self, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Error;
-use super::connect::Host;
 use super::tls::{self, Verify};
+
+/// A host as the URL names it.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// With TLS the name is what the certificate must have, also if the address comes from elsewhere.
+    pub name: Option<config::Host>,
+    /// `hostaddr`: given with the name, or in its place.
+    pub address: Option<IpAddr>,
+    pub port: u16,
+}
+
+impl Host {
+    /// The name to look up, if the address is not given.
+    pub fn name_to_look_up(&self) -> Option<&str> {
+        match (&self.name, self.address) {
+            (Some(config::Host::Tcp(name)), None) if name.parse::<IpAddr>().is_err() => Some(name),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.name, self.address) {
+            (Some(config::Host::Tcp(name)), _) => write!(f, "{name}:{}", self.port),
+            (Some(config::Host::Unix(path)), _) => write!(f, "{}:{}", path.display(), self.port),
+            (None, Some(address)) => SocketAddr::new(address, self.port).fmt(f),
+            (None, None) => write!(f, "port {}", self.port),
+        }
+    }
+}
 
 /// Everything needed to connect. Never printed whole: it holds the password.
 #[derive(Clone)]
