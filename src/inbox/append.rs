@@ -5,29 +5,8 @@ use std::collections::HashMap;
 use futures_util::try_join;
 
 use super::few::append_few;
-use super::row::{Incoming, Position, SourceId};
+use super::row::{Appended, Incoming, Position, SourceId};
 use crate::postgres::{CopyRows, Error, Session, begin_copy, query, query_one};
-
-/// What became of one incoming row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Appended {
-    Stored(Position),
-    /// A redelivery, or a key that was used before with the same content.
-    Known(Position),
-    /// The key was used before with other content, at this position.
-    KeyTaken(Position),
-    /// Postgres will not take this row, alone (a NUL in a decision's text).
-    Refused(String),
-}
-
-impl Appended {
-    pub fn stored(&self) -> Option<Position> {
-        match self {
-            Appended::Stored(position) => Some(*position),
-            _ => None,
-        }
-    }
-}
 
 const LOCK_HEAD: &str = "select next_position, highest from inbox_head for update";
 const MOVE_HEAD: &str = "update inbox_head set next_position = $1, highest = $2";

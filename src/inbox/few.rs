@@ -1,8 +1,7 @@
 //! A few new messages in one statement, which is one exchange with the server: at a low rate the exchanges of the general way
 //! are most of the time.
 
-use super::append::Appended;
-use super::row::{Incoming, Position};
+use super::row::{Appended, Incoming, Position};
 use crate::postgres::{Error, Session, query};
 
 /// Above it COPY is quicker.

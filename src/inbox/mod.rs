@@ -5,6 +5,7 @@
 //! what a payload means.
 
 mod append;
+mod backoff;
 mod decision;
 mod durable;
 mod few;
@@ -13,7 +14,7 @@ mod read;
 mod row;
 mod stage;
 
-pub use append::{Appended, append};
+pub use append::append;
 pub use decision::{Action, Decision};
 pub use durable::{Tail, Witness};
 pub use queue::{Inbox, Queue, Unavailable};
@@ -21,5 +22,5 @@ pub use read::{
     Content, Message, count, decision_by_key, head, messages, payload, payloads, payloads_within,
     read_batch, row_at, source_id,
 };
-pub use row::{Ack, Incoming, Position, Reply, Row, SourceId, content_hash};
+pub use row::{Ack, Appended, Incoming, Position, Reply, Row, SourceId, content_hash};
 pub use stage::{Config, run};

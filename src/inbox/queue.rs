@@ -8,9 +8,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use super::append::Appended;
 use super::decision::Decision;
-use super::row::{Incoming, Reply, SourceId, content_hash};
+use super::row::{Appended, Incoming, Reply, SourceId, content_hash};
 
 /// A client of HTTP is not left to wait longer than this for a commit, if connecting to Postgres cannot take longer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -3,7 +3,6 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
-use super::append::Appended;
 use super::decision::Decision;
 
 /// A place in the log. Dense, from 1, in commit order.
@@ -46,6 +45,27 @@ pub struct Ack {
     pub line: mpsc::Sender<u64>,
     /// The source's own number for it, unlike all others on this line.
     pub delivery: u64,
+}
+
+/// What became of one incoming row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Appended {
+    Stored(Position),
+    /// A redelivery, or a key that was used before with the same content.
+    Known(Position),
+    /// The key was used before with other content, at this position.
+    KeyTaken(Position),
+    /// Postgres will not take this row, alone (a NUL in a decision's text).
+    Refused(String),
+}
+
+impl Appended {
+    pub fn stored(&self) -> Option<Position> {
+        match self {
+            Appended::Stored(position) => Some(*position),
+            _ => None,
+        }
+    }
 }
 
 /// An inbox row as the projector reads it.

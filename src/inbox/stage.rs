@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::sync::{mpsc, watch};
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::append::{Appended, append};
+use super::append::append;
+use super::backoff::backoff;
 use super::durable::{Committed, Flush, Tail};
 use super::queue::Queue;
-use super::row::Incoming;
+use super::row::{Appended, Incoming};
 use crate::postgres::{Database, Error, Session, is_row_fault};
 use crate::telemetry::Metrics;
 
@@ -223,15 +223,6 @@ impl Stage {
         // It is gone only where we are, too.
         let _ = self.committed.send(committed).await;
     }
-}
-
-pub(super) fn backoff() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(50))
-        .with_max_delay(Duration::from_secs(2))
-        .with_jitter()
-        .without_max_times()
-        .build()
 }
 
 /// A holder that was frozen inside COPY keeps the lock, and no time-out of Postgres ends it. Only backends of our own role

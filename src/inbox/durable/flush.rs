@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::super::append::{Appended, append};
-use super::super::row::{Ack, Incoming, Reply};
-use super::super::stage::backoff;
+use super::super::append::append;
+use super::super::backoff::backoff;
+use super::super::row::{Ack, Appended, Incoming, Reply};
 use super::Witness;
 use crate::postgres::{Database, Error, Identity, Session};
 use crate::telemetry::Metrics;

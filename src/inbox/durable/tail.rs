@@ -7,9 +7,8 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::super::append::Appended;
 use super::super::few::FEW;
-use super::super::row::{Incoming, Position, Row};
+use super::super::row::{Appended, Incoming, Position, Row};
 use super::Witness;
 use crate::postgres::Identity;
 
