@@ -7,8 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::store::{self, BulkRequest, ItemResult, Operation, Standing, State};
-use super::worker::Dependencies;
-use super::{Error, heal};
+use super::{Dependencies, Error, heal};
 use crate::dead_letter::{self, Verdict, format_fingerprint};
 use crate::inbox::{Action, Appended, Decision, Position, Unavailable};
 use crate::postgres::Client;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
 use super::store::{self, Operation, State};
-use super::worker::Dependencies;
+use super::{Dependencies, Error};
 use crate::dead_letter::{self, Filter};
 use crate::inbox::{Action, Position};
 use crate::projection::{DryRun, InForce, Would};

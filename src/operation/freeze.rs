@@ -2,9 +2,8 @@
 //! and leaves a large one to the holder of the lease. Only then does the operation begin, so that what it decides cannot
 //! change what it is about.
 
-use super::Error;
 use super::store::{self, Operation};
-use super::worker::Dependencies;
+use super::{Dependencies, Error};
 use crate::dead_letter;
 
 /// How many letters one page looks at, whether the filter wants them or not. Such a page takes 0.2 s, and 0.5 s on two cores

@@ -5,9 +5,8 @@
 //! `healed` remembers up to where in the log that was done, by which code and under which rules: a new holder with the same
 //! ones has nothing to do, unless older code was at work in between. One that was not yet done goes on.
 
-use super::Error;
 use super::store::{self, Asked, BulkRequest};
-use super::worker::Dependencies;
+use super::{Dependencies, Error};
 use crate::dead_letter::{self, Filter, Judges};
 use crate::inbox::{Action, Position};
 use crate::order;

@@ -17,7 +17,28 @@ pub use store::{
     Asked, BulkRequest, Item, Kind, Operation, State, ask, ask_bulk, by_id, cancel, items, list,
     pause, resume, standing,
 };
-pub use worker::{Config, Dependencies, run};
+pub use worker::{Config, run};
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+
+use crate::inbox::{Inbox, Position, SourceId};
+use crate::postgres::Database;
+use crate::projection::{GiveWay, Leadership};
+
+/// What the work needs of other rooms.
+#[derive(Clone)]
+pub struct Dependencies {
+    pub database: Database,
+    pub inbox: Inbox,
+    pub operator: SourceId,
+    pub projected: watch::Receiver<Position>,
+    pub leadership: watch::Receiver<Option<Leadership>>,
+    pub give_way: Arc<GiveWay>,
+    /// Told when this process is asked for something.
+    pub asked: Arc<Notify>,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Error;
 use super::store::{self, Operation};
-use super::worker::Dependencies;
+use super::{Dependencies, Error};
 use crate::inbox::Position;
 use crate::projection::{self, Leadership, Progress, Replay, abandon_replay};
 

@@ -4,6 +4,7 @@ mod ask;
 mod freeze;
 mod item;
 mod removal;
+mod request;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -12,10 +13,11 @@ use tokio_postgres::Row;
 use super::Error;
 use crate::postgres::{self, Client, execute, query, query_one, query_opt};
 
-pub use ask::{Asked, BulkRequest, ask, ask_bulk, ask_bulk_of_some};
+pub use ask::{Asked, ask, ask_bulk, ask_bulk_of_some};
 pub use freeze::{freeze, freezing};
 pub use item::{Item, ItemResult, forget, items, open_items, record, summary};
 pub use removal::{is_gone, let_go, remove_items};
+pub use request::BulkRequest;
 
 words! {
     pub enum Kind {

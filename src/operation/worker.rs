@@ -2,37 +2,21 @@
 //! are they; the next holder goes on.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::store::{self, Kind, Operation, State};
-use super::{Error, bulk, check, freeze, heal, removal, replay};
-use crate::inbox::{Inbox, Position, SourceId};
-use crate::postgres::Database;
-use crate::projection::{GiveWay, Leadership, abandon_replay};
+use super::{Dependencies, Error, bulk, check, freeze, heal, removal, replay};
+use crate::projection::{Leadership, abandon_replay};
 
 #[derive(Clone, Debug)]
 pub struct Config {
     /// So long the letters of a finished operation can be asked for.
     pub keep_letters: Duration,
-}
-
-#[derive(Clone)]
-pub struct Dependencies {
-    pub database: Database,
-    pub inbox: Inbox,
-    pub operator: SourceId,
-    pub projected: watch::Receiver<Position>,
-    pub leadership: watch::Receiver<Option<Leadership>>,
-    pub give_way: Arc<GiveWay>,
-    /// Told when this process is asked for something.
-    pub asked: Arc<Notify>,
 }
 
 /// How often new work is looked for that another replica was asked for.

@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::ask::BulkRequest;
+use super::request::BulkRequest;
 use crate::dead_letter;
 use crate::postgres::{self, Client, Session, execute, query_opt};
 
