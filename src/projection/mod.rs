@@ -33,7 +33,47 @@ pub use replay::{Progress, Replay, abandon as abandon_replay};
 pub use rules::{
     Entry, InForce, hash as rules_hash, history as rules_history, latest as latest_rules,
 };
-pub use run::{Config, Dependencies, Leadership, run};
+pub use run::{Config, run};
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::cache::Cache;
+use crate::inbox::{Inbox, Position, SourceId, Tail};
+use crate::postgres::Database;
+use crate::telemetry::Metrics;
+
+/// What the projector needs of other rooms, and tells them by.
+pub struct Dependencies {
+    pub database: Database,
+    pub inbox: Inbox,
+    pub operator: SourceId,
+    pub cache: Arc<Cache>,
+    pub metrics: Arc<Metrics>,
+    pub appended: watch::Receiver<Tail>,
+    pub projected: watch::Sender<Position>,
+    /// Watched by whoever works only while this process holds the lease (operations).
+    pub leadership: watch::Sender<Option<Leadership>>,
+    pub give_way: Arc<GiveWay>,
+}
+
+/// That this process holds the lease, in which term, and which rules are in force.
+#[derive(Clone, Debug)]
+pub struct Leadership {
+    pub name: String,
+    pub term: i64,
+    pub in_force: Arc<InForce>,
+}
+
+/// Tells who waits for it that the tables have come so far.
+fn publish(projected: &watch::Sender<Position>, position: Position) {
+    projected.send_if_modified(|now| {
+        let moved = *now != position;
+        *now = position;
+        moved
+    });
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

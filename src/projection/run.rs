@@ -2,51 +2,26 @@
 //! reading the checkpoint. Every failure is handled this way, because the checkpoint says exactly what was committed.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Error;
 use super::checkpoint::{self, Checkpoint};
-use super::give_way::GiveWay;
 use super::live::Live;
 use super::reader::{self, Bounds};
 use super::retries;
-use super::rules::{self, InForce};
-use crate::cache::Cache;
-use crate::inbox::{Inbox, Position, SourceId, Tail};
-use crate::postgres::{self, Database, Session};
-use crate::telemetry::Metrics;
+use super::rules;
+use super::{Dependencies, Error, Leadership, publish};
+use crate::inbox::Position;
+use crate::postgres::{self, Session};
 
 #[derive(Clone, Debug)]
 pub struct Config {
     pub batch_rows: i64,
     pub batch_bytes: i64,
     pub lease: Duration,
-}
-
-pub struct Dependencies {
-    pub database: Database,
-    pub inbox: Inbox,
-    pub operator: SourceId,
-    pub cache: Arc<Cache>,
-    pub metrics: Arc<Metrics>,
-    pub appended: watch::Receiver<Tail>,
-    pub projected: watch::Sender<Position>,
-    /// Watched by whoever works only while this process holds the lease (operations).
-    pub leadership: watch::Sender<Option<Leadership>>,
-    pub give_way: Arc<GiveWay>,
-}
-
-/// That this process holds the lease, in which term, and which rules are in force.
-#[derive(Clone, Debug)]
-pub struct Leadership {
-    pub name: String,
-    pub term: i64,
-    pub in_force: Arc<InForce>,
 }
 
 /// The pause after a failure.
@@ -271,14 +246,6 @@ impl Projector {
             }
         }
     }
-}
-
-pub fn publish(projected: &watch::Sender<Position>, position: Position) {
-    projected.send_if_modified(|now| {
-        let moved = *now != position;
-        *now = position;
-        moved
-    });
 }
 
 #[cfg(test)]

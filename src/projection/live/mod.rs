@@ -13,7 +13,6 @@ use futures_util::try_join;
 use tokio::sync::watch;
 
 use self::commit::{AfterCommit, Committing};
-use super::Error;
 use super::batch::{self, Known, Loaded, Orders};
 use super::checkpoint::{LIVE, Step};
 use super::fold::{Fold, Writes};
@@ -21,8 +20,7 @@ use super::judge::Judge;
 use super::pipeline::{Ended, Pipeline};
 use super::reader::{Examined, ReadRow};
 use super::rules::InForce;
-use super::run::Dependencies;
-use super::write;
+use super::{Dependencies, Error, write};
 use crate::account::{self, Epochs};
 use crate::cache::Generation;
 use crate::inbox::{Position, SourceId, Witness};

@@ -16,9 +16,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Error;
 use super::give_way::GiveWay;
-use super::run::Leadership;
+use super::{Error, Leadership};
 use crate::inbox::Position;
 use crate::postgres::{Database, Session};
 
