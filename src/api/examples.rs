@@ -17,6 +17,7 @@ use super::me::Me;
 use super::operations::{BulkBody, OperationLetters, OperationPage, OperationView, ReplayBody};
 use super::orders::{OrderPage, OrderSchema};
 use super::problem::Problem;
+use super::raw::RULES;
 use super::rules::{RulesHistory, RulesInForce};
 use super::session::SignIn;
 use super::stream::{StreamHistory, StreamOrder, StreamStats};
@@ -56,12 +57,6 @@ fn order() -> Value {
 
 const MESSAGE: &str = "payment.amount must not be negative, but it is -1817.";
 const FINGERPRINT: &str = "7611fc5da5f2fdbd";
-const RULES: &str = "\
-- id: amount_adds_up
-  message: The amount must be the goods, the delivery and the customs' fee together.
-  field: payment.amount
-  rule: order.payment.amount == order.payment.goods_total + order.payment.delivery_cost + order.payment.custom_fee
-";
 const RULES_HASH: &str = "0b1c5be0f6ff2d4d15a0f2b6d0a4d5a7f6d8a7c5b1f7de3c8bbd8f3d1f0a9c42";
 
 fn letter() -> Value {
@@ -336,7 +331,3 @@ examples! {
         "items": 1,
     });
 }
-
-/// A message and a rules file, as bodies that are taken byte for byte.
-pub const MESSAGE_BODY: &str = EXAMPLE;
-pub const RULES_BODY: &str = RULES;

@@ -8,11 +8,10 @@ use poem::http::StatusCode;
 use poem::{Body, FromRequest, Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-
 use tokio::io::AsyncReadExt;
 
-use super::examples::{MESSAGE_BODY, RULES_BODY};
 use super::problem::Problem;
+use crate::order::schema::EXAMPLE;
 
 macro_rules! raw {
     ($($(#[$doc:meta])* $name:ident = $example:expr;)*) => {$(
@@ -51,11 +50,19 @@ macro_rules! raw {
     )*};
 }
 
+/// What the specification shows of rules.
+pub const RULES: &str = "\
+- id: amount_adds_up
+  message: The amount must be the goods, the delivery and the customs' fee together.
+  field: payment.amount
+  rule: order.payment.amount == order.payment.goods_total + order.payment.delivery_cost + order.payment.custom_fee
+";
+
 raw! {
     /// One message as a sender sent it, or would.
-    Message = MESSAGE_BODY;
+    Message = EXAMPLE;
     /// A rules file, in YAML.
-    RulesFile = RULES_BODY;
+    RulesFile = RULES;
 }
 
 const BODY_TIME: Duration = Duration::from_secs(30);
