@@ -1,4 +1,4 @@
-//! The HTTP client of all operators' commands: where the service is, how long it is waited for, and what is told when it
+//! The HTTP client of all operators' commands: how long the service is waited for, and what is told when it
 //! says no. Called by every command that asks a running service.
 //!
 //! Its invariant: a decision is never made twice. It carries a key, and only under the same key is it asked again.
@@ -13,10 +13,9 @@ use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::credentials::Credentials;
-use super::run_file::{RunFile, RunFileError};
+use super::run_file::RunFileError;
 
-const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// For a whole answer, where a command does not say otherwise.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -25,25 +24,6 @@ const DECISION_TIME: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// For a download as a whole; how long it may stand still is its reader's to say.
 const DOWNLOAD_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// Which service.
-#[derive(clap::Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Service")]
-pub struct Connection {
-    /// The service's address [default: the `waybill dev` that runs here or in a directory above, else
-    /// http://127.0.0.1:8080]
-    #[arg(
-        long,
-        env = "WAYBILL_URL",
-        value_name = "URL",
-        hide_env_values = true,
-        hide_default_value = true
-    )]
-    pub url: Option<String>,
-
-    #[command(flatten)]
-    pub credentials: Credentials,
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -157,29 +137,6 @@ pub struct Client {
     base: String,
     hint: &'static str,
     shows_a_token: bool,
-}
-
-impl Connection {
-    pub fn client(&self) -> Result<Client, Error> {
-        let (url, hint) = match &self.url {
-            Some(url) => (
-                url.clone(),
-                "is it the right address, and is the service running?",
-            ),
-            None => match RunFile::find() {
-                Ok(run) => (
-                    run.url,
-                    ".waybill/run.json names this address, so `waybill dev` was cut off: start it again",
-                ),
-                Err(RunFileError::NotFound) => (
-                    DEFAULT_URL.to_owned(),
-                    "start a service with `waybill dev`, or say where one is with --url or WAYBILL_URL",
-                ),
-                Err(error) => return Err(error.into()),
-            },
-        };
-        Client::new(&url, hint, self.credentials.header()?)
-    }
 }
 
 impl Client {

@@ -13,7 +13,8 @@ use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::Method;
 
-use super::client::{Client, Connection};
+use super::client::Client;
+use super::connection::Connection;
 use super::{screen, usage};
 
 /// A service that sends nothing for so long is gone.

@@ -2,6 +2,7 @@
 //! running service, by HTTP: one authority for who may do what.
 
 pub mod client;
+mod connection;
 mod credentials;
 mod dead_letters;
 mod dev;

@@ -6,7 +6,8 @@ use clap::Subcommand;
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::client::{Client, Connection};
+use super::client::Client;
+use super::connection::Connection;
 use super::follow::{self, Operation};
 use super::screen::{self, ListOutput, Sheet};
 

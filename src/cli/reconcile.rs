@@ -8,7 +8,8 @@ use indicatif::ProgressBar;
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::client::{Answer, Connection};
+use super::client::Answer;
+use super::connection::Connection;
 use super::screen::{self, Output, Paint, Sheet};
 
 /// All rows are counted again: seconds for millions.

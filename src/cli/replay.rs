@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use reqwest::Method;
 use serde_json::json;
 
-use super::client::Connection;
+use super::connection::Connection;
 use super::credentials::decider;
 use super::follow::{self, Operation};
 use super::screen::ListOutput;

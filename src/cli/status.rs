@@ -7,7 +7,8 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::client::{Answer, Client, Connection, Error};
+use super::client::{Answer, Client, Error};
+use super::connection::Connection;
 use super::screen::{self, Output, Paint, Sheet};
 
 /// A health check must be over soon.

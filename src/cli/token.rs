@@ -14,7 +14,8 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::client::{Answer, Connection};
+use super::client::Answer;
+use super::connection::Connection;
 use super::screen::{self, Output, Sheet};
 use super::usage;
 use crate::access::{

@@ -9,7 +9,8 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 
-use super::client::{Client, Connection};
+use super::client::Client;
+use super::connection::Connection;
 use super::screen::{self, Output, Paint};
 use super::usage;
 use crate::order;

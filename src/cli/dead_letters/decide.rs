@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::client::{Client, Connection, Decision, Error};
+use super::super::client::{Client, Decision, Error};
+use super::super::connection::Connection;
 use super::super::credentials::decider;
 use super::super::screen::{self, ListOutput, Paint};
 use super::super::usage;

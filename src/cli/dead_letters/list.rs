@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::super::client::{Client, Connection, Error};
+use super::super::client::{Client, Error};
+use super::super::connection::Connection;
 use super::super::screen::{self, ListOutput, Output, Sheet};
 use super::Letter;
 use super::filter::Filter;

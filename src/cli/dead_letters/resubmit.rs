@@ -13,7 +13,8 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 
-use super::super::client::{Client, Connection, Decision};
+use super::super::client::{Client, Decision};
+use super::super::connection::Connection;
 use super::super::credentials::decider;
 use super::super::screen::{self, Output, Paint};
 use super::super::usage;

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
-use super::super::client::{Connection, Link};
+use super::super::client::Link;
+use super::super::connection::Connection;
 use super::super::screen::{self, Output, Paint, Sheet};
 use super::{Letter, layout};
 

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::super::client::{Client, Connection, Decision, Error};
+use super::super::client::{Client, Decision, Error};
+use super::super::connection::Connection;
 use super::super::credentials::decider;
 use super::super::screen::{self, Output, Paint};
 use super::show::{InForce, history};

@@ -7,7 +7,7 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 
-use super::super::client::Connection;
+use super::super::connection::Connection;
 use super::super::credentials::decider;
 use super::super::follow::{self, Followed, Operation};
 use super::super::screen::{self, ListOutput, Output, Sheet};

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
-use super::super::client::{Client, Connection, Error};
+use super::super::client::{Client, Error};
+use super::super::connection::Connection;
 use super::super::screen::{self, Sheet};
 use super::ids;
 
