@@ -53,6 +53,7 @@ mod standby;
 mod stop;
 mod swap;
 mod tidy;
+mod tidy_circles;
 mod tidy_map;
 mod tidy_sql;
 mod tls;
