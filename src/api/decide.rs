@@ -24,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a decision came to.
 #[derive(Serialize, Object)]
-#[oai(example)]
-pub struct Outcome {
+#[oai(rename = "Outcome", example)]
+pub struct DecisionView {
     /// The decision's own place in the log.
     pub position: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,12 +38,12 @@ pub struct Outcome {
     pub fate: Option<String>,
 }
 
-pub struct Decided {
+pub struct DecisionAnswer {
     status: StatusCode,
-    outcome: Outcome,
+    outcome: DecisionView,
 }
 
-impl IntoResponse for Decided {
+impl IntoResponse for DecisionAnswer {
     fn into_response(self) -> Response {
         Response::builder()
             .status(self.status)
@@ -53,7 +53,7 @@ impl IntoResponse for Decided {
     }
 }
 
-impl ApiResponse for Decided {
+impl ApiResponse for DecisionAnswer {
     fn meta() -> MetaResponses {
         let answer = |status, description| MetaResponse {
             description,
@@ -61,7 +61,7 @@ impl ApiResponse for Decided {
             status_range: None,
             content: vec![MetaMediaType {
                 content_type: "application/json",
-                schema: Outcome::schema_ref(),
+                schema: DecisionView::schema_ref(),
             }],
             headers: vec![],
         };
@@ -77,7 +77,7 @@ impl ApiResponse for Decided {
     }
 
     fn register(registry: &mut Registry) {
-        Outcome::register(registry);
+        DecisionView::register(registry);
     }
 }
 
@@ -106,7 +106,7 @@ impl Desk {
         decision: Decision,
         key: Option<String>,
         payload: Option<Bytes>,
-    ) -> Result<Decided, Problem> {
+    ) -> Result<DecisionAnswer, Problem> {
         let key = key.unwrap_or_else(|| {
             format!("made:{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
         });
@@ -132,7 +132,11 @@ impl Desk {
         Ok(inbox::decision_by_key(&reader, self.operator, key).await?)
     }
 
-    async fn wait(&self, position: Position, decision: &Decision) -> Result<Decided, Problem> {
+    async fn wait(
+        &self,
+        position: Position,
+        decision: &Decision,
+    ) -> Result<DecisionAnswer, Problem> {
         let started = Instant::now();
         let mut projected = self.projected.clone();
         while *projected.borrow_and_update() < position {
@@ -141,21 +145,21 @@ impl Desk {
                 .await
                 .is_err()
             {
-                return Ok(Decided {
+                return Ok(DecisionAnswer {
                     status: StatusCode::ACCEPTED,
                     outcome: outcome(position, decision, "pending", None),
                 });
             }
         }
         let reader = self.database.reader().await?;
-        let Some(answer) = dead_letter::answer(&reader, position).await? else {
-            return Ok(Decided {
+        let Some(found) = dead_letter::result(&reader, position).await? else {
+            return Ok(DecisionAnswer {
                 status: StatusCode::ACCEPTED,
                 outcome: outcome(position, decision, "pending", None),
             });
         };
         let letter = decision.letter.unwrap_or_default();
-        match answer.result.as_str() {
+        match found.result.as_str() {
             "no_such_letter" => Err(Problem::not_found(format!(
                 "There is no dead letter {letter}."
             ))),
@@ -178,21 +182,26 @@ impl Desk {
                     format!("Dead letter {letter} is no longer open: another decision came first. Nothing was changed."),
                 )
                 .link("dead_letter", format!("/api/v1/dead-letters/{letter}"));
-                if let Some(by) = answer.refers_to {
+                if let Some(by) = found.refers_to {
                     problem = problem.link("decided_by", format!("/api/v1/inbox/{by}"));
                 }
                 Err(problem)
             }
-            result => Ok(Decided {
+            result => Ok(DecisionAnswer {
                 status: StatusCode::OK,
-                outcome: outcome(position, decision, result, Some(answer.fate)),
+                outcome: outcome(position, decision, result, Some(found.fate)),
             }),
         }
     }
 }
 
-fn outcome(position: Position, decision: &Decision, result: &str, fate: Option<String>) -> Outcome {
-    Outcome {
+fn outcome(
+    position: Position,
+    decision: &Decision,
+    result: &str,
+    fate: Option<String>,
+) -> DecisionView {
+    DecisionView {
         position: position.0,
         letter: decision.letter,
         action: decision.action.as_str().to_owned(),

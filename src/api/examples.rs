@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::account::{Reconciliation, Stats};
 use super::dead_letters::{DeadLetterGroups, DeadLetterPage, DeadLetterStory, DecisionRequest};
-use super::decide::Outcome;
+use super::decide::DecisionView;
 use super::inbox::{Accepted, InboxRow, Judgement, OrderJsonSchema};
 use super::me::Me;
 use super::operations::{BulkBody, OperationLetters, OperationPage, OperationView, ReplayBody};
@@ -198,7 +198,7 @@ examples! {
         "items": [{"fingerprint": FINGERPRINT, "counts": [0, 0, 0, 0, 318, 95]}],
     });
     DecisionRequest => json!({"as": "Grace", "reason": "a test of the shop's, ticket 4711"});
-    Outcome => json!({"position": 3502, "letter": 3474, "action": "discard", "result": "done", "fate": "decision"});
+    DecisionView => json!({"position": 3502, "letter": 3474, "action": "discard", "result": "done", "fate": "decision"});
     BulkBody => json!({
         "action": "discard",
         "filter": {

@@ -10,7 +10,7 @@ use poem_openapi::{Object, OpenApi};
 use tokio::sync::{Notify, Semaphore};
 
 use super::asker::Asker;
-use super::decide::{Decided, Desk};
+use super::decide::{DecisionAnswer, Desk};
 use super::operations::{Started, ask_check};
 use super::principal::sees_orders;
 use super::problem::{Mistake, Problem};
@@ -196,7 +196,7 @@ impl RulesApi {
         reason: Query<Option<String>>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: RulesFile,
-    ) -> Result<Decided, Problem> {
+    ) -> Result<DecisionAnswer, Problem> {
         sees_orders(&principal)?;
         let asker = Asker::new(&principal, who.0, reason.0, key.0)?;
         let text = self.compiled(body.0).await?;

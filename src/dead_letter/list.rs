@@ -129,13 +129,13 @@ pub struct Story {
     pub payload: Bytes,
     pub source_kind: String,
     pub source_name: String,
-    pub decisions: Vec<Decided>,
+    pub decisions: Vec<PastDecision>,
     /// What its order_uid belongs to, where another has it.
     pub conflicting: Option<Position>,
 }
 
 /// One decision about a letter, as the log has it and as the fold answered.
-pub struct Decided {
+pub struct PastDecision {
     pub position: Position,
     pub decision: Decision,
     pub result: String,
@@ -173,7 +173,7 @@ pub async fn story(client: &Client, id: Position) -> Result<Option<Story>, Error
         conflicting: row.get::<_, Option<i64>>("conflicting").map(Position),
         decisions: decisions
             .iter()
-            .map(|row| Decided {
+            .map(|row| PastDecision {
                 position: Position(row.get("position")),
                 decision: row.get::<_, Json<Decision>>("decision").0,
                 result: row.get("result"),
@@ -186,16 +186,16 @@ pub async fn story(client: &Client, id: Position) -> Result<Option<Story>, Error
 /// What the fold said of a decision; none while it is pending.
 const RESULT: &str = "select result, refers_to, fate, letter from decisions where position = $1";
 
-pub struct Answer {
+pub struct DecisionResult {
     pub result: String,
     pub refers_to: Option<Position>,
     pub fate: String,
     pub letter: Option<i64>,
 }
 
-pub async fn answer(client: &Client, position: Position) -> Result<Option<Answer>, Error> {
+pub async fn result(client: &Client, position: Position) -> Result<Option<DecisionResult>, Error> {
     let found = query_opt(client, RESULT, &[&position.0]).await?;
-    Ok(found.map(|row| Answer {
+    Ok(found.map(|row| DecisionResult {
         result: row.get("result"),
         refers_to: row.get::<_, Option<i64>>("refers_to").map(Position),
         fate: row.get("fate"),
@@ -229,7 +229,7 @@ pub async fn summary(client: &Client) -> Result<Summary, Error> {
 }
 
 /// What the fold said of several decisions, and the verdict of those that failed again.
-pub struct DecisionResult {
+pub struct ResultWithVerdict {
     pub position: Position,
     pub result: String,
     pub failing: Option<Verdict>,
@@ -241,11 +241,11 @@ const RESULTS: &str = "
     from decisions d left join verdict v on v.position = d.position
     where d.position = any($1)";
 
-pub async fn results(client: &Client, positions: &[i64]) -> Result<Vec<DecisionResult>, Error> {
+pub async fn results(client: &Client, positions: &[i64]) -> Result<Vec<ResultWithVerdict>, Error> {
     let rows = query(client, RESULTS, &[&positions]).await?;
     Ok(rows
         .iter()
-        .map(|row| DecisionResult {
+        .map(|row| ResultWithVerdict {
             position: Position(row.get("position")),
             result: row.get("result"),
             failing: row

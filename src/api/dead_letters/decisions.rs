@@ -9,7 +9,7 @@ use crate::access::{ORDERS, Principal};
 use crate::api::Dependencies;
 use crate::api::asker::Asker;
 use crate::api::body::{Strict, given};
-use crate::api::decide::{Decided, Desk};
+use crate::api::decide::{DecisionAnswer, Desk};
 use crate::api::problem::Problem;
 use crate::api::raw::{Message, whole_body};
 use crate::inbox::Action;
@@ -49,7 +49,7 @@ impl Decisions {
         request: Option<DecisionRequest>,
         key: Option<String>,
         reason_needed: bool,
-    ) -> Result<Decided, Problem> {
+    ) -> Result<DecisionAnswer, Problem> {
         let request = request.unwrap_or_default();
         if reason_needed && request.reason.trim().is_empty() {
             return Err(Problem::bad_request(format!(
@@ -91,7 +91,7 @@ impl Decisions {
         id: Path<i64>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         request: Strict<Option<DecisionRequest>>,
-    ) -> Result<Decided, Problem> {
+    ) -> Result<DecisionAnswer, Problem> {
         self.decide(&principal, id.0, Action::Retry, request.0, key.0, false)
             .await
     }
@@ -108,7 +108,7 @@ impl Decisions {
         id: Path<i64>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         request: Strict<Option<DecisionRequest>>,
-    ) -> Result<Decided, Problem> {
+    ) -> Result<DecisionAnswer, Problem> {
         self.decide(&principal, id.0, Action::Discard, request.0, key.0, true)
             .await
     }
@@ -125,7 +125,7 @@ impl Decisions {
         id: Path<i64>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         request: Strict<Option<DecisionRequest>>,
-    ) -> Result<Decided, Problem> {
+    ) -> Result<DecisionAnswer, Problem> {
         self.decide(&principal, id.0, Action::Reopen, request.0, key.0, false)
             .await
     }
@@ -142,7 +142,7 @@ impl Decisions {
         id: Path<i64>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         request: Strict<Option<DecisionRequest>>,
-    ) -> Result<Decided, Problem> {
+    ) -> Result<DecisionAnswer, Problem> {
         self.decide(&principal, id.0, Action::Note, request.0, key.0, true)
             .await
     }
@@ -166,7 +166,7 @@ impl Decisions {
         /// Why.
         reason: Query<Option<String>>,
         body: Message,
-    ) -> Result<Decided, Problem> {
+    ) -> Result<DecisionAnswer, Problem> {
         is_seen(id.0, &principal)?;
         let asker = Asker::new(&principal, who.0, reason.0, key.0)?;
         let payload = whole_body(body.0, self.max_body_bytes).await?;
