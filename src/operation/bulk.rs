@@ -14,7 +14,7 @@ use crate::postgres::Client;
 use crate::projection::{DryRun, Leadership, Would};
 
 const CHUNK: i64 = 256;
-/// Before so many were judged, a share says nothing.
+/// Before so many were judged, a share says nothing: one of two letters that fails is half of them.
 const FEW: i64 = 20;
 
 /// Until the set is worked through, or the operation is paused, cancelled or stopped.
@@ -42,9 +42,7 @@ pub async fn run(
         if now.state != State::Running.as_str() {
             return Ok(());
         }
-        let limit = request
-            .rate
-            .map_or(CHUNK, |rate| i64::from(rate).clamp(1, CHUNK));
+        let limit = chunk(&request, &now);
         let letters = store::open_items(&reader, operation.id, limit).await?;
         if letters.is_empty() || too_many_failed(&request, &now) {
             let state = if letters.is_empty() {
@@ -84,6 +82,19 @@ pub async fn run(
             tokio::time::sleep(due.saturating_sub(started.elapsed())).await;
         }
     }
+}
+
+/// How many letters are decided before somebody looks again: no more than a second's, and if the operation is to stop when
+/// too many fail, at first a few, then a quarter of those that were judged.
+fn chunk(request: &BulkRequest, now: &Standing) -> i64 {
+    let most = request
+        .rate
+        .map_or(CHUNK, |rate| i64::from(rate).min(CHUNK));
+    let careful = match request.stop_share {
+        Some(_) => (now.done / 4).max(FEW),
+        None => CHUNK,
+    };
+    most.min(careful).max(1)
 }
 
 fn too_many_failed(request: &BulkRequest, now: &Standing) -> bool {

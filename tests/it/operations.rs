@@ -583,6 +583,21 @@ async fn a_bulk_retry_stops_by_itself_when_too_many_fail_and_goes_on_when_told()
     let ended = service.ends(20, id).await;
     assert_eq!(ended["state"], "stopped", "{ended:#}");
     assert!(ended["done"].as_i64().unwrap() >= done + 20, "{ended:#}");
+    // A small set, at full speed, is not through before anybody looks.
+    let first = service.json("/api/v1/dead-letters?limit=1").await["items"][0]["id"]
+        .as_i64()
+        .unwrap();
+    let small = json!({
+        "action": "retry", "filter": {"from": first - 59}, "stop_share": 0.5, "as": "olga",
+    });
+    let id = service.asks("/dead-letters/batch", &small).await;
+    let ended = service.ends(20, id).await;
+    assert_eq!(
+        (&ended["state"], &ended["total"]),
+        (&"stopped".into(), &60.into()),
+        "{ended:#}"
+    );
+    assert_eq!(ended["done"], 20, "{ended:#}");
     // A dry run stops too.
     let mut body = body;
     body["dry_run"] = true.into();

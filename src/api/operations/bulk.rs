@@ -85,7 +85,7 @@ pub struct BulkBody {
     dry_run: bool,
     /// Letters a second.
     rate: Option<u32>,
-    /// Stops when more than this share (0 to 1) of those judged fails again.
+    /// Stops when more than this share (0 to 1) of those judged fails again, once 20 were judged.
     stop_share: Option<f64>,
     /// Who decides, where the service does not know it. Refused where it does.
     #[oai(rename = "as", default)]
