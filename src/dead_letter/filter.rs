@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{ToSql, Type};
 
 use super::letter::State;
+use crate::order::{Code, Reason};
+use crate::words::UnknownWord;
 
 /// Every field narrows; all of them empty means every letter.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -132,7 +134,7 @@ impl Filter {
             return invalid("state", error.to_string());
         }
         if let Some(reason) = &self.reason
-            && let Err(error) = reason.parse::<crate::order::Reason>()
+            && let Err(error) = reason.parse::<Reason>()
         {
             return invalid("reason", error.to_string());
         }
@@ -144,8 +146,24 @@ impl Filter {
                 format!("{fingerprint:?} is not 16 hexadecimal digits"),
             );
         }
+        if let Some(code) = &self.code
+            && !Code::ALL.iter().any(|known| known.as_str() == code)
+        {
+            let known = Code::ALL.iter().map(|known| known.as_str());
+            return invalid("code", UnknownWord::new(code, known).to_string());
+        }
+        if let (Some(since), Some(until)) = (self.since, self.until)
+            && since >= until
+        {
+            let problem = format!("no time is at or after {since} and before {until}");
+            return invalid("until", problem);
+        }
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from > to
+        {
+            return invalid("to", format!("no position is from {from} to {to}"));
+        }
         for (field, text) in [
-            ("code", &self.code),
             ("order_uid", &self.order_uid),
             ("source", &self.source),
             ("text", &self.text),

@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("source", "inbox stan telemetry"),
     // Its store alone; the checks know no other room (see PURE).
     ("order", "inbox postgres"),
-    ("dead_letter", "inbox order postgres"),
+    ("dead_letter", "inbox order postgres words"),
     ("account", "inbox postgres"),
     ("cache", "account inbox order postgres"),
     (

@@ -31,7 +31,7 @@ pub struct Set {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     rate: Option<u32>,
 
-    /// Stop when more than this share fails again, as 20% or 0.2
+    /// Stop when more than this share fails again, as 20% or 0.2, once 20 letters were judged
     #[arg(long, value_name = "SHARE", value_parser = share, allow_hyphen_values = true)]
     stop_share: Option<f64>,
 
