@@ -247,7 +247,7 @@ pub struct ServeArgs {
     #[arg(long, env = "WAYBILL_INSECURE_LISTEN", help_heading = "HTTP")]
     pub insecure_listen: bool,
 
-    /// Under which address browsers reach the service, where that is not --listen: https://waybill.example.com. Several
+    /// Under which address browsers reach the service, where that is not --listen: https://host. Several
     /// with commas. Requests under another name, and from pages of another origin, are refused.
     #[arg(
         long,
