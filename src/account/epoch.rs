@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::inbox::SourceId;
+use crate::inbox::{Position, SourceId};
 use crate::postgres::{Client, Error, Write, query};
 
 /// Sequences received, as disjoint closed ranges: few where little was lost.
@@ -68,7 +68,7 @@ pub struct Epoch {
 }
 
 /// The brokers' epochs as far as they are known; the projector's own copy.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Epochs(BTreeMap<SourceId, Vec<Epoch>>);
 
 /// What a batch adds, by source and epoch.
@@ -138,32 +138,41 @@ impl Epochs {
     }
 }
 
+/// One statement, so that the epochs are those of that position. One row without a source if there are none.
 const LOAD: &str = "
-    select source_id, epoch, rows, first_sequence, last_sequence, began_ns, last_at,
-           array(select lower(r) from unnest(received) r order by 1),
-           array(select upper(r) - 1 from unnest(received) r order by 1)
-    from source_account order by source_id, epoch";
+    select c.position, a.source_id, a.epoch, a.rows, a.first_sequence, a.last_sequence, a.began_ns, a.last_at,
+           array(select lower(r) from unnest(a.received) r order by 1) as starts,
+           array(select upper(r) - 1 from unnest(a.received) r order by 1) as ends
+    from checkpoint c left join source_account a on true
+    where c.projection = 'live'
+    order by a.source_id, a.epoch";
 
 pub async fn load_epochs(client: &Client) -> Result<Epochs, Error> {
+    Ok(load_epochs_at(client).await?.1)
+}
+
+/// With the position up to which the live projection has come.
+pub async fn load_epochs_at(client: &Client) -> Result<(Position, Epochs), Error> {
     let mut epochs = Epochs::default();
+    let mut position = Position(0);
     for row in query(client, LOAD, &[]).await? {
-        let starts: Vec<i64> = row.get(7);
-        let ends: Vec<i64> = row.get(8);
-        epochs
-            .0
-            .entry(SourceId(row.get(0)))
-            .or_default()
-            .push(Epoch {
-                number: row.get(1),
-                rows: row.get(2),
-                first: row.get(3),
-                last: row.get(4),
-                began_ns: row.get(5),
-                last_at: row.get(6),
-                received: Ranges(starts.into_iter().zip(ends).collect()),
-            });
+        position = Position(row.get("position"));
+        let Some(source) = row.get("source_id") else {
+            continue;
+        };
+        let starts: Vec<i64> = row.get("starts");
+        let ends: Vec<i64> = row.get("ends");
+        epochs.0.entry(SourceId(source)).or_default().push(Epoch {
+            number: row.get("epoch"),
+            rows: row.get("rows"),
+            first: row.get("first_sequence"),
+            last: row.get("last_sequence"),
+            began_ns: row.get("began_ns"),
+            last_at: row.get("last_at"),
+            received: Ranges(starts.into_iter().zip(ends).collect()),
+        });
     }
-    Ok(epochs)
+    Ok((position, epochs))
 }
 
 impl Epochs {

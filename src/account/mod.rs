@@ -2,6 +2,7 @@
 //! transaction; `reconcile` compares it with head and checkpoint. An epoch (a life of the broker's store) is a reading of
 //! what arrived, never a decision in the write path.
 
+mod beside;
 mod epoch;
 mod fate;
 mod patience;

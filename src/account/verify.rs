@@ -1,6 +1,7 @@
-//! Every row counted again, table by table, in short statements: each position that was given must have one row in the inbox
+//! Every row counted again, table by table, in short statements, and what is kept beside the fates worked out again: each position that was given must have one row in the inbox
 //! and exactly one fate. One bit a position is held here, so that no table is asked for another's rows.
 
+use super::beside;
 use super::reconcile::Counters;
 use crate::inbox::{self, Position};
 use crate::postgres::{Client, Error, query, query_one};
@@ -109,7 +110,16 @@ pub async fn verify(client: &Client, counters: &Counters) -> Result<Verified, Er
         let rows = inbox::count(client, Position(after), Position(to)).await?;
         found.rows += rows;
         found.compare(after, to, rows, &fates);
+        let (without, made_up) = beside::verdicts(client, Position(after), Position(to)).await?;
+        if (without, made_up) != (0, 0) {
+            found.findings.push(format!(
+                "positions {} to {to}: {without} rejected rows have no verdict, {made_up} verdicts are of rows that were \
+                 not rejected",
+                after + 1
+            ));
+        }
     }
+    found.check_beside(client).await?;
     let head = inbox::head(client).await?.0;
     let beyond: i64 = query_one(client, BEYOND, &[&head]).await?.get(0);
     let beyond = beyond + later.iter().filter(|one| **one > head || **one < 1).count() as i64;
@@ -170,6 +180,21 @@ async fn count_orders(
 }
 
 impl Verified {
+    async fn check_beside(&mut self, client: &Client) -> Result<(), Error> {
+        let groups = beside::groups(client).await?;
+        if groups != 0 {
+            self.findings.push(format!(
+                "{groups} groups of dead letters do not count what their letters come to"
+            ));
+        }
+        if !beside::epochs_hold(client).await? {
+            self.findings.push(
+                "the sources' rows and sequences are not those of the inbox's rows".to_owned(),
+            );
+        }
+        Ok(())
+    }
+
     fn compare(&mut self, after: i64, to: i64, rows: i64, fates: &Fates) {
         let span = format!("positions {} to {to}", after + 1);
         let mut find = |what: String| self.findings.push(format!("{span}: {what}"));

@@ -134,6 +134,63 @@ const HARMS: &[(&str, &str, &str)] = &[
         "update inbox_head set next_position = next_position + 1",
         "update inbox_head set next_position = next_position - 1",
     ),
+    (
+        "a verdict is lost",
+        "create table kept as select * from verdict; delete from verdict where position = (select min(position) from kept)",
+        "insert into verdict select * from kept where position = (select min(position) from kept); drop table kept",
+    ),
+    (
+        "the verdict of a retry that failed is lost",
+        "create table kept as select * from verdict; delete from verdict where position = (select max(position) from kept)",
+        "insert into verdict select * from kept where position = (select max(position) from kept); drop table kept",
+    ),
+    (
+        "an order has a verdict",
+        "insert into verdict select 7, rules_position, fingerprint, code_version, reason, code, message, pointer, order_uid, violations
+             from verdict order by position limit 1",
+        "delete from verdict where position = 7",
+    ),
+    (
+        "a group counts a letter twice",
+        "update dead_letter_groups set open = open + 1",
+        "update dead_letter_groups set open = open - 1",
+    ),
+    (
+        "a group counts a letter in another state",
+        "update dead_letter_groups set open = open + 1, discarded = discarded - 1 where discarded > 0",
+        "update dead_letter_groups set open = open - 1, discarded = discarded + 1 where fingerprint in (
+             select fingerprint from dead_letters where state = 'discarded')",
+    ),
+    (
+        "a group is lost",
+        "create table kept as select * from dead_letter_groups; delete from dead_letter_groups",
+        "insert into dead_letter_groups select * from kept; drop table kept",
+    ),
+    (
+        "a source's rows are miscounted",
+        "update source_account set rows = rows + 1",
+        "update source_account set rows = rows - 1",
+    ),
+    (
+        "a number that came is missing in the account",
+        "update source_account set received = received - '{[7,7]}'",
+        "update source_account set received = received + '{[7,7]}'",
+    ),
+    (
+        "a number that never came is in the account",
+        "update source_account set received = received + '{[13,13]}'",
+        "update source_account set received = received - '{[13,13]}'",
+    ),
+    (
+        "a source's life is lost",
+        "create table kept as select * from source_account; delete from source_account",
+        "insert into source_account select * from kept; drop table kept",
+    ),
+    (
+        "a source has a life too many",
+        "insert into source_account select source_id, 2, 0, 1, 1, 0, last_at, '{}' from source_account",
+        "delete from source_account where epoch = 2",
+    ),
 ];
 
 async fn verified(service: &Service) -> (bool, Value) {
@@ -144,12 +201,12 @@ async fn verified(service: &Service) -> (bool, Value) {
 #[tokio::test]
 async fn a_row_that_is_lost_doubled_or_made_up_is_found() {
     let bench = Bench::new(Weight::Light).await;
-    let service = bench.serve(None, &[]).await;
-    for payload in orders("row", 12) {
-        service.post(payload).await;
-    }
+    let broker = bench.broker(Store::File).await;
+    let service = bench.serve(Some(&broker), &[]).await;
+    Sender::new(&broker).publish(orders("row", 12)).await;
+    service.rests(10, 12).await;
     service.post(order("row-3")).await;
-    service.post("junk").await;
+    let junk = service.post("junk").await;
     let letter = service.post("more junk").await;
     let path = format!("/api/v1/dead-letters/{letter}/discard");
     let body = json!({"as": "tester", "reason": "junk"}).to_string();
@@ -157,7 +214,13 @@ async fn a_row_that_is_lost_doubled_or_made_up_is_found() {
         .ask(reqwest::Method::POST, &path, &[JSON], body)
         .await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    service.rests(10, 16).await;
+    let path = format!("/api/v1/dead-letters/{junk}/retry");
+    let body = json!({"as": "tester"}).to_string();
+    let answer = service
+        .ask(reqwest::Method::POST, &path, &[JSON], body)
+        .await;
+    assert_eq!(answer.json()["result"], "still_failing", "{answer:?}");
+    service.rests(10, 17).await;
 
     let sql = bench.sql().await;
     let mut unnoticed = Vec::new();

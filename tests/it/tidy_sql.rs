@@ -19,10 +19,10 @@ const TABLES: &[(&str, &str, &str)] = &[
     ("source", "inbox", "account dead_letter projection"),
     ("orders", "order", "account dead_letter projection"),
     ("duplicates", "order", "account"),
-    ("verdict", "dead_letter", "projection"),
+    ("verdict", "dead_letter", "account projection"),
     // A miss says in one statement what is known of an order_uid.
     ("dead_letters", "dead_letter", "account cache projection"),
-    ("dead_letter_groups", "dead_letter", ""),
+    ("dead_letter_groups", "dead_letter", "account"),
     // The account counts all fates, and reads every table that gives one.
     ("fates", "account", ""),
     ("source_account", "account", ""),
