@@ -7,13 +7,16 @@ use super::row::{Position, Row, SourceId};
 use crate::postgres::{Client, Error, query, query_one, query_opt};
 
 /// By inbox_pkey. The running sum bounds the answer in bytes without reading what lies beyond; octet_length does not fetch a
-/// toasted value.
+/// toasted payload. A decision has to be fetched for it: there are few, and most are short.
 const READ_BATCH: &str = "
     select position, source_id, sequence, broker_time_ns, received_at, payload, decision
     from (
-        select i.*, sum(coalesce(octet_length(payload), 0)) over (order by position) - coalesce(octet_length(payload), 0) as before
-        from inbox i
-        where position > $1 and position <= $1 + $2
+        select *, sum(bytes) over (order by position) - bytes as before
+        from (
+            select *, coalesce(octet_length(payload), 0) + coalesce(octet_length(decision::text), 0) as bytes
+            from inbox
+            where position > $1 and position <= $1 + $2
+        ) sized
     ) batch
     where before < $3
     order by position";

@@ -33,6 +33,13 @@ pub struct Incoming {
     pub reply: Reply,
 }
 
+impl Incoming {
+    /// Of its content, which is what a batch is bounded by.
+    pub fn bytes(&self) -> usize {
+        self.payload.as_ref().map_or(0, Bytes::len) + self.decision.as_ref().map_or(0, String::len)
+    }
+}
+
 /// How the one who brought it learns that it is durable.
 pub enum Reply {
     Ack(Ack),

@@ -92,7 +92,7 @@ pub async fn run(
                     }
                 }
             }
-            let rest = waiting.split_off(stage.fitting(&waiting));
+            let rest = waiting.split_off(fitting(&waiting, stage.config.batch_bytes));
             stage.commit(waiting).await;
             waiting = rest;
         }
@@ -105,17 +105,17 @@ pub async fn run(
     }
 }
 
-impl Stage {
-    /// How many of the waiting rows go into one batch: at least one, by bytes.
-    fn fitting(&self, waiting: &[Incoming]) -> usize {
-        let mut bytes = 0;
-        let over = waiting.iter().position(|row| {
-            bytes += row.payload.as_ref().map_or(0, |payload| payload.len());
-            bytes > self.config.batch_bytes
-        });
-        over.map_or(waiting.len(), |index| index.max(1))
-    }
+/// How many of the waiting rows go into one batch of so many bytes: at least one.
+fn fitting(waiting: &[Incoming], batch_bytes: usize) -> usize {
+    let mut bytes = 0;
+    let over = waiting.iter().position(|row| {
+        bytes += row.bytes();
+        bytes > batch_bytes
+    });
+    over.map_or(waiting.len(), |index| index.max(1))
+}
 
+impl Stage {
     /// With nothing to do, find out whether Postgres is there: health is asked for also when no message comes.
     async fn look_after_session(&mut self) {
         let alive = match &self.session {
@@ -245,6 +245,44 @@ async fn end_frozen_holder(session: &Session) {
         Ok(_) => {}
         Err(error) => {
             tracing::warn!(%error, "looking for the holder of inbox_head failed: {error}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use jiff::Timestamp;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::inbox::{Reply, SourceId};
+
+    fn row(payload: usize, decision: usize) -> Incoming {
+        Incoming {
+            source: SourceId(1),
+            sequence: 1,
+            broker_time_ns: 1,
+            received_at: Timestamp::UNIX_EPOCH,
+            key: None,
+            payload: Some(Bytes::from(vec![b'x'; payload])),
+            decision: Some("x".repeat(decision)),
+            hash: 0,
+            reply: Reply::Answer(oneshot::channel().0),
+        }
+    }
+
+    #[test]
+    fn a_batch_is_bounded_by_payloads_and_decisions_together() {
+        for (rows, fit) in [
+            (vec![(10, 0), (80, 10), (1, 0)], 2),
+            (vec![(0, 60), (0, 60)], 1),
+            (vec![(0, 500), (1, 1)], 1),
+            (vec![(50, 50)], 1),
+            (vec![], 0),
+        ] {
+            let waiting: Vec<Incoming> = rows.iter().map(|(p, d)| row(*p, *d)).collect();
+            assert_eq!(fitting(&waiting, 100), fit, "{rows:?}");
         }
     }
 }

@@ -104,7 +104,7 @@ impl Reading {
 }
 
 impl Batch {
-    /// Answers with the payload's length.
+    /// Answers with the row's length: of its payload, and of its decision.
     fn add(
         &mut self,
         row: &SqlRow,
@@ -131,6 +131,6 @@ impl Batch {
             },
             examined: payload.map(|bytes| examiner.examine_to_store(bytes)),
         });
-        payload.map_or(0, <[u8]>::len)
+        row.raw_size_bytes()
     }
 }
