@@ -4,7 +4,7 @@ use tokio_postgres::types::Json;
 
 use super::decision::Decision;
 use super::row::{Position, Row, SourceId};
-use crate::postgres::{Client, Error, query, query_one, query_opt};
+use crate::postgres::{Client, Error, execute, query, query_one, query_opt};
 
 /// By inbox_pkey. The running sum bounds the answer in bytes without reading what lies beyond; octet_length does not fetch a
 /// toasted payload. A decision has to be fetched for it: there are few, and most are short.
@@ -207,19 +207,17 @@ pub async fn count(client: &Client, after: Position, to: Position) -> Result<i64
     Ok(rows)
 }
 
-const SOURCE: &str = "
-    with new as (
-        insert into source (kind, name) values ($1, $2) on conflict on constraint source_name do nothing returning id
-    )
-    select id from new union all select id from source where kind = $1 and name = $2 limit 1";
+const SOURCE: &str = "select id from source where kind = $1 and name = $2";
+const NEW_SOURCE: &str = "insert into source (kind, name) values ($1, $2) on conflict on constraint source_name do nothing";
 
-/// The id of a source, made at its first use.
+/// The id of a source, made at its first use. Looked for first: an insert takes a number also if there is a conflict, and ids
+/// are to stay dense.
 pub async fn source_id(client: &Client, kind: &'static str, name: &str) -> Result<SourceId, Error> {
-    // A concurrent insert can hide the row from this snapshot once; then it is there.
     if let Some(row) = query_opt(client, SOURCE, &[&kind, &name]).await? {
         return Ok(SourceId(row.get(0)));
     }
-    Ok(SourceId(
-        query_one(client, SOURCE, &[&kind, &name]).await?.get(0),
-    ))
+    execute(client, NEW_SOURCE, &[&kind, &name]).await?;
+    // Ours, or that of another process which came first.
+    let row = query_one(client, SOURCE, &[&kind, &name]).await?;
+    Ok(SourceId(row.get(0)))
 }

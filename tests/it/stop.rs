@@ -187,3 +187,20 @@ async fn a_cache_too_small_for_all_holds_the_newest_and_serves_all() {
     service.rests(30, 1_500).await;
     check(&bench, &service, &ledger).await;
 }
+
+#[tokio::test]
+async fn starts_leave_no_gaps_among_the_ids_of_sources() {
+    let bench = Bench::new(Weight::Light).await;
+    let broker = bench.broker(Store::File).await;
+    let mut service = bench.serve(Some(&broker), &[]).await;
+    for _ in 0..2 {
+        assert!(service.stop().await.success());
+        service.start().await;
+    }
+    assert!(service.stop().await.success());
+    let other = bench.serve(Some(&broker), &["--channel", "more"]).await;
+    other.is_ready().await;
+    let sql = bench.sql().await;
+    assert_eq!(sql.count("select count(*) from source").await, 4);
+    assert_eq!(sql.count("select max(id)::bigint from source").await, 4);
+}
