@@ -22,5 +22,5 @@ pub use read::{
     Content, Message, count, decision_by_key, head, messages, payload, payloads, payloads_within,
     read_batch, row_at, source_id,
 };
-pub use row::{Ack, Appended, Incoming, Position, Reply, Row, SourceId, content_hash};
+pub use row::{Ack, Appended, Incoming, Position, Reply, Row, Settled, SourceId, content_hash};
 pub use stage::{Config, run};

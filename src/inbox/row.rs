@@ -46,10 +46,10 @@ pub enum Reply {
     Answer(oneshot::Sender<Appended>),
 }
 
-/// One delivery of a broker, and the line on which its source hears that it may be acknowledged. The line lives as long as
-/// the connection that brought the delivery: after it an ack does nothing, and the broker sends the message again.
+/// One delivery of a broker, and the line on which its source hears what came of it. The line lives as long as the connection
+/// that brought the delivery: after it an ack does nothing, and the broker sends the message again.
 pub struct Ack {
-    pub line: mpsc::Sender<u64>,
+    pub line: mpsc::Sender<Settled>,
     /// The source's own number for it, unlike all others on this line.
     pub delivery: u64,
 }
@@ -73,6 +73,14 @@ impl Appended {
             _ => None,
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// On the disk: it may be acknowledged.
+    Durable(u64),
+    /// Postgres would not take it: it must not be acknowledged.
+    Refused(u64),
 }
 
 /// An inbox row as the projector reads it.

@@ -14,7 +14,7 @@ use super::append::append;
 use super::backoff::backoff;
 use super::durable::{Committed, Flush, Tail};
 use super::queue::Queue;
-use super::row::{Appended, Incoming};
+use super::row::{Appended, Incoming, Reply};
 use crate::postgres::{Database, Error, Session, is_row_fault};
 use crate::telemetry::Metrics;
 
@@ -172,14 +172,11 @@ impl Stage {
         self.database.session("inbox").await
     }
 
-    /// Bytes of a payload cannot offend Postgres, the text of a decision can: find the one that does, and refuse it alone.
+    /// Bytes of a payload should not offend Postgres, the text of a decision can: find the one that does, and refuse it alone.
     async fn isolate(&mut self, mut batch: Vec<Incoming>, state: &str) {
         self.session = None;
         if batch.len() == 1 {
-            tracing::warn!(
-                sqlstate = state,
-                "a decision was refused by Postgres (SQLSTATE {state})"
-            );
+            say_refused(&batch[0], state);
             let outcome = vec![Appended::Refused(state.to_owned())];
             return self.hand_on(batch, outcome, Instant::now()).await;
         }
@@ -225,6 +222,27 @@ impl Stage {
     }
 }
 
+/// A client of HTTP hears of it, a broker only by us.
+fn say_refused(row: &Incoming, state: &str) {
+    let (source, sequence) = (row.source.0, row.sequence);
+    match &row.reply {
+        Reply::Answer(_) => {
+            tracing::warn!(
+                sqlstate = state,
+                "what a client sent is refused by Postgres (SQLSTATE {state})"
+            );
+        }
+        Reply::Ack(_) => {
+            tracing::error!(
+                source,
+                sequence,
+                sqlstate = state,
+                "message {sequence} of source {source} is refused by Postgres (SQLSTATE {state}): it is not acknowledged, and the broker sends it again"
+            );
+        }
+    }
+}
+
 /// A holder that was frozen inside COPY keeps the lock, and no time-out of Postgres ends it. Only backends of our own role
 /// that wait for their client, and have for over 2 s, are ended.
 const END_FROZEN: &str = "
@@ -256,7 +274,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::inbox::{Reply, SourceId};
+    use crate::inbox::SourceId;
 
     fn row(payload: usize, decision: usize) -> Incoming {
         Incoming {

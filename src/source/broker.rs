@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::unacked::Unacked;
-use crate::inbox::{Ack, Inbox, Incoming, Reply, SourceId, content_hash};
+use crate::inbox::{Ack, Inbox, Incoming, Reply, Settled, SourceId, content_hash};
 use crate::stan::{self, Client, Counters, Receipt, SubscribeError, Subscription};
 use crate::telemetry::Metrics;
 
@@ -78,8 +78,8 @@ pub async fn run(broker: Broker, stop: CancellationToken) -> Option<Draining> {
             broker.config.connection.server_names()
         );
         let unacked = Arc::new(Unacked::default());
-        let (line, deliveries) = mpsc::channel(ACKS);
-        let acknowledging = tokio::spawn(acknowledge(deliveries, unacked.clone()));
+        let (line, settled) = mpsc::channel(ACKS);
+        let acknowledging = tokio::spawn(acknowledge(settled, unacked.clone()));
         // Dropped with the connection, it closes the line.
         let acknowledging = AbortOnDropHandle::new(acknowledging);
         let ended = tokio::select! {
@@ -101,10 +101,20 @@ enum Ended {
 }
 
 /// Until the line is closed. In a task of its own: while `receive` waits for room in the inbox, the inbox waits for this.
-async fn acknowledge(mut line: mpsc::Receiver<u64>, unacked: Arc<Unacked<Receipt>>) {
-    let mut deliveries = Vec::new();
-    while line.recv_many(&mut deliveries, 512).await > 0 {
-        for receipt in unacked.take(deliveries.drain(..)) {
+async fn acknowledge(mut line: mpsc::Receiver<Settled>, unacked: Arc<Unacked<Receipt>>) {
+    let mut settled = Vec::new();
+    while line.recv_many(&mut settled, 512).await > 0 {
+        let mut durable = Vec::with_capacity(settled.len());
+        let mut refused = Vec::new();
+        for one in settled.drain(..) {
+            match one {
+                Settled::Durable(delivery) => durable.push(delivery),
+                Settled::Refused(delivery) => refused.push(delivery),
+            }
+        }
+        // Without an ack the broker sends them again, after its time.
+        drop(unacked.take(refused.into_iter()));
+        for receipt in unacked.take(durable.into_iter()) {
             // On a lost connection an ack does nothing: the broker sends the message again, and it is found.
             if receipt.ack().await.is_err() {
                 return;
@@ -155,7 +165,7 @@ impl Broker {
     async fn receive(
         &self,
         subscription: &mut Subscription,
-        line: mpsc::Sender<u64>,
+        line: mpsc::Sender<Settled>,
         unacked: &Unacked<Receipt>,
     ) -> Ended {
         let mut messages = Vec::new();

@@ -177,3 +177,41 @@ async fn a_commit_of_unknown_outcome_is_done_again_harmlessly() {
     let count = check(&bench, &service, &ledger).await;
     assert_eq!((count.rows, count.orders), (400, 400));
 }
+
+/// No message of this payload.
+const REFUSE_MESSAGE: &str = "
+    create function refuse_message() returns trigger language plpgsql as $$ begin
+        if new.payload = 'poison' then raise exception using errcode = '22P05'; end if;
+        return new;
+    end $$;
+    create trigger refuse before insert on public.inbox for each row execute function refuse_message()";
+
+#[tokio::test]
+async fn a_message_that_the_log_refuses_is_not_acknowledged_and_comes_again() {
+    let bench = Bench::new(Weight::Light).await;
+    let broker = bench.broker(Store::File).await;
+    let sql = bench.sql().await;
+    sql.run(REFUSE_MESSAGE).await;
+    let mut payloads = orders("beside", 99);
+    payloads.insert(50, "poison".into());
+    let ledger = Sender::new(&broker).publish(payloads).await;
+    let mut service = bench.serve(Some(&broker), &[]).await;
+    service.says(30, "is refused by Postgres").await;
+    until_equal(
+        30,
+        "the others are stored and acknowledged",
+        (99, 1.into()),
+        async || {
+            let stats = service.json("/api/v1/stats").await;
+            (sql.head().await, stats["broker"]["lag"].clone())
+        },
+    )
+    .await;
+    sql.run("drop trigger refuse on public.inbox").await;
+    // Sooner than the broker's time is over.
+    assert!(service.stop().await.success());
+    service.start().await;
+    service.rests(30, 100).await;
+    let count = check(&bench, &service, &ledger).await;
+    assert_eq!((count.rows, count.letters), (100, 1));
+}

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::super::append::append;
 use super::super::backoff::backoff;
-use super::super::row::{Ack, Appended, Incoming, Reply};
+use super::super::row::{Ack, Appended, Incoming, Reply, Settled};
 use super::Witness;
 use crate::postgres::{Database, Error, Identity, Session};
 use crate::telemetry::Metrics;
@@ -139,10 +139,14 @@ impl Work {
                             .fetch_max(row.received_at.as_millisecond(), Ordering::Relaxed);
                     }
                 }
-                _ => known += 1,
+                Appended::Known(_) | Appended::KeyTaken(_) => known += 1,
+                Appended::Refused(_) => {}
             }
             match row.reply {
-                Reply::Ack(ack) => acks.push(ack),
+                Reply::Ack(Ack { line, delivery }) => acks.push(match appended {
+                    Appended::Refused(_) => (line, Settled::Refused(delivery)),
+                    _ => (line, Settled::Durable(delivery)),
+                }),
                 Reply::Answer(answer) => {
                     let _ = answer.send(appended);
                 }
@@ -151,8 +155,8 @@ impl Work {
         metrics.appended.inc_by(stored);
         metrics.redelivered.inc_by(known);
         // After HTTP's clients: a line that is full waits for its broker's socket.
-        for Ack { line, delivery } in acks {
-            let _ = line.send(delivery).await;
+        for (line, settled) in acks {
+            let _ = line.send(settled).await;
         }
     }
 }
