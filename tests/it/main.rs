@@ -14,6 +14,7 @@ mod clients;
 mod clock;
 mod compare_and_set;
 mod containers;
+mod crash;
 mod crowd;
 mod decide;
 mod dev;

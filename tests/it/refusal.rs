@@ -1,6 +1,7 @@
 //! What Postgres itself says no to, or will not swear to: one row's fault stays that row's, and a commit in doubt is done
 //! again.
 
+use bytes::Bytes;
 use serde_json::json;
 use waybill::sandbox::broker::Store;
 
@@ -214,4 +215,61 @@ async fn a_message_that_the_log_refuses_is_not_acknowledged_and_comes_again() {
     service.rests(30, 100).await;
     let count = check(&bench, &service, &ledger).await;
     assert_eq!((count.rows, count.letters), (100, 1));
+}
+
+/// The projector's sessions that wait for a standby, and what they were asked.
+const PROJECTORS: &str = "
+    select pid::bigint, ltrim(query, E' \\n') from pg_stat_activity
+    where application_name = 'waybill projector' and wait_event = 'SyncRep'";
+
+/// The projector's commit is told not to wait for the standby: it holds here, and its session is not to be believed.
+async fn a_doubted_commit_ends_its_session(message: Bytes, statement: &str) {
+    let bench = Bench::with_own_postgres(Weight::Light, &[]).await;
+    let broker = bench.broker(Store::File).await;
+    let service = bench.serve(Some(&broker), &[]).await;
+    let mut ledger = Sender::new(&broker).publish([order("sure")]).await;
+    service.rests(30, 1).await;
+    let sql = bench.sql().await;
+    sql.run("alter system set synchronous_standby_names = 'nobody'")
+        .await;
+    sql.run("select pg_reload_conf()").await;
+    ledger.merge(Sender::new(&broker).publish([message]).await);
+    let cancel = async |pid: i64| {
+        sql.count(&format!("select count(pg_cancel_backend({pid}))"))
+            .await;
+    };
+    let doubted = until(30, "such a commit waits for the standby", async || {
+        for row in sql.rows(PROJECTORS).await {
+            if row.get::<_, &str>(1).starts_with(statement) {
+                return Some(row.get::<_, i64>(0));
+            }
+            cancel(row.get(0)).await;
+        }
+        None
+    })
+    .await;
+    cancel(doubted).await;
+    // Sooner than any time-out of ours.
+    until_equal(8, "sessions that are still believed", 0, async || {
+        let there = format!("select count(*) from pg_stat_activity where pid = {doubted}");
+        sql.count(&there).await
+    })
+    .await;
+    sql.run("alter system reset synchronous_standby_names")
+        .await;
+    sql.run("select pg_reload_conf()").await;
+    service.rests(60, 2).await;
+    let count = check(&bench, &service, &ledger).await;
+    assert_eq!(count.rows, 2);
+}
+
+/// A few orders are one statement.
+#[tokio::test]
+async fn a_session_whose_projection_of_an_order_is_in_doubt_is_given_up() {
+    a_doubted_commit_ends_its_session(order("doubt"), "with write0").await;
+}
+
+#[tokio::test]
+async fn a_session_whose_projection_of_a_letter_is_in_doubt_is_given_up() {
+    a_doubted_commit_ends_its_session("no order".into(), "commit").await;
 }
