@@ -1,5 +1,5 @@
-//! What the projector keeps beside the fates, worked out once more from the rows that it follows from: verdicts, the letters'
-//! groups, and the lives of each source.
+//! The other tables that the projector keeps (verdicts, the letters' groups, the lives of each source), derived a second time
+//! from the rows and compared. Called by `verify`.
 
 use jiff::Timestamp;
 
@@ -7,8 +7,8 @@ use super::epoch::{EpochChanges, Epochs, load_epochs_at};
 use crate::inbox::{Position, SourceId};
 use crate::postgres::{Client, Error, query, query_one};
 
-/// By the primary keys. A row was rejected if it is a letter, or a retry or a reopening that failed again; whatever has a
-/// verdict and was not rejected, a replay would reject.
+/// By the primary keys. A row was rejected if it is a letter, or a decision to retry or reopen one that failed again. A verdict
+/// of any other row is harmful: a replay would reject that row.
 const VERDICTS: &str = "
     with rejected as (
         select id as position from dead_letters where id > $1 and id <= $2
@@ -26,7 +26,7 @@ pub async fn verdicts(client: &Client, after: Position, to: Position) -> Result<
     Ok((row.get(0), row.get(1)))
 }
 
-/// By dead_letters_group. One statement, for letters change their group all the time.
+/// By dead_letters_group. One statement, so one snapshot: letters change their group all the time.
 const GROUPS: &str = "
     select count(*)
     from (
@@ -38,7 +38,7 @@ const GROUPS: &str = "
     where (coalesce(l.open, 0), coalesce(l.replaced, 0), coalesce(l.discarded, 0))
        is distinct from (coalesce(g.open, 0), coalesce(g.replaced, 0), coalesce(g.discarded, 0))";
 
-/// How many groups do not count what their letters come to.
+/// How many groups have other counts than their letters.
 pub async fn groups(client: &Client) -> Result<i64, Error> {
     Ok(query_one(client, GROUPS, &[]).await?.get(0))
 }
@@ -50,10 +50,11 @@ const RECEIVED: &str = "
       and source_id in (select id from source where kind in ('stan', 'jetstream'))
     order by position";
 
-/// Rows of one statement: the table itself is read, not an index.
+/// Rows that one statement reads, from the table and not from an index alone: some tenths of a second from a cold disk, and a
+/// statement has twelve seconds.
 const SPAN: i64 = 20_000;
 
-/// Whether the lives of the sources are what the brokers' rows say, read in the log's order as the projector does.
+/// Feeds all rows of brokers through the projector's own code, in the log's order. True if that gives the lives that are kept.
 pub async fn epochs_hold(client: &Client) -> Result<bool, Error> {
     let (Position(to), kept) = load_epochs_at(client).await?;
     let mut epochs = Epochs::default();

@@ -1,4 +1,5 @@
-//! Epochs: which sequences of each life of a broker's store arrived.
+//! Which sequences of each source arrived. An epoch is one life of a broker's store: if the store is wiped, its numbers begin
+//! again at 1.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 use crate::inbox::{Position, SourceId};
 use crate::postgres::{Client, Error, Write, query};
 
-/// Sequences received, as disjoint closed ranges: few where little was lost.
+/// Sequences received, as disjoint closed ranges (first to last). If nothing was lost, that is one range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges(BTreeMap<i64, i64>);
 
@@ -40,7 +41,7 @@ impl Ranges {
         self.0.iter().map(|(start, end)| (*start, *end))
     }
 
-    /// What is missing between the first and the last.
+    /// The ranges that are missing between the first and the last sequence.
     pub fn holes(&self) -> Vec<(i64, i64)> {
         let starts = self.0.keys().skip(1);
         self.0
@@ -67,7 +68,7 @@ pub struct Epoch {
     pub received: Ranges,
 }
 
-/// The brokers' epochs as far as they are known; the projector's own copy.
+/// All epochs of all brokers' channels, kept in memory by the projector.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Epochs(BTreeMap<SourceId, Vec<Epoch>>);
 
@@ -85,8 +86,8 @@ struct Change {
 }
 
 impl Epochs {
-    /// A new epoch begins where a sequence was received already; a late row of the life before goes there, if its number
-    /// is free and it is older than the new life.
+    /// Notes one row. If the newest epoch has its sequence already, the store must have begun anew, and so does an epoch. A row
+    /// that is older than the newest epoch belongs to the one before, if that lacks its sequence: it came late.
     pub fn receive(
         &mut self,
         changes: &mut EpochChanges,

@@ -1,4 +1,4 @@
-//! What became of rows: counted, and looked up.
+//! What became of rows: the counters, and the look-ups for one row or a window of them.
 
 use crate::inbox::Position;
 use crate::postgres::{Client, Error, Write, query, query_one, query_opt};
@@ -36,7 +36,7 @@ const FATE: &str = "
     left join duplicates d on d.position = i.position
     where i.position = $1";
 
-/// The word for what became of a row, or `pending`; none if there is no such row.
+/// The fate of a row as a word, or `pending`; none if there is no such row.
 pub async fn fate(client: &Client, position: Position) -> Result<Option<String>, Error> {
     let found = query_opt(client, FATE, &[&position.0]).await?;
     Ok(found.map(|row| row.get(0)))
@@ -44,18 +44,18 @@ pub async fn fate(client: &Client, position: Position) -> Result<Option<String>,
 
 const PROJECTED: &str = "select position from checkpoint where projection = 'live'";
 
-/// Up to where the log is in the tables that readers see.
+/// The live projection's position: all rows up to it are in the tables that readers see.
 pub async fn projected(client: &Client) -> Result<Position, Error> {
     Ok(Position(query_one(client, PROJECTED, &[]).await?.get(0)))
 }
 
-/// By the derived tables' primary keys. Few, if things go well.
+/// By the derived tables' primary keys. Most rows are orders, so the answer is short.
 const NOT_ORDERS: &str = "
     select id from dead_letters where id > $1 and id <= $2
     union all select position from duplicates where position > $1 and position <= $2
     union all select position from decisions where position > $1 and position <= $2 and fate <> 'order'";
 
-/// Which rows between two positions are no orders; all others are, as far as they are projected.
+/// The rows between two positions that are no orders. All other projected rows are.
 pub async fn not_orders(
     client: &Client,
     after: Position,
@@ -69,7 +69,8 @@ const HEALED: &str = "
     select letter from decisions
     where position > $1 and position <= $2 and fate = 'order' and action in ('retry', 'reopen')";
 
-/// The letters that became orders by a decision between two positions: there the order stands, and its bytes are the letter's.
+/// The letters that became orders by a decision between two positions. Such an order has the decision's position and the
+/// letter's bytes.
 pub async fn healed(
     client: &Client,
     after: Position,

@@ -1,6 +1,6 @@
 //! The account: how many rows met which fate, and which sequences of each source arrived. The projector keeps it in its own
-//! transaction; `reconcile` compares it with head and checkpoint. An epoch (a life of the broker's store) is a reading of
-//! what arrived, never a decision in the write path.
+//! transaction; `reconcile` compares it with head and checkpoint, `verify` with the tables. An epoch (a life of the broker's
+//! store) is concluded from what arrived; nothing is stored or dropped because of it.
 
 mod beside;
 mod epoch;

@@ -1,9 +1,10 @@
-//! For how long a hole has been there. A broker sends a message that was not acknowledged again after each ack_wait; a hole that
-//! was there before ten of them is one that it should long have filled.
+//! When a hole in a source's sequences counts as lost. A broker sends an unacknowledged message again after each ack_wait. If a
+//! hole has been there for ten of them, the broker has had ten chances to fill it.
 //!
-//! Counted are looks at the account, one ack_wait apart, by this process: no wall clock is asked, neither ours nor Postgres',
-//! so none that jumps makes a hole lost. Time in which we were down or frozen, or Postgres was away, does not count: nothing
-//! could arrive in it. Hence a restart begins anew, and each replica says what it has seen itself; they agree after ten looks.
+//! This process looks at the account once an ack_wait and remembers the last looks; a hole is lost if the oldest of them has it
+//! already. No wall clock is asked, neither ours nor Postgres', so a clock that jumps changes nothing. Time in which the
+//! service was down or frozen, or Postgres was away, does not count, because nothing could arrive in it. So after a restart a
+//! hole is awaited for ten more looks, and replicas that started at different times may disagree until then.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -12,21 +13,22 @@ use std::time::Duration;
 use crate::inbox::SourceId;
 use crate::postgres::{Client, Database, Error, query};
 
-/// How often the broker may have sent a message again before it counts as lost.
+/// How many chances the broker has to send a message again before it counts as lost: generous, for an alarm that is wrong
+/// costs more than one that is minutes late.
 const CHANCES: usize = 10;
 
-/// From the first to the last sequence of each life of each source. They grow only, so a hole within what was spanned once was a
-/// hole then already.
+/// The first and last sequence of each source and epoch at the time of a look. Spans only grow, and what was received stays
+/// received. So what is a hole now, and lies within an earlier span, was a hole then already.
 type Spans = HashMap<(SourceId, i32), (i64, i64)>;
 
 const SPANS: &str = "select source_id, epoch, first_sequence, last_sequence from source_account";
 
-/// The spans of this look and of the `CHANCES` before it, oldest first.
+/// The spans of the newest look and of the `CHANCES` looks before it, oldest first.
 #[derive(Default)]
 pub struct Patience(Mutex<VecDeque<Spans>>);
 
 impl Patience {
-    /// Looks for ever.
+    /// Looks once an `ack_wait`, for ever.
     pub async fn watch(&self, database: &Database, ack_wait: Duration) {
         loop {
             let look = async { spans(&*database.reader().await?).await };
@@ -46,7 +48,7 @@ impl Patience {
                     .is_some_and(|(now_first, now_last)| now_first <= first && now_last >= last)
             })
         };
-        // Another Postgres than before, which lacks what that one had: its holes are others.
+        // A span shrank: this is another Postgres than before (a failover that lost rows), and it has other holes.
         if !looks.back().is_none_or(grown) {
             looks.clear();
         }
@@ -56,7 +58,7 @@ impl Patience {
         }
     }
 
-    /// Whether the broker has had all its chances to fill this hole.
+    /// True if the broker has had all its chances to fill this hole.
     pub fn is_over(&self, source: SourceId, epoch: i32, first: i64, last: i64) -> bool {
         let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         looks.len() > CHANCES

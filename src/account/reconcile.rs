@@ -13,18 +13,18 @@ pub struct Counters {
     pub duplicates: i64,
     pub dead_letters: i64,
     pub decisions: i64,
-    /// Rows behind the inbox's head, where none may be.
+    /// Rows at positions that the head has not given yet; there must be none.
     beyond: i64,
 }
 
 impl Counters {
-    /// How far the projector is behind. The account does not rely on it, and counts the rows.
+    /// How many positions the projector is behind. The account itself counts the pending rows instead.
     pub fn behind(&self) -> i64 {
         self.received - self.projected
     }
 }
 
-/// Each number counted on its own.
+/// The account: each number is counted on its own, none is what the others leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reconciliation {
     pub counters: Counters,
@@ -53,9 +53,9 @@ pub struct SourceLife {
     pub kind: String,
     pub name: String,
     pub epoch: Epoch,
-    /// True if a later life has begun: nobody sends what this one still lacks.
+    /// True if a later life has begun. Then nobody will send what this one lacks.
     pub over: bool,
-    /// First and last of each hole.
+    /// The first and last missing sequence of each hole.
     pub holes: Vec<(i64, i64)>,
 }
 
@@ -87,7 +87,7 @@ pub async fn counters(client: &Client) -> Result<Counters, Error> {
 
 pub async fn reconcile(client: &Client) -> Result<Reconciliation, Error> {
     let counters = counters(client).await?;
-    // After the snapshot, and true of it: no row below the head is ever added, so who counts later counts the same.
+    // Counted after the snapshot, and still true of it: rows are only ever added above the head.
     let (after, to) = (Position(counters.projected), Position(counters.received));
     let pending = counters.beyond + inbox::count(client, after, to).await?;
     let epochs = load_epochs(client).await?;

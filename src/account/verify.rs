@@ -1,5 +1,6 @@
-//! Every row counted again, table by table, in short statements, and what is kept beside the fates worked out again: each position that was given must have one row in the inbox
-//! and exactly one fate. One bit a position is held here, so that no table is asked for another's rows.
+//! Every row counted again, table by table: each position that was given must have one row in the inbox and exactly one fate.
+//! The statements are short, so that none holds a snapshot for long. A bit for each position is kept in memory (125 kB for a
+//! million rows), which saves joins between tables. Then `beside` checks what follows from the rows beside their fates.
 
 use super::beside;
 use super::reconcile::Counters;
@@ -13,13 +14,13 @@ pub struct Verified {
     pub duplicates: i64,
     pub dead_letters: i64,
     pub decisions: i64,
-    /// What does not fit, in sentences; empty where all does.
+    /// What does not fit, a sentence each; empty if everything does.
     pub findings: Vec<String>,
 }
 
-/// Positions of one statement, and of one finding.
+/// How many positions one statement reads, and one finding is about.
 const SPAN: i64 = 100_000;
-/// Pages of orders of one statement.
+/// How many pages of the orders' table one statement reads: 128 MB.
 const PAGES: i64 = 16_384;
 
 /// By the primary keys. Order and limit keep the planner from reading all of a table whose statistics are old.
@@ -29,11 +30,11 @@ const LETTERS: &str =
 const DECISIONS: &str = "
     select position from decisions where position > $1 and position <= $1 + $2 and fate = 'decision'
     order by position limit $2";
-/// Which table, and how many pages it has: a replay's swap puts another in its place.
+/// The table's identity and its number of pages. The identity changes if a replay swaps in another table.
 const ORDERS: &str = "
     select 'orders'::regclass::oid::int8, pg_relation_size('orders') / current_setting('block_size')::int8";
-/// By place on the disk: no index has the positions in order, and each page is read once. Where the bytes are another row's,
-/// they are counted where that row is missing.
+/// Reads the table page by page (a range of tuple ids), so that each page is read once; an index would also lack
+/// bytes_position. An order whose bytes are another row's is counted if that row is missing.
 const ORDER_POSITIONS: &str = "
     select coalesce(array_agg(position), '{}'),
            count(*) filter (where bytes_position <> position and not exists (
@@ -44,11 +45,11 @@ const BEYOND: &str = "
          + (select count(*) from dead_letters where id > $1) + (select count(*) from dead_letters where id < 1)
          + (select count(*) from decisions where position > $1) + (select count(*) from decisions where position < 1)";
 
-/// The fates found, of the positions up to the checkpoint.
+/// Which positions up to the checkpoint have a fate: one bit each.
 struct Fates {
     last: i64,
     bits: Vec<u64>,
-    /// Of each span, those that were there already.
+    /// For each span, how many positions were found a second time.
     twice: Vec<i64>,
 }
 
@@ -62,7 +63,7 @@ impl Fates {
         }
     }
 
-    /// False where it is not among them.
+    /// False if the position is beyond the checkpoint, or no position at all.
     fn add(&mut self, position: i64) -> bool {
         if position < 1 || position > self.last {
             return false;
@@ -76,7 +77,7 @@ impl Fates {
         true
     }
 
-    /// How many of these positions have one.
+    /// How many of these positions have a fate.
     fn count(&self, after: i64, to: i64) -> i64 {
         (after..to)
             .filter(|index| self.bits[*index as usize / 64] & (1 << (*index % 64)) != 0)
@@ -84,7 +85,7 @@ impl Fates {
     }
 }
 
-/// Counts what is there up to the checkpoint, and compares it with the counters.
+/// Counts what the tables have up to the checkpoint, and compares it with the counters.
 pub async fn verify(client: &Client, counters: &Counters) -> Result<Verified, Error> {
     let mut found = Verified::default();
     let last = counters.projected;
@@ -143,8 +144,8 @@ pub async fn verify(client: &Client, counters: &Counters) -> Result<Verified, Er
     Ok(found)
 }
 
-/// The positions that are not among the fates: of orders that came meanwhile, or that were made up. None where the table
-/// was swapped meanwhile.
+/// Notes all orders among the fates. Answers with the positions that are beyond the checkpoint: orders that came meanwhile, or
+/// that are made up. None if a replay swapped the table while it was read.
 async fn count_orders(
     client: &Client,
     fates: &mut Fates,
