@@ -1,5 +1,5 @@
-//! What Postgres knows of an order_uid that is not in the cache. One statement sees one moment: asked one after the other, a
-//! message that is on its way is an order by the next question, and could be in neither.
+//! What Postgres knows of an order_uid that is not in the cache. It is one statement, hence one snapshot: between two statements
+//! a pending message may become an order, and would be found by neither.
 
 use tokio_postgres::Row;
 
@@ -7,14 +7,14 @@ use crate::inbox::Position;
 use crate::order::store::{Stored, stored, stored_where};
 use crate::postgres::{Client, Error, query};
 
-/// Why there is no order to answer with: not found is a finding, too.
+/// Why there is no order to answer with.
 #[derive(Debug)]
 pub enum Miss {
     Rejected {
         latest: Letter,
         earlier: Vec<Position>,
     },
-    /// Its message is in the inbox here, and not yet projected.
+    /// A message at this position holds the order_uid, and is not projected yet.
     OnItsWay(Position),
     NeverReceived,
     Failed(Error),
@@ -35,13 +35,13 @@ pub struct Letter {
     pub message: String,
 }
 
-/// Which of the three a row is of, and where it says so.
+/// The column that says what a row is, and its values; anything else is a pending message.
 const KIND: usize = 4;
 const ORDER: i32 = 1;
 const LETTER: i32 = 2;
 
-/// By orders_pkey, dead_letters_order and inbox_pkey. What is on its way is looked for in a bounded number of rows, so that an
-/// answer to "where is my order" is quick.
+/// By orders_pkey, dead_letters_order and inbox_pkey. Only the first 20,000 pending rows are searched for the order_uid: each is
+/// read from the table, and a miss should take milliseconds even if the projector is far behind.
 const FIND: &str = concat!(
     "with found as (",
     stored_where!("o.order_uid = $1"),

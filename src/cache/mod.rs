@@ -1,7 +1,7 @@
-//! Orders in memory, weighed in bytes: read-through, no negative entries, one load at a time for a key. Filled by the
-//! projector after its commit was answered, by misses, and at start from the inbox, newest first until full. Orders never
-//! change, so no single one is ever invalidated; but all of them are dropped when Postgres turns out to be another one than
-//! before, and what was read before that is not kept after it. Absent on purpose: any wire between replicas.
+//! Orders in memory, bounded in bytes: a read-through cache without negative entries. It is filled by the projector after its
+//! commit was answered, by misses, and at start from the inbox, newest first until it is full. An order never changes, so no
+//! entry is ever invalidated. If Postgres turns out to be another one than before (a failover), all entries are dropped, and
+//! what was read before that is not put in afterwards. Absent on purpose: any message between replicas.
 
 mod miss;
 mod restore;
@@ -38,24 +38,24 @@ impl Weighter<Box<str>, Bytes> for Bytewise {
     }
 }
 
-/// How often the cache had been emptied at some moment. Taken before anything is read from Postgres, it tells whether what was
-/// read may still be kept.
+/// Counts how often the cache was emptied. Whoever fills it takes the generation before reading from Postgres, and hands it over
+/// with what was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generation(u64);
 
-/// An order as it is served, or why there is none; shared by all who asked for it.
+/// An order as it is served, or why there is none. All who asked for it share the answer.
 pub type Loaded = Result<Bytes, Arc<Miss>>;
 
 pub struct Cache {
     orders: QuickCache<Box<str>, Bytes, Bytewise>,
-    /// Held while an order is kept, alone while the cache is emptied: so neither comes in the middle of the other. A hit does
-    /// not look at it.
+    /// Locked for reading while an order is put in, for writing while the cache is emptied, so that neither happens in the middle
+    /// of the other. A hit does not take the lock.
     generation: RwLock<Generation>,
     loads: SingleFlight<Loaded>,
     warm: AtomicBool,
 }
 
-/// A typical order, to size the cache's tables by.
+/// The size of a typical order, from which the number of entries is estimated.
 const TYPICAL_BYTES: u64 = 1024;
 
 impl Cache {
@@ -82,8 +82,8 @@ impl Cache {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an order that was read since `read_in`, unless the cache was emptied meanwhile. `data` is to have an allocation
-    /// of its own size: it must not keep a larger buffer alive.
+    /// Puts in an order that was read in the generation `read_in`; does nothing if the cache was emptied since. `data` must have
+    /// an allocation of its own, or a slice of a few bytes would keep a large buffer alive.
     pub fn put(&self, read_in: Generation, order_uid: &str, data: Bytes) {
         let now = self
             .generation
@@ -94,7 +94,8 @@ impl Cache {
         }
     }
 
-    /// Reads through: one statement answers all who ask for an order_uid at the same time, also if it finds nothing or fails.
+    /// Reads an order from Postgres. One statement answers all who ask for the same order_uid at a time, also if it finds nothing
+    /// or fails.
     pub async fn load(self: &Arc<Self>, database: &Database, order_uid: &str) -> Loaded {
         let (answered, flight) = self.loads.join(order_uid);
         if let Some(flight) = flight {
@@ -105,7 +106,8 @@ impl Cache {
                     (cache.clone(), database.clone(), order_uid.clone());
                 async move { cache.read(&database, &order_uid).await.map_err(Arc::new) }
             };
-            // An answer that is on its way already may be older than what a later client knows; a failure is none.
+            // Later clients may know more than a statement that was sent before they came, so "not found" is not for them. A
+            // failure is: it says nothing that could be out of date.
             tokio::spawn(flight.run(
                 read,
                 |answer| matches!(answer, Err(miss) if matches!(**miss, Miss::Failed(_))),
@@ -121,7 +123,7 @@ impl Cache {
 
     async fn read(&self, database: &Database, order_uid: &str) -> Result<Bytes, Miss> {
         let generation = self.generation();
-        // Those who came during a load that found it.
+        // For clients who came while another load was under way that found it.
         if let Some(data) = self.get(order_uid) {
             return Ok(data);
         }
@@ -136,7 +138,7 @@ impl Cache {
         Ok(data)
     }
 
-    /// Drops all orders, and with them what is being read.
+    /// Drops all orders. What is being read at this moment is not put in any more.
     pub fn clear(&self) {
         let mut generation = self
             .generation
@@ -158,7 +160,7 @@ impl Cache {
         self.warm.load(Ordering::Relaxed)
     }
 
-    /// Room for so many more, or as many as it can hold: to grow step by step would hash each key over and over.
+    /// Allocates the tables for so many more orders at once; growing step by step would hash every key again at each step.
     fn reserve(&self, orders: u64) {
         let most = self.orders.capacity() / TYPICAL_BYTES;
         let orders = usize::try_from(orders.min(most)).unwrap_or(0);
@@ -166,12 +168,13 @@ impl Cache {
     }
 
     fn is_full(&self) -> bool {
-        // The cache keeps a margin of its own: near its capacity it begins to evict.
+        // quick_cache begins to evict before its capacity is reached.
         self.orders.weight() >= self.orders.capacity() / 100 * 95
     }
 }
 
-/// By the present model, from the inbox's bytes; where older code cannot read what newer accepted, as it was projected.
+/// Renders an order from the inbox's bytes by the present model. If this code is older than the one that accepted the message,
+/// it may not be able to parse it; then the projected JSON is served.
 pub fn render(stored: &store::Stored) -> Bytes {
     match order::parse_to_serve(&stored.payload, &mut Vec::new()) {
         Ok((_, json)) => json,

@@ -1,4 +1,5 @@
-//! At start, from the inbox's bytes: newest first until the cache is full, on all cores.
+//! Fills the cache at start from the inbox's bytes, newest first, until it is full. Several workers take windows of positions in
+//! turn.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -14,10 +15,10 @@ use crate::postgres::{Client, Database, Error, Session};
 use crate::{account, order};
 
 const WINDOW: i64 = 4096;
-/// Postgres needs less for a row than its parsing takes, and the cores are there.
+/// At most four workers: parsing a row costs us more than reading it costs Postgres, but Postgres has other work, too.
 const MOST_WORKERS: usize = 4;
 
-/// Parsed, never judged. Ends early if the cache was emptied meanwhile: `read_in` is from before anything was read.
+/// Parses what is an order already, and judges nothing. Ends early if the cache was emptied since `read_in`.
 async fn restore(
     cache: &Arc<Cache>,
     database: &Database,
@@ -67,7 +68,7 @@ async fn restore_window(
         }
     };
     let (after, to) = (Position(bottom), Position(top));
-    // The letter may stand in another window: its order stands in this one.
+    // The decision is in this window; the letter whose bytes the order has may be in another.
     let healed = account::healed(client, after, to).await?;
     let healed: Vec<i64> = healed.iter().map(|letter| letter.0).collect();
     for (_, payload) in inbox::payloads(client, &healed).await? {
@@ -84,7 +85,7 @@ async fn restore_window(
     Ok(restored)
 }
 
-/// Restores until it has worked, and anew if the cache was emptied meanwhile; readers are served all the while.
+/// Tries until a restore has succeeded without the cache being emptied in the middle of it. Readers are served meanwhile.
 pub async fn warm(cache: Arc<Cache>, database: Database) {
     loop {
         let started = std::time::Instant::now();

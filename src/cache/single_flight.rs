@@ -1,7 +1,13 @@
-//! Single flight: however many ask for one key, one question about it is under way at a time. It runs in a task of its own,
-//! which no client takes with it when it goes away, and its answer goes to all who had asked before it began. Whoever asks
-//! while it is under way is answered by the next question, together with all others who came meanwhile: what was not found
-//! may have been appended, and acknowledged to this very client, since the question was put.
+//! Single flight: however many clients ask for one key, only one question about it is in flight. It runs in a task of its own, so
+//! that it does not end with the client who asked first. Its answer goes to all who had asked before it was sent. Clients who
+//! come later share the next question: what the first one does not find may have been appended, and acknowledged to that
+//! very client, since it was sent.
+//!
+//! ```text
+//! clients come    a b c    d e f             g
+//! in flight           [── first ──][── second ──][── third ──]
+//! answered                        a b c         d e f         g
+//! ```
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +16,10 @@ use tokio::sync::oneshot;
 
 type Waiting<T> = HashMap<Box<str>, Vec<oneshot::Sender<T>>>;
 
-/// Who waits for which key. A key is in it as long as a flight serves it.
+/// Who waits for which key. A key is in the map for as long as it has a flight.
 pub struct SingleFlight<T>(Arc<Mutex<Waiting<T>>>);
 
-/// The one task that asks about a key, until nobody waits for it any more.
+/// The one task that asks about a key. It ends when nobody waits any more.
 pub struct Flight<T> {
     waiting: Arc<Mutex<Waiting<T>>>,
     key: Box<str>,
@@ -25,7 +31,7 @@ impl<T> SingleFlight<T> {
         Self(Arc::default())
     }
 
-    /// The answer to come; and the flight to be run, if none serves this key.
+    /// Waits with the others for the answer. If the key has no flight yet, the caller gets it and must run it.
     pub fn join(&self, key: &str) -> (oneshot::Receiver<T>, Option<Flight<T>>) {
         let (answer, answered) = oneshot::channel();
         let mut waiting = lock(&self.0);
@@ -44,7 +50,7 @@ impl<T> SingleFlight<T> {
 }
 
 impl<T: Clone> Flight<T> {
-    /// Asks until nobody waits. An answer for which `is_for_all` is true goes also to those who came while it was under way.
+    /// Asks until nobody waits. An answer for which `is_for_all` is true also goes to those who came while it was in flight.
     pub async fn run<F: Future<Output = T>>(
         mut self,
         ask: impl Fn() -> F,
@@ -57,13 +63,13 @@ impl<T: Clone> Flight<T> {
                 asked.append(waiting.get_mut(&self.key).unwrap_or(&mut Vec::new()));
             }
             for one in asked {
-                // An error says that this client has gone away.
+                // An error means that this client has gone away.
                 let _ = one.send(answer.clone());
             }
         }
     }
 
-    /// All who wait now. If there are none, the key is given up in the same step: whoever asks next begins a new flight.
+    /// All who wait now. If nobody does, the key is removed under the same lock, so the next to ask gets a new flight.
     fn next(&mut self) -> Option<Vec<oneshot::Sender<T>>> {
         let mut waiting = lock(&self.waiting);
         let asked = std::mem::take(waiting.get_mut(&self.key)?);
@@ -77,7 +83,7 @@ impl<T: Clone> Flight<T> {
 }
 
 impl<T> Drop for Flight<T> {
-    /// A flight that panicked or was never run answers nobody: those who wait hear it, and the next to ask begins anew.
+    /// After a panic the waiting clients' channels close, and the next client to ask gets a new flight.
     fn drop(&mut self) {
         if !self.landed {
             lock(&self.waiting).remove(&self.key);
