@@ -1,7 +1,7 @@
 //! What exactly is wrong with a message that `validate` could not read: every violation of the first layer that objects,
-//! each with its place. It may be slow, but not very: junk must not take the pace from good messages. It is linear in the
-//! message and needs no stack. A valid message never comes here, and if one did, nothing would be found: a test holds the
-//! two opinions together.
+//! each with its place. It may be slower than the fast path, but not by much: a flood of junk must not slow good messages down.
+//! Its time is linear in the message, and it does not recurse. A valid message never comes here; a test checks that the fast
+//! path and this one agree about every message.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,8 @@ use super::sentence;
 use super::shape::{Field, Kind, ORDER};
 use super::write::is_too_large;
 
-/// Deeper than this is an attack or a mistake, not a wrong type. What is in unknown fields may be as deep as it likes.
+/// Nesting in a known field beyond which it is reported as too deep and not as a wrong type; serde_json's own limit. Unknown
+/// fields may be nested without limit.
 const MAX_DEPTH: usize = 128;
 
 static MESSAGE: Field = Field {
@@ -95,7 +96,7 @@ impl Diagnosis<'_> {
         if scanner.place() == bytes.len() {
             return whole(0, Code::Empty, "The message is empty.".to_owned());
         }
-        // This reads all of the message, so that nothing below can meet a syntax error.
+        // Reads the whole message once, so that no step below has to handle a syntax error.
         let span = match scanner.value() {
             Ok(span) => span,
             Err(mistake) => {
@@ -143,7 +144,7 @@ impl Diagnosis<'_> {
         let bytes = self.bytes;
         let json = &mut self.json;
         let mut found = vec![None; fields.len()];
-        // It has been read once already, and can have no syntax error any more.
+        // The whole message was read before, so this cannot fail.
         let _ = Scanner::new(bytes, span.start).object(|name, value| {
             let Some(known) = decode(bytes, name) else {
                 return json.add(name.start, Code::UnreadableName, path, |_| {
@@ -242,7 +243,7 @@ impl Diagnosis<'_> {
         let bytes = self.bytes;
         let digits = bytes.get(span.start..span.end).unwrap_or_default();
         let digits = std::str::from_utf8(digits).unwrap_or_default();
-        // Minus zero is a fraction to serde_json.
+        // serde_json reads -0 as a floating-point number.
         if digits.contains(['.', 'e', 'E']) || digits == "-0" {
             let size = digits.parse::<f64>().unwrap_or(f64::INFINITY).abs();
             if size < i64::MAX as f64 {

@@ -4,7 +4,7 @@ use super::rejection::{Code, Violation};
 use super::scan::{Scanner, Span, decode};
 use super::shape::{Field, Kind, ORDER};
 
-/// How many places are named; a file of random bytes has thousands.
+/// At most so many places are named; a file of random bytes has thousands.
 const MAX_PLACES: usize = 50;
 
 /// What a message that cannot be JSON seems to be, by its first bytes.
@@ -69,7 +69,7 @@ pub fn bad_places(bytes: &[u8]) -> Vec<(usize, Violation)> {
 
 struct Blame {
     pointer: String,
-    /// Where the field ends; what follows is another's fault.
+    /// The end of the field; a bad byte behind it belongs to another field.
     until: usize,
 }
 
@@ -77,7 +77,7 @@ struct Blame {
 fn blame(bytes: &[u8], fields: &[Field], start: usize, at: usize, path: &str) -> Option<Blame> {
     let around = |span: Span| (span.start..span.end).contains(&at);
     let mut hit: Option<(Option<&Field>, Span)> = None;
-    // A syntax error further on does not matter: what was seen until then was seen.
+    // A syntax error behind the byte does not matter, since the fields before it were read.
     let _ = Scanner::new(bytes, start).object(|name, value| {
         if around(value) || around(name) {
             let name = decode(bytes, name);

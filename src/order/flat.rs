@@ -1,5 +1,5 @@
-//! An order as lines of a flat table, one for each item, the order's own fields repeated. Called by the CSV export. The
-//! columns are the model's fields, so a field that the model gains has a column at once.
+//! An order as lines of a flat table: one line for each item, with the order's own fields repeated. Called by the CSV export.
+//! The columns come from the model's table (`shape`), so a field that the model gains gets a column by itself.
 
 use serde_json::Value;
 
@@ -49,7 +49,7 @@ impl Columns {
         self.0.iter().filter(|column| !column.of_item).count()
     }
 
-    /// One line for each item; what this order does not have is null.
+    /// One line for each item. A cell is null if the order does not have the field.
     pub fn lines(&self, order: &Value, mut line: impl FnMut(&[&Value])) {
         const NONE: &[Value] = &[];
         let items = order["items"].as_array().map_or(NONE, Vec::as_slice);

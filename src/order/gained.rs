@@ -3,8 +3,8 @@
 //! Called by `model`, for gained fields alone. Invariant: with a gained field a message parses if and only if it did
 //! without. Absent on purpose: checks. What a gained field must be is for rules to say.
 //!
-//! A value is first passed over as an unknown field's would be, which lets through what no text or number can hold (half
-//! of a surrogate pair, 1e999); only then is it read. Where the field is given twice, the first one counts.
+//! A value is first skipped like an unknown field's, which accepts what no text or number can hold (half of a surrogate pair,
+//! 1e999); only then is it read. If the field is given twice, the first one counts.
 #![cfg_attr(not(test), expect(dead_code, reason = "the model has not grown yet"))]
 
 use std::borrow::Cow;
@@ -15,7 +15,7 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
-/// A text, or "" for whatever is none, or is one that Postgres cannot hold.
+/// A text; "" if the value is no text, or one that Postgres cannot hold.
 pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?.get();
     let plain = raw
@@ -31,7 +31,7 @@ pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>,
     })
 }
 
-/// A whole number of 64 bits, or 0 for whatever is none.
+/// A whole number of 64 bits; 0 if the value is none.
 pub fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?.get();
     Ok(serde_json::from_str(raw).unwrap_or_default())

@@ -4,7 +4,7 @@
 use super::rejection::{Code, MAX_VIOLATIONS, Reason, Rejection, Violation};
 use super::sentence;
 
-/// The way to a value, from the inside out.
+/// The path of a value in the message; each part refers to the part around it.
 #[derive(Clone, Copy)]
 pub enum Path<'p> {
     Message,
@@ -13,7 +13,7 @@ pub enum Path<'p> {
 }
 
 impl Path<'_> {
-    /// As a JSON pointer. The names are the model's own, and have nothing to escape.
+    /// As a JSON pointer. All names are the model's, so none needs an escape.
     pub fn pointer(&self) -> String {
         match self {
             Path::Message => String::new(),
@@ -76,7 +76,8 @@ impl Layer {
     }
 }
 
-/// Lines and columns, counted from 1, columns in characters. Remembers the last place, since most come in order.
+/// Turns byte offsets into lines and columns, counted from 1, columns in characters. It goes on from the last offset that it was
+/// asked for, since most are asked for in order.
 struct Places<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -92,7 +93,7 @@ impl Places<'_> {
         for byte in self.bytes.get(self.at..at).unwrap_or_default() {
             match byte {
                 b'\n' => (self.line, self.column) = (self.line + 1, 1),
-                // A byte that goes on with a character does not count.
+                // Continuation bytes of UTF-8 are no characters of their own.
                 0x80..0xc0 => {}
                 _ => self.column += 1,
             }

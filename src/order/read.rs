@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// A b-tree refuses keys past 2,704 bytes; an id that long is no id anyway.
+/// The longest id. Postgres' b-tree refuses keys beyond 2,704 bytes; 1,000 leaves room, and no real id comes near.
 pub const MAX_KEY_BYTES: usize = 1_000;
 
 pub const REFUSED: &str = "refused";
@@ -106,8 +106,8 @@ impl<'de> Visitor<'de> for TextOrNull {
     }
 }
 
-/// A date-time by the grammar of RFC 3339, section 5.6: with an offset, on a day that exists. A 60th second is let
-/// through at any time, since which minutes had one is not ours to know.
+/// A date-time by the grammar of RFC 3339, section 5.6: with an offset, on a day that exists. Second 60 (a leap second) is
+/// accepted in any minute, since the minutes that have one cannot be computed.
 pub fn is_rfc3339(text: &[u8]) -> bool {
     // 2021-11-26T06:22:19 and an offset, with a fraction of a second between them.
     let (Some(moment), Some(mut rest)) = (text.get(..19), text.get(19..)) else {

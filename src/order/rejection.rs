@@ -88,7 +88,7 @@ impl Rejection {
         let cut = |uid: &str| uid[..uid.floor_char_boundary(MAX_ORDER_UID_BYTES)].to_owned();
         self.order_uid = order_uid
             .filter(|uid| !uid.is_empty())
-            // Cut twice: the mark in the place of a NUL is longer than the NUL.
+            // Cut a second time, since the character that replaces a NUL is longer than a NUL.
             .map(|uid| cut(&cut(uid).replace('\0', "\u{fffd}")));
         self
     }
@@ -133,13 +133,13 @@ impl Rejection {
         self.omitted
     }
 
-    /// The order_uid, where one could be read, without NUL and at most 1,000 bytes long.
+    /// The order_uid, if one could be read, without NUL and at most 1,000 bytes long.
     pub fn order_uid(&self) -> Option<&str> {
         self.order_uid.as_deref()
     }
 
-    /// What groups like with like: reason, code and pointer of the first violation, with array indices as `*`, and the
-    /// rule's id in the code's place. It is stored: it must never change for what it once was given for.
+    /// Rejections with the same fingerprint are one group: a hash of reason, code (or the rule's id) and pointer of the first
+    /// violation, with array indices as `*`. It is stored, so it must never change for a rejection that had it.
     pub fn fingerprint(&self) -> i64 {
         let first = self.first();
         let code = first.rule.as_deref().unwrap_or(first.code.as_str());

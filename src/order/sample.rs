@@ -2,7 +2,7 @@
 //!
 //! No two orders share an uid, and each obeys all the rules that the model itself obeys: the amounts add
 //! up, the payment names the order, the items its track number, phones are E.164. With a seed, the same
-//! bytes come again. Generation alone: nothing is validated here, and no clock is read while it runs.
+//! bytes come again. It only generates: nothing is validated here, and the clock is read once, at the beginning.
 
 mod junk;
 mod words;
@@ -14,7 +14,7 @@ use fastrand::Rng;
 pub use junk::{Junk, UnknownJunk};
 use words::{BANKS, CARRIERS, FIRST_NAMES, LAST_NAMES, MAIL, PLACES, PRODUCTS, STREETS};
 
-/// What "recent" means where a seed asks for the same bytes at any time: October 2025.
+/// The moment that counts as now with a seed, since the same bytes must come at any time: October 2025.
 const SEEDED_NOW: i64 = 1_760_000_000;
 const SPAN_SECONDS: i64 = 30 * 86_400;
 /// Room for the orders of most sizes.

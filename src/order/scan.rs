@@ -1,6 +1,6 @@
-//! A reader of JSON that knows where it is: it skips over values of any depth and length without recursion, and says at
-//! which byte the text stops being JSON, and what should have stood there. It accepts exactly what serde_json accepts (a
-//! test compares them). Its one caller is `diagnose`: valid messages never come here.
+//! A JSON scanner that knows its offset. It skips values of any depth and length without recursion, and says at which byte the
+//! text stops being JSON and what was expected there. It accepts exactly what serde_json accepts (a test compares them).
+//! Called by `diagnose` and `encoding` alone: valid messages never come here.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ pub struct Span {
     pub end: usize,
 }
 
-/// The text between these quotes, if it is one.
+/// The text that a span with its quotes stands for; none if its escapes are no text.
 pub fn decode(bytes: &[u8], span: Span) -> Option<Cow<'_, str>> {
     let quoted = std::str::from_utf8(bytes.get(span.start..span.end)?).ok()?;
     let plain = quoted.get(1..quoted.len().checked_sub(1)?)?;
@@ -81,7 +81,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads any value. The brackets that are open are kept on the heap, so that no depth can overflow the stack.
+    /// Skips any value. Open brackets are kept in a vector, so that no depth can overflow the stack.
     pub fn value(&mut self) -> Result<Span> {
         let start = self.place();
         let mut open = Vec::new();
@@ -106,7 +106,7 @@ impl<'a> Scanner<'a> {
                 }
                 None => self.scalar()?,
             }
-            // A value has ended, and with it perhaps the lists and objects around it.
+            // A value has ended; close the lists and objects that end with it.
             loop {
                 let Some(bracket) = open.last().copied() else {
                     let end = self.at;

@@ -3,7 +3,7 @@
 //! typed structs in `model` are the other description, and tests hold the two together.
 //!
 //! What must be there: what identifies an order, what it costs, and what was bought. What merely describes may be missing
-//! or null, which means "" or 0. In doubt a field is required: checks may become more lenient one day, never stricter.
+//! or null, which means "" or 0. A field of which that is not clear is required: checks may only ever become more lenient.
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy)]

@@ -10,9 +10,9 @@ use crate::postgres::{Client, Error, Write, copy, query, query_opt};
 /// An order that a batch brings.
 pub struct NewOrder {
     pub order_uid: Arc<str>,
-    /// The canonical JSON, as it is served; none where nobody is served, in a replay.
+    /// The canonical JSON, as it is served; empty in a replay, which fills no cache.
     pub data: Option<Bytes>,
-    /// The same as Postgres is given it.
+    /// The stored form of the JSON (`write`).
     pub stored: Bytes,
     pub position: Position,
     pub bytes_position: Position,
@@ -37,7 +37,7 @@ const INSERT_FEW: &str = "
     from unnest($1::int8[], $2::int8[], $3::text[], $4::text[]) as w(position, bytes_position, order_uid, data)
     returning 1";
 
-/// The same in one statement, which can be sent together with others.
+/// Inserts a few orders by one statement, which can be sent together with others.
 pub fn insert_few(orders: &[NewOrder]) -> Write<'_> {
     fn column<'a, T>(orders: &'a [NewOrder], field: impl Fn(&'a NewOrder) -> T) -> Vec<T> {
         orders.iter().map(field).collect()
@@ -91,7 +91,8 @@ fn bytes_by_uid(rows: Vec<tokio_postgres::Row>) -> Vec<(String, Bytes)> {
         .collect()
 }
 
-/// What a reader gets: the inbox's bytes, and the projection's data for the day on which they cannot be read.
+/// An order as a reader gets it: the inbox's bytes, from which it is rendered, and the projected JSON in case this version of the
+/// code cannot parse them.
 pub struct Stored {
     pub order_uid: String,
     pub position: Position,
@@ -99,7 +100,7 @@ pub struct Stored {
     pub data: String,
 }
 
-/// Of the columns that `stored_where!` asks for, in its order.
+/// Reads a row of `stored_where!`.
 pub fn stored(row: &tokio_postgres::Row) -> Stored {
     Stored {
         order_uid: row.get(0),
@@ -180,24 +181,24 @@ pub async fn window(
     Ok(bytes_by_uid(rows))
 }
 
-/// Whose orders; both empty means all of them.
+/// A filter of orders; without either field it passes all of them.
 #[derive(Clone, Debug, Default)]
 pub struct Whose {
     pub customer_id: Option<String>,
     pub track_number: Option<String>,
 }
 
-/// Some orders, by uid and bytes, and where the next page begins.
+/// Some orders, each its uid and bytes, and the position after which the next page begins.
 pub struct Page {
     pub orders: Vec<(String, Bytes)>,
     pub after: Position,
 }
 
-/// Positions, where all orders are asked for: most of them are orders.
+/// How many positions one page looks at if all orders are asked for; most positions are orders.
 const SPAN: i64 = 1_024;
-/// Rows, where an index finds the few that are asked for.
+/// How many rows one page has at most if an index finds them.
 const ROWS: i64 = 512;
-/// What a page's payloads come to at most, if it has more than one.
+/// How many bytes of payloads one page has at most; a single larger payload is a page of its own.
 const BYTES: i64 = 4 << 20;
 
 /// The running sum bounds the answer in bytes without reading what lies beyond.
@@ -230,7 +231,7 @@ const OF_BOTH: &str = bounded!(
      order by position limit $4"
 );
 
-/// The page after `after`; none where nothing is left up to `until`.
+/// The page after `after`; none if there are no more orders up to `until`.
 pub async fn page(
     client: &Client,
     whose: &Whose,
@@ -270,7 +271,7 @@ pub async fn page(
             bytes += payload.len() as i64;
             page.orders.push((row.get(0), payload));
         }
-        // A page that was cut goes on at its last row; one that was not has all there is up to its end.
+        // If the page was cut short, by bytes or by rows, the next begins after its last row; if not, after its whole span.
         let by_rows = end == until.0 && rows.len() as i64 >= ROWS;
         if let Some(last) = rows.last().filter(|_| bytes >= BYTES || by_rows) {
             page.after = Position(last.get(1));

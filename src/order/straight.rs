@@ -1,6 +1,6 @@
-//! The straight path: a message that is the canonical JSON already, as a publisher writes it who has the fields in the
-//! model's order and puts no spaces between them. It is read from left to right, with no question asked that its place
-//! answers. Whatever is otherwise, and be it right, is left to `parse`: nothing is rejected here.
+//! A parser for messages that are the canonical JSON already: all fields in the model's order, and no white space. It knows which
+//! byte must come next, so it compares and does not search. It rejects nothing: any other message, valid or not, is left to
+//! `parse`.
 
 use std::borrow::Cow;
 
@@ -8,14 +8,15 @@ use super::model::{Delivery, Item, Order, Payment};
 use super::plain::plain;
 use super::read::{MAX_KEY_BYTES, is_rfc3339};
 
-/// The order, where `text` is its canonical JSON to the byte.
+/// The order, if `text` is its canonical JSON byte for byte.
 pub fn read(text: &str) -> Option<Order<'_>> {
     let mut rest = Rest(text);
     let order = Order::read(&mut rest)?;
     (rest.0.is_empty() && holds(&order)).then_some(order)
 }
 
-/// What `parse` asks of single fields. Texts are without NUL: it would be an escape.
+/// The checks of single fields that `parse` makes while reading. NUL needs none: in JSON it is an escape, and a text with an
+/// escape is not read here.
 fn holds(order: &Order<'_>) -> bool {
     let Payment {
         amount,
@@ -36,11 +37,11 @@ fn holds(order: &Order<'_>) -> bool {
             .all(|item| (item.price | item.total_price) >= 0)
 }
 
-/// What was not read yet.
+/// The part of the message that is not read yet.
 struct Rest<'a>(&'a str);
 
 impl Rest<'_> {
-    // Always: to compare with a text of known length needs no call.
+    // Inlined, so that the length of `expected` is known and the comparison needs no call.
     #[inline(always)]
     fn skip(&mut self, expected: &str) -> Option<()> {
         self.0 = self.0.strip_prefix(expected)?;
@@ -53,7 +54,7 @@ trait Read<'a>: Sized {
 }
 
 impl<'a> Read<'a> for Cow<'a, str> {
-    /// Without escapes.
+    /// A text without escapes.
     fn read(rest: &mut Rest<'a>) -> Option<Self> {
         rest.skip("\"")?;
         let (text, after) = rest.0.split_at_checked(plain(rest.0.as_bytes()))?;
@@ -64,7 +65,7 @@ impl<'a> Read<'a> for Cow<'a, str> {
 }
 
 impl<'a> Read<'a> for i64 {
-    /// As it is written, so without a leading zero; so short that it cannot overflow.
+    /// A whole number in canonical form (no leading zero), and too short to overflow.
     fn read(rest: &mut Rest<'a>) -> Option<Self> {
         let negative = rest.0.starts_with('-');
         let unsigned = &rest.0[usize::from(negative)..];
@@ -86,7 +87,7 @@ impl<'a> Read<'a> for i64 {
 impl<'a, T: Read<'a>> Read<'a> for Vec<T> {
     fn read(rest: &mut Rest<'a>) -> Option<Self> {
         rest.skip("[")?;
-        // Few orders have more, and so much the allocator still has at hand.
+        // Most orders have at most six items, so the list seldom grows.
         let mut list = Vec::with_capacity(6);
         loop {
             list.push(T::read(rest)?);
@@ -115,7 +116,7 @@ macro_rules! objects {
     )*};
 }
 
-// As `write` has them; a test compares.
+// The fields in the order in which `write` writes them; a test compares.
 objects! {
     Order {
         order_uid track_number entry delivery payment items locale internal_signature customer_id delivery_service
@@ -135,7 +136,7 @@ mod tests {
     use crate::order::sample::Samples;
     use crate::order::schema::EXAMPLE;
 
-    /// Whether it went straight; where it did, the other way came to the same.
+    /// True if this parser read it; then serde must have read the same order.
     fn goes(text: &str) -> bool {
         let straight = read(text);
         if let Some(order) = &straight {

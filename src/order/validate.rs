@@ -1,9 +1,9 @@
 //! Bytes in, an order or a rejection out: no clock, no IO, no panic, and no other room. Called by the projector for every
 //! message, by the cache for what it restores, and by `POST /validate`.
 //!
-//! Valid messages take the fast path: one check of UTF-8, then one typed parse that borrows from the message and makes every
-//! check on the way (`model`, `read`), or a shorter one where the message is canonical (`straight`). Only what fails is
-//! looked at again, slowly, for all that is wrong (`diagnose`).
+//! Valid messages take the fast path: one check of UTF-8, then one typed parse that borrows from the message and checks every
+//! field as it is read (`model`, `read`). If the message is the canonical JSON already, a shorter parser reads it
+//! (`straight`). Only what fails is read a second time, slowly, to list everything that is wrong (`diagnose`).
 //!
 //! What is accepted, Postgres accepts as jsonb and reads back equal: every text is UTF-8 without NUL, every number an
 //! integer of 64 bits, every object has its names once, nothing nests deeper than three levels, and the whole is not
@@ -26,8 +26,8 @@ pub fn parse(payload: &[u8]) -> Result<Order<'_>, Rejection> {
     read(payload).map(|(order, _)| order)
 }
 
-/// With the canonical JSON, in an allocation of exactly its own size, since the cache keeps it. `scratch` is kept from one to
-/// the next.
+/// Parses an order and renders its canonical JSON, in an allocation of exactly its size, since the cache keeps it. `scratch` is a
+/// buffer to be used again for the next order.
 pub fn parse_to_serve<'a>(
     payload: &'a [u8],
     scratch: &mut Vec<u8>,
@@ -44,7 +44,7 @@ pub fn parse_to_serve<'a>(
     Ok((order, json))
 }
 
-/// Also whether the message is the canonical JSON already.
+/// Parses an order; true if the message is the canonical JSON already.
 fn read(payload: &[u8]) -> Result<(Order<'_>, bool), Rejection> {
     if let Ok(text) = std::str::from_utf8(payload) {
         let straight = straight::read(text);

@@ -1,29 +1,30 @@
-//! The order as JSON, written twice. As it is served: the canonical JSON, its fields in the model's order. As Postgres is
-//! given it: the same with each object's names in jsonb's own order, shorter ones first, then by bytes. Postgres sorts the
-//! names of every object that it reads, which is a sixth of its work with an order, and does not where they are sorted.
+//! Writes an order as JSON, in two forms. The served form is the canonical JSON, with the fields in the model's order. The stored
+//! form is what Postgres is given: the same members, but each object's names in jsonb's own order (shorter names first, then
+//! by bytes). Postgres sorts the names of every object, which is a sixth of its work with an order, unless they are sorted.
 //!
-//! Written by hand, not by serde: this is done for every message, and texts that need no escape are most.
+//! Written by hand and not by serde: this runs for every message, and most texts need no escape.
 
 use std::borrow::Cow;
 
 use super::model::{Delivery, Item, Order, Payment};
 use super::plain::is_plain;
 
-/// What an item takes in jsonb at most, its texts aside: the names of its fields, an entry for each name and value, five
-/// numbers, and what alignment adds.
+/// The most that an item takes in jsonb without its texts: the names of its fields, an entry for each name and value, six
+/// numbers, and padding.
 const ITEM_JSONB_BYTES: usize = 400;
 
-/// A list in jsonb ends at 256 MiB (its offsets have 28 bits); what is left is for everything around the items.
+/// A list in jsonb may have 256 MiB (its offsets have 28 bits). The difference is room for the order's other fields.
 const MAX_JSONB_BYTES: usize = 250 << 20;
 
-/// Whether an order of so many bytes and items may be more than jsonb can hold. It grows: missing fields are filled in.
+/// True if an order of so many bytes and items might not fit in jsonb. It is larger there than in the message, since missing
+/// fields are filled in.
 pub fn is_too_large(bytes: usize, items: usize) -> bool {
     bytes.saturating_add(items.saturating_mul(ITEM_JSONB_BYTES)) > MAX_JSONB_BYTES
 }
 
 trait Write {
     fn served(&self, out: &mut Vec<u8>);
-    /// Where it differs.
+    /// By default the same as the served form.
     fn stored(&self, out: &mut Vec<u8>) {
         self.served(out);
     }
@@ -125,19 +126,19 @@ objects! {
 }
 
 impl Order<'_> {
-    /// The canonical compact JSON: what is served, and what two orders are compared by.
+    /// The served form: the canonical compact JSON. Two orders are equal if it is.
     pub fn to_json(&self) -> String {
         let mut json = Vec::with_capacity(2048);
         self.served(&mut json);
         String::from_utf8(json).expect("texts and ASCII between them")
     }
 
-    /// Appends the same.
+    /// Appends the served form.
     pub fn write_served(&self, out: &mut Vec<u8>) {
         self.served(out);
     }
 
-    /// Appends what Postgres is given.
+    /// Appends the stored form.
     pub fn write_stored(&self, out: &mut Vec<u8>) {
         self.stored(out);
     }

@@ -131,7 +131,8 @@ impl Checker<'_> {
         let Text::Const(source) = self.text(pattern, "matches")? else {
             return self.misfit(at, "`matches` wants its pattern written out: '^[0-9]+$'.");
         };
-        // One that is refused costs as much time as the largest: without this, a file full of them would take many seconds.
+        // A pattern that is refused takes as long to compile as the largest allowed. So it uses up the room, too, or a file full of
+        // such patterns would take many seconds.
         if *self.room == 0 {
             return self.misfit(
                 pattern,

@@ -1,5 +1,5 @@
-//! From a parsed expression to one that runs: every part is given its type, and whatever is no part of this language, or
-//! does not fit together, is refused with its place and a sentence. CEL itself would find out with each order, or never:
+//! The type checker: from a parsed expression to a compiled one. Every part is given its type; what is not in this language, or
+//! has the wrong type, is refused with its place and a sentence. CEL itself would notice only while it evaluates, or never:
 //! there, comparing a number with a text is simply false.
 //!
 //! It calls itself for each level of the expression, so `load` calls it on a thread with a large stack.
@@ -9,7 +9,8 @@ use cel::common::ast::{Expr, IdedExpr, LiteralValue, SourceInfo};
 use super::field;
 use super::tree::{Bool, Int, Loop, Text, Typed, Which};
 
-/// Deeper expressions are refused, since they run on any thread. Nobody writes more than ten.
+/// Deeper expressions are refused, since they are evaluated recursively on threads with small stacks. Real rules have at most
+/// ten levels.
 const MAX_DEPTH: usize = 100;
 
 /// What is wrong with an expression, and at which byte of it.
@@ -21,7 +22,7 @@ pub struct Misfit {
 
 pub type Result<T> = std::result::Result<T, Misfit>;
 
-/// Checks a whole rule, which must be true or false. What its patterns take is taken from `room`.
+/// Checks a whole rule, which must be true or false. The size of its compiled patterns is subtracted from `room`.
 pub fn check(expression: &IdedExpr, info: &SourceInfo, room: &mut usize) -> Result<Bool> {
     let mut checker = Checker {
         info,
@@ -46,10 +47,10 @@ pub struct Checker<'s> {
     info: &'s SourceInfo,
     /// How many bytes are left for the patterns of all rules.
     pub room: &'s mut usize,
-    /// What the item is called in the loop that we are in.
+    /// The name of the item in the loop around this part.
     pub variable: Option<String>,
     depth: usize,
-    /// How many parts were seen so far: the measure of what a step of a loop costs.
+    /// How many parts were checked so far, from which the cost of a loop's step is computed.
     pub parts: u64,
 }
 

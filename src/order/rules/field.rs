@@ -1,4 +1,4 @@
-//! What a rule may read: every field of the order, with its type and the way to it. A test holds it together with `shape`.
+//! What a rule may read: every field of the order, with its type and an accessor. A test compares it with `shape`.
 
 use crate::order::shape::{Field, Kind, ORDER};
 use crate::order::{Item, Order};
@@ -71,7 +71,7 @@ pub fn of_item(name: &str) -> Option<ItemField> {
     })
 }
 
-/// The names that stand under a path ("" is the order, `items` is an item), for whoever mistyped one.
+/// The names under a path ("" is the order, `items` is an item), to be listed if somebody mistyped one.
 pub fn names(path: &str) -> String {
     let inner = |name: &str| {
         let field = ORDER.iter().find(|field| field.name == name)?;

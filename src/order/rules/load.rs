@@ -17,9 +17,10 @@ const MAX_EXPRESSION_BYTES: usize = 1_024;
 const MAX_ID_BYTES: usize = 64;
 const MAX_MESSAGE_CHARS: usize = 500;
 const MAX_MISTAKES: usize = 50;
-/// What all patterns of a file may take when compiled; real ones take some kilobytes each.
+/// How many bytes all compiled patterns of a file may take together; a real pattern takes some kilobytes.
 const MAX_PATTERN_BYTES: usize = 8 << 20;
-/// The parser takes some kilobytes of stack for each level of an expression, of which 1 kB of text can have hundreds.
+/// The stack for compiling: the parser takes some kilobytes for each level of an expression, and 1 kB of text can have hundreds
+/// of levels.
 const STACK_BYTES: usize = 64 << 20;
 
 /// What is wrong in a rules file, and where, counted from 1.
@@ -149,8 +150,8 @@ fn compile(text: &str) -> Result<Vec<Rule>, Vec<Mistake>> {
     Err(mistakes)
 }
 
-/// The YAML. Aliases are refused, and with them every file that is small and grows large; so are keys that are there twice
-/// and keys that are not known.
+/// Reads the YAML. Aliases are refused, since with them a small file can expand to a huge one; so are duplicate and unknown
+/// keys.
 fn read(text: &str) -> Result<Vec<Written>, Vec<Mistake>> {
     let options = serde_saphyr::options! {
         with_snippet: false,
@@ -195,14 +196,14 @@ fn expression(source: &str, room: &mut usize) -> Result<Bool, check::Misfit> {
     if source.trim().is_empty() {
         return misfit(0, "The expression is empty.".to_owned());
     }
-    // The parser comes from elsewhere: if it panics, the file is at fault and not the service.
+    // The parser is a dependency: if it panics, the file is refused and the service goes on.
     let parsed = catch_unwind(|| cel::Env::default().parser().parse_with_source_info(source));
     let errors = match parsed {
         Ok(Ok((expression, info))) => return check::check(&expression, &info, room),
         Ok(Err(errors)) => errors.errors,
         Err(_) => return misfit(0, "The expression cannot be read.".to_owned()),
     };
-    // One mistake makes others, and the first real one counts. Its own Display is not used: it panics for wide columns.
+    // One mistake causes others, so only the first is told. Its Display is not used, since it panics for wide columns.
     let error = errors
         .iter()
         .find(|error| error.msg.starts_with("Syntax error: "))
@@ -233,8 +234,8 @@ fn expression(source: &str, room: &mut usize) -> Result<Bool, check::Misfit> {
     misfit(at, message)
 }
 
-/// Where in the file the byte `at` of a rule's expression stands. YAML folds lines, indents, quotes and escapes, but it
-/// changes nothing about the order of what is no white space, so both are walked side by side.
+/// The place in the file of the byte `at` of a rule's expression. YAML folds lines, indents, quotes and escapes, but keeps the
+/// order of everything that is no white space, so the file and the expression are walked in step.
 fn place(text: &str, rule: &Spanned<String>, at: usize) -> (u64, u64) {
     let start = rule.referenced.span().byte_offset().unwrap_or_default();
     let start = usize::try_from(start).unwrap_or_default();
@@ -254,7 +255,7 @@ fn place(text: &str, rule: &Spanned<String>, at: usize) -> (u64, u64) {
             None => break,
         }
     }
-    // What stands behind the last character is a place, too.
+    // The end of the expression is a place, too.
     if at >= value.trim_end().len() && found > start {
         found += 1;
     }

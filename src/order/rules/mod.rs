@@ -1,5 +1,5 @@
 //! Rules that users write: a YAML list, each an id, a message, the field it speaks of, and a CEL expression over the order.
-//! `check` asks them for each order that the built-in checks let pass and whose uid is free.
+//! Each order that passes the built-in checks, and whose uid is free, is judged by them.
 //!
 //! Whatever is wrong with a rule is found when it is loaded, with line and column. What cannot be known then, because it
 //! depends on the order, makes the order fail by the rule: numbers that overflow, a division by zero. Neither loading nor
@@ -29,7 +29,7 @@ use super::{Code, Order, Reason, Rejection, Violation};
 pub use load::Mistake;
 use load::Rule;
 
-/// The text of no rules.
+/// The text of an empty rules file.
 const NONE: &str = "[]\n";
 
 /// A rules file was refused; nothing has changed.
@@ -90,7 +90,7 @@ impl Rules {
         &self.0.text
     }
 
-    /// The SHA-256 of the text, in hex: what the rules are known by.
+    /// The SHA-256 of the text, in hex: it identifies the rules.
     pub fn hash(&self) -> &str {
         &self.0.hash
     }

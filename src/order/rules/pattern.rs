@@ -1,6 +1,6 @@
-//! Patterns of `matches`. Each is made into a deterministic automaton when the rules are loaded, so that it takes one step
-//! for each byte, whatever the pattern and whatever the text; a pattern that would grow too large that way is refused. (An
-//! engine that falls back to simulating would take microseconds for each byte, in the wrong hands.)
+//! Patterns of `matches`. Each is compiled into a deterministic automaton (DFA) when the rules are loaded, so that matching takes
+//! one step for each byte, whatever the pattern and the text. A pattern whose automaton would be too large is refused. (An engine
+//! that falls back to simulating an NFA takes microseconds for each byte with a hostile pattern.)
 //!
 //! The syntax is that of RE2, as CEL wants it: `\d`, `\w`, `\s` and `\b` know ASCII only.
 
@@ -15,7 +15,7 @@ use regex_syntax::ast::{
     self, Assertion, AssertionKind, Ast, ClassPerl, ClassPerlKind, ClassSetItem, Span,
 };
 
-/// What the automaton may take; real patterns take some kilobytes.
+/// How many bytes one automaton may take; a real pattern's takes some kilobytes.
 pub const MAX_BYTES: usize = 512 << 10;
 const MAX_NESTING: u32 = 50;
 
@@ -29,7 +29,7 @@ impl Pattern {
         let too_large =
             || "The pattern grows too large; let it repeat less, or look at less.".to_owned();
         let steps = thompson::Compiler::new()
-            // Nobody asks where the match is, so it may begin and end inside a character.
+            // Only whether it matches is asked, so a match may begin and end inside a character.
             .syntax(syntax::Config::new().utf8(false).nest_limit(MAX_NESTING))
             .configure(
                 thompson::Config::new()
@@ -56,7 +56,7 @@ impl Pattern {
         Ok(Self(automaton))
     }
 
-    /// What it takes, in bytes.
+    /// The size of the automaton in bytes.
     pub fn size(&self) -> usize {
         self.0.memory_usage()
     }
@@ -69,7 +69,7 @@ impl Pattern {
     }
 }
 
-/// What is wrong, from the innermost error: its last line says it, those before draw the place.
+/// The sentence of the innermost error: its last line. The lines before it draw the place.
 fn reason(error: &dyn Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -1,6 +1,6 @@
-//! A rule as it runs: an expression whose every part has a known type, worked out over one order without allocating.
-//! `check` builds it, so that nothing here can meet a wrong type or an unknown field; what can still go wrong depends on
-//! the order (`Failure`), and what it may cost is bounded by `Fuel`.
+//! A compiled rule: an expression tree in which every part has a known type, evaluated over one order without allocating. `check`
+//! builds it, so evaluation can meet no wrong type and no unknown field. What can still go wrong depends on the order
+//! (`Failure`), and its cost is bounded (`Fuel`).
 
 use std::cell::Cell;
 
@@ -8,7 +8,7 @@ use super::field::{ItemField, OrderField};
 use super::pattern::Pattern;
 use crate::order::{Item, Order};
 
-/// Why a rule could not be worked out for an order.
+/// Why a rule could not be evaluated for an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     #[error("its numbers grow past 64 bits")]
@@ -23,15 +23,15 @@ pub enum Failure {
 
 type Result<T> = std::result::Result<T, Failure>;
 
-/// What one rule may do for one order, counted in parts of the expression and bytes of text: some milliseconds. An order
-/// that real senders send needs a ten-thousandth of it.
+/// How much one rule may do for one order, counted in parts of the expression and bytes of text; it takes some milliseconds. A
+/// real order needs a ten-thousandth of it.
 const FUEL: u64 = 1_000_000;
 
-/// What a rule is worked out over.
+/// What a rule is evaluated over.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
     order: &'a Order<'a>,
-    /// The item that a loop has come to. Loops do not nest, so one is enough.
+    /// The current item of the loop. Loops do not nest, so one is enough.
     item: Option<&'a Item<'a>>,
     fuel: &'a Cell<u64>,
 }
@@ -117,7 +117,7 @@ pub enum TextTest {
 /// Which item a field is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// The one that the loop has come to.
+    /// The current item of the loop.
     Current,
     At(usize),
 }
@@ -247,7 +247,7 @@ impl Text {
 }
 
 impl Loop {
-    /// Does something for each item, until it says no.
+    /// Calls `what` for every item that passes the filters, until it answers false.
     fn each<'a>(
         &'a self,
         scope: &Scope<'a>,
