@@ -74,7 +74,7 @@ async fn append(stage: &Stage, messages: &[Bytes]) -> anyhow::Result<f64> {
     let session = session(stage).await?;
     let source: SourceId = inbox::source_id(session.client(), "stan", "bench/append").await?;
     let database = database(stage)?;
-    let (rows, queue) = Inbox::new(BATCH, database.patience());
+    let (rows, queue) = Inbox::new(BATCH, 0, database.patience());
     let (appended, _) = watch::channel(Tail::default());
     let running = tokio::spawn(inbox::run(
         inbox::Config::default(),

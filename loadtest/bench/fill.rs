@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
-use waybill::inbox::{self, Incoming, Reply, SourceId, content_hash};
+use waybill::inbox::{self, Incoming, Reply, Room, SourceId, content_hash};
 use waybill::order::sample::{Junk, Samples};
 use waybill::postgres::{Database, Session, Settings};
 
@@ -34,7 +34,7 @@ pub fn incoming(source: SourceId, sequence: i64, payload: Bytes) -> Incoming {
         hash: content_hash(Some(&payload), None),
         payload: Some(payload),
         decision: None,
-        reply: Reply::Answer(oneshot::channel().0),
+        reply: Reply::Answer(oneshot::channel().0, Room::default()),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use poem::http::StatusCode;
 use poem::http::header::{CONTENT_TYPE, LOCATION};
 use poem::{IntoResponse, Response};
@@ -15,7 +14,7 @@ use tokio::sync::watch;
 use super::Dependencies;
 use super::problem::Problem;
 use crate::dead_letter;
-use crate::inbox::{self, Action, Appended, Decision, Inbox, Position, SourceId};
+use crate::inbox::{self, Action, Appended, Decision, Inbox, Payload, Position, SourceId};
 use crate::postgres::Database;
 use crate::projection;
 
@@ -105,7 +104,7 @@ impl Desk {
         &self,
         decision: Decision,
         key: Option<String>,
-        payload: Option<Bytes>,
+        payload: Option<Payload>,
     ) -> Result<DecisionAnswer, Problem> {
         let key = key.unwrap_or_else(|| {
             format!("made:{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
@@ -124,6 +123,10 @@ impl Desk {
             }
         };
         self.wait(position, &decision).await
+    }
+
+    pub fn inbox(&self) -> &Inbox {
+        &self.inbox
     }
 
     /// What was decided under this key before, by whoever sends it again.

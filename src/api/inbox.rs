@@ -12,7 +12,7 @@ use super::asker::checked_key;
 use super::decide::key_taken;
 use super::principal::sees_orders;
 use super::problem::{Link, Problem};
-use super::raw::{Message, whole_body};
+use super::raw::{Message, message_body, whole_body};
 use crate::access::Principal;
 use crate::inbox::{self, Appended, Inbox, Position, SourceId};
 use crate::order::{self, Rules};
@@ -140,7 +140,7 @@ impl InboxApi {
         body: Message,
     ) -> Result<WithHeaders<AcceptedAnswer>, Problem> {
         sees_orders(&principal)?;
-        let payload = whole_body(body.0, self.max_body_bytes).await?;
+        let payload = message_body(body.0, self.max_body_bytes, &self.inbox).await?;
         let key = key.0.map(checked_key).transpose()?;
         let (position, repeated) = match self
             .inbox

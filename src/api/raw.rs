@@ -1,16 +1,18 @@
 //! Bodies that are taken byte for byte, so that nothing looks into them too early; the specification shows an example of
 //! each.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use poem::http::StatusCode;
 use poem::{Body, FromRequest, Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use tokio::io::AsyncReadExt;
 
 use super::problem::Problem;
+use crate::inbox::{Inbox, Payload, Room};
 use crate::order::schema::EXAMPLE;
 
 macro_rules! raw {
@@ -67,37 +69,71 @@ raw! {
 
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// What is read of a body that is too large, for its sender's sake.
-const MOST_DRAINED: u64 = 16 << 20;
+const MOST_DRAINED: usize = 16 << 20;
 
 /// A body, bounded in size and in time.
 pub async fn whole_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let read = async {
-        let mut reader = body.into_async_read();
-        let mut bytes = Vec::new();
-        let most = limit as u64 + 1;
-        (&mut reader).take(most).read_to_end(&mut bytes).await?;
-        if bytes.len() > limit {
-            // A client that is still sending would hear of a broken connection, and not what was wrong.
-            tokio::io::copy(&mut reader.take(MOST_DRAINED), &mut tokio::io::sink()).await?;
-        }
-        Ok::<_, std::io::Error>(bytes)
-    };
-    match tokio::time::timeout(BODY_TIME, read).await {
-        Ok(Ok(bytes)) if bytes.len() <= limit => Ok(Bytes::from(bytes)),
-        Ok(Ok(_)) => Err(Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
-            format!(
-                "The body is larger than {limit} bytes, the most that is taken here; of a message, --max-body-bytes sets the limit."
-            ),
-        )),
-        Ok(Err(error)) => Err(Problem::bad_request(format!(
-            "The body could not be read: {error}."
-        ))),
-        Err(_) => Err(Problem::new(
+    bounded(read(body, limit, &mut |_| Ok(()))).await
+}
+
+/// The same of a message, which takes room in the inbox as it comes: of many large ones at once, those for which there is
+/// none are turned away, also if they are still on their way.
+pub async fn message_body(body: Body, limit: usize, inbox: &Inbox) -> Result<Payload, Problem> {
+    let mut room = Room::default();
+    let mut take = |bytes| Ok(inbox.take_room(&mut room, bytes)?);
+    let bytes = bounded(read(body, limit, &mut take)).await?;
+    Ok(Payload { bytes, room })
+}
+
+async fn bounded(reading: impl Future<Output = Result<Bytes, Problem>>) -> Result<Bytes, Problem> {
+    let late = |_| {
+        Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "too-slow",
             format!("The body did not arrive within {} s.", BODY_TIME.as_secs()),
-        )),
+        )
+    };
+    let read = tokio::time::timeout(BODY_TIME, reading).await;
+    read.map_err(late)?
+}
+
+/// Asks `take` before each piece is kept.
+async fn read(
+    body: Body,
+    limit: usize,
+    take: &mut impl FnMut(usize) -> Result<(), Problem>,
+) -> Result<Bytes, Problem> {
+    let unreadable = |error| Problem::bad_request(format!("The body could not be read: {error}."));
+    let mut pieces = pin!(body.into_bytes_stream());
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.try_next().await.map_err(unreadable)? {
+        let kept = match bytes.len() + piece.len() > limit {
+            true => Err(too_large(limit)),
+            false => take(piece.len()),
+        };
+        if let Err(problem) = kept {
+            drop(bytes);
+            // A client that is still sending would hear of a broken connection, and not what was wrong.
+            let mut drained = piece.len();
+            while drained < MOST_DRAINED
+                && let Some(piece) = pieces.try_next().await.map_err(unreadable)?
+            {
+                drained += piece.len();
+            }
+            return Err(problem);
+        }
+        bytes.extend_from_slice(&piece);
     }
+    // Without the room that it had to grow.
+    Ok(bytes.into_boxed_slice().into())
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "too-large",
+        format!(
+            "The body is larger than {limit} bytes, the most that is taken here; of a message, --max-body-bytes sets the limit."
+        ),
+    )
 }

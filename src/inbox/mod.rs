@@ -11,6 +11,7 @@ mod durable;
 mod few;
 mod queue;
 mod read;
+mod room;
 mod row;
 mod stage;
 
@@ -22,5 +23,6 @@ pub use read::{
     Content, Message, count, decision_by_key, head, messages, payload, payloads, payloads_within,
     read_batch, row_at, source_id,
 };
+pub use room::{Payload, Room};
 pub use row::{Ack, Appended, Incoming, Position, Reply, Row, Settled, SourceId, content_hash};
 pub use stage::{Config, run};

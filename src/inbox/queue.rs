@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::decision::Decision;
+use super::room::{Payload, Room};
 use super::row::{Appended, Incoming, Reply, SourceId, content_hash};
 
 /// A client of HTTP is not left to wait longer than this for a commit, if connecting to Postgres cannot take longer.
@@ -22,6 +22,8 @@ pub enum Unavailable {
     Stopping,
     #[error("Postgres is away: nothing was stored")]
     Away,
+    #[error("as much as is held in memory waits for Postgres already: nothing was stored")]
+    Full,
     #[error(
         "Postgres did not answer in time: it is not known whether it was stored; ask again with the same Idempotency-Key"
     )]
@@ -32,6 +34,8 @@ pub enum Unavailable {
 #[derive(Clone)]
 pub struct Inbox {
     rows: mpsc::Sender<Incoming>,
+    /// The bytes that are left of the budget.
+    room: Arc<Semaphore>,
     healthy: Arc<AtomicBool>,
     last_message: Arc<AtomicI64>,
     /// The last acceptance in ns: the sequence of what comes by HTTP, strictly rising in this process.
@@ -47,11 +51,13 @@ pub struct Queue {
 }
 
 impl Inbox {
-    /// `connecting` is how long it may take until Postgres is found: who gave up sooner would never see the second host.
-    pub fn new(capacity: usize, connecting: Duration) -> (Self, Queue) {
+    /// Bounded in rows, and in the bytes of those that come by HTTP. `connecting` is how long it may take until Postgres is
+    /// found: who gave up sooner would never see the second host.
+    pub fn new(capacity: usize, bytes: usize, connecting: Duration) -> (Self, Queue) {
         let (sender, rows) = mpsc::channel(capacity);
         let inbox = Self {
             rows: sender,
+            room: Arc::new(Semaphore::new(bytes)),
             // It was there a moment ago, or we would not have come so far.
             healthy: Arc::new(AtomicBool::new(true)),
             last_message: Arc::new(AtomicI64::new(0)),
@@ -74,13 +80,21 @@ impl Inbox {
             .map_err(|_| Unavailable::Stopping)
     }
 
+    /// Adds so many bytes to `room`. Never waits: a client is told to come again rather than held with all that it has sent.
+    pub fn take_room(&self, room: &mut Room, bytes: usize) -> Result<(), Unavailable> {
+        let bytes = u32::try_from(bytes).map_err(|_| Unavailable::Full)?;
+        let taken = self.room.clone().try_acquire_many_owned(bytes);
+        room.add(taken.map_err(|_| Unavailable::Full)?);
+        Ok(())
+    }
+
     /// One row that did not come from a broker. Its identity is fixed here, before the first try, so that a lost answer to a
     /// commit cannot store it twice.
     pub async fn submit(
         &self,
         source: SourceId,
         key: Option<String>,
-        payload: Option<Bytes>,
+        payload: Option<Payload>,
         decision: Option<&Decision>,
     ) -> Result<Appended, Unavailable> {
         let wait = async {
@@ -98,7 +112,7 @@ impl Inbox {
         &self,
         source: SourceId,
         key: Option<String>,
-        payload: Option<Bytes>,
+        payload: Option<Payload>,
         decision: Option<&Decision>,
     ) -> Result<impl Future<Output = Result<Appended, Unavailable>> + use<>, Unavailable> {
         if !self.is_healthy() {
@@ -108,6 +122,12 @@ impl Inbox {
         let now = i64::try_from(received_at.as_nanosecond()).unwrap_or(i64::MAX);
         let accepted = self.accept(now);
         let decision = decision.map(Decision::to_json);
+        let (payload, mut room) = match payload {
+            Some(Payload { bytes, room }) => (Some(bytes), room),
+            None => (None, Room::default()),
+        };
+        let texts = [&key, &decision].into_iter().flatten().map(String::len);
+        self.take_room(&mut room, size_of::<Incoming>() + texts.sum::<usize>())?;
         let (answer, answered) = oneshot::channel();
         let incoming = Incoming {
             source,
@@ -118,7 +138,7 @@ impl Inbox {
             hash: content_hash(payload.as_deref(), decision.as_deref()),
             payload,
             decision,
-            reply: Reply::Answer(answer),
+            reply: Reply::Answer(answer, room),
         };
         let patience = self.patience;
         let sending = tokio::time::timeout(patience, self.send(incoming));

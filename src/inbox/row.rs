@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use super::decision::Decision;
+use super::room::Room;
 
 /// A place in the log. Dense, from 1, in commit order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,7 +44,8 @@ impl Incoming {
 /// How the one who brought it learns that it is durable.
 pub enum Reply {
     Ack(Ack),
-    Answer(oneshot::Sender<Appended>),
+    /// With the room that the row takes until it is answered, or dropped.
+    Answer(oneshot::Sender<Appended>, Room),
 }
 
 /// One delivery of a broker, and the line on which its source hears what came of it. The line lives as long as the connection

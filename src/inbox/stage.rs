@@ -226,7 +226,7 @@ impl Stage {
 fn say_refused(row: &Incoming, state: &str) {
     let (source, sequence) = (row.source.0, row.sequence);
     match &row.reply {
-        Reply::Answer(_) => {
+        Reply::Answer(..) => {
             tracing::warn!(
                 sqlstate = state,
                 "what a client sent is refused by Postgres (SQLSTATE {state})"
@@ -274,7 +274,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::inbox::SourceId;
+    use crate::inbox::{Room, SourceId};
 
     fn row(payload: usize, decision: usize) -> Incoming {
         Incoming {
@@ -286,7 +286,7 @@ mod tests {
             payload: Some(Bytes::from(vec![b'x'; payload])),
             decision: Some("x".repeat(decision)),
             hash: 0,
-            reply: Reply::Answer(oneshot::channel().0),
+            reply: Reply::Answer(oneshot::channel().0, Room::default()),
         }
     }
 

@@ -15,6 +15,10 @@ use crate::{api, operation, projection, source};
 
 /// Rows that may wait for the inbox's next commit.
 const QUEUE: usize = 4096;
+/// Bytes from HTTP that may wait to be durable: a small part of what a small machine has, and some thousand orders a commit.
+/// More if single messages may be large: then there is room for a few of them.
+const WAITING_BYTES: usize = 64 << 20;
+const WAITING_MESSAGES: usize = 4;
 /// For holes of a broker that is no longer set: as long as by default.
 const ACK_WAIT: Duration = Duration::from_secs(30);
 
@@ -45,7 +49,8 @@ pub struct Channel {
 
 impl Wires {
     pub async fn new(config: &Config, database: Database) -> anyhow::Result<(Self, Queue)> {
-        let (inbox, queue) = Inbox::new(QUEUE, database.patience());
+        let bytes = WAITING_BYTES.max(WAITING_MESSAGES * config.api.max_body_bytes);
+        let (inbox, queue) = Inbox::new(QUEUE, bytes, database.patience());
         let reader = database.reader().await.context("Postgres")?;
         let mut channels = Vec::new();
         for config in config.broker.iter() {

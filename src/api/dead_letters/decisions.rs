@@ -11,7 +11,7 @@ use crate::api::asker::Asker;
 use crate::api::body::{Strict, given};
 use crate::api::decide::{DecisionAnswer, Desk};
 use crate::api::problem::Problem;
-use crate::api::raw::{Message, whole_body};
+use crate::api::raw::{Message, message_body};
 use crate::inbox::Action;
 
 pub struct Decisions {
@@ -169,7 +169,7 @@ impl Decisions {
     ) -> Result<DecisionAnswer, Problem> {
         is_seen(id.0, &principal)?;
         let asker = Asker::new(&principal, who.0, reason.0, key.0)?;
-        let payload = whole_body(body.0, self.max_body_bytes).await?;
+        let payload = message_body(body.0, self.max_body_bytes, self.desk.inbox()).await?;
         let decision = asker.decision(id.0, Action::Resubmit);
         self.desk.decide(decision, asker.key, Some(payload)).await
     }

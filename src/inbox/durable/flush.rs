@@ -147,7 +147,7 @@ impl Work {
                     Appended::Refused(_) => (line, Settled::Refused(delivery)),
                     _ => (line, Settled::Durable(delivery)),
                 }),
-                Reply::Answer(answer) => {
+                Reply::Answer(answer, _room) => {
                     let _ = answer.send(appended);
                 }
             }

@@ -110,7 +110,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::inbox::{Reply, SourceId};
+    use crate::inbox::{Reply, Room, SourceId};
 
     fn incoming(sequence: i64, decision: Option<&str>) -> Incoming {
         Incoming {
@@ -122,7 +122,7 @@ mod tests {
             payload: Some(Bytes::from_static(b"{}")),
             decision: decision.map(str::to_owned),
             hash: 0,
-            reply: Reply::Answer(oneshot::channel().0),
+            reply: Reply::Answer(oneshot::channel().0, Room::default()),
         }
     }
 
