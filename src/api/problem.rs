@@ -3,6 +3,7 @@
 use poem::http::StatusCode;
 use poem::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use poem::{IntoResponse, Response};
+use poem_openapi::error::{ParseParamError, ParsePathError};
 use poem_openapi::payload::Payload;
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
@@ -187,7 +188,7 @@ pub async fn answer(error: poem::Error) -> Response {
             tracing::error!(%error, "a request failed: {error}");
             "Something went wrong inside; it is in the service's log.".to_owned()
         }
-        _ => format!("{error}"),
+        _ => unreadable(&error).unwrap_or_else(|| format!("{error}")),
     };
     let name = match status {
         StatusCode::NOT_FOUND => "not-found",
@@ -197,4 +198,24 @@ pub async fn answer(error: poem::Error) -> Response {
         _ => "bad-request",
     };
     Problem::new(status, name, detail).into_response()
+}
+
+/// A parameter that is not what is asked for, in words; the framework speaks of types and of `param0`.
+fn unreadable(error: &poem::Error) -> Option<String> {
+    let wanted = |reason: &str| {
+        if reason.contains("integer") {
+            "a whole number is to stand there"
+        } else if reason.contains("boolean") {
+            "true or false is to stand there"
+        } else {
+            "it is none of those that it may be"
+        }
+    };
+    if let Some(path) = error.downcast_ref::<ParsePathError>() {
+        let wanted = wanted(&path.reason);
+        return Some(format!("A part of the path cannot be read: {wanted}."));
+    }
+    let parameter = error.downcast_ref::<ParseParamError>()?;
+    let wanted = wanted(&parameter.reason);
+    Some(format!("{} cannot be read: {wanted}.", parameter.name))
 }

@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use crate::harness::{Answer, Bench, OCTETS, Weight, order, order_with, until_equal};
 
-const JSON: (&str, &str) = ("content-type", "application/json");
+pub const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// An error as RFC 9457 has it, that tells a person something and nothing of the inside.
-fn is_problem(answer: &Answer, status: u16, what: &str) -> Value {
+pub fn is_problem(answer: &Answer, status: u16, what: &str) -> Value {
     assert_eq!(answer.status, status, "{what}: {answer:?}");
     assert_eq!(
         answer.header("content-type"),

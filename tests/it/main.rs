@@ -36,6 +36,7 @@ mod network;
 mod operations;
 mod operator;
 mod page;
+mod parameters;
 mod pooler;
 mod postgres;
 mod publish;
