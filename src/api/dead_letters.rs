@@ -22,6 +22,9 @@ pub use decisions::{DecisionRequest, Decisions};
 pub use letter::{DeadLetter, DeadLetterGroups, DeadLetterPage};
 pub use story::DeadLetterStory;
 
+/// There are as many groups as kinds of mistakes: mostly one page has all.
+const MOST_GROUPS: i64 = 1_000;
+
 pub struct DeadLetters {
     database: Database,
 }
@@ -116,7 +119,22 @@ impl DeadLetters {
         /// Only groups that have letters of this state.
         state: Query<Option<String>>,
         reason: Query<Option<String>>,
+        /// What `next` was on the page before.
+        after: Query<Option<String>>,
+        /// 1 to 1,000; 1,000 where not given.
+        limit: Query<Option<i64>>,
     ) -> Result<Json<DeadLetterGroups>, Problem> {
+        let limit = limit.0.unwrap_or(MOST_GROUPS);
+        if !(1..=MOST_GROUPS).contains(&limit) {
+            return Err(Problem::bad_request(format!(
+                "limit={limit} is not between 1 and {MOST_GROUPS}."
+            )));
+        }
+        let after = match after.0.map(|after| after.parse().map_err(|()| after)) {
+            None => None,
+            Some(Ok(place)) => Some(place),
+            Some(Err(after)) => return Err(times::no_cursor(&after)),
+        };
         let filter = Filter {
             state: state.0,
             reason: reason.0,
@@ -130,10 +148,15 @@ impl DeadLetters {
             return Ok(Json(DeadLetterGroups { items, next: None }));
         }
         let reader = self.database.reader().await?;
-        let groups =
-            dead_letter::groups(&reader, filter.state.as_deref(), filter.reason.as_deref()).await?;
-        let items = groups.into_iter().map(DeadLetterGroup::from).collect();
-        Ok(Json(DeadLetterGroups { items, next: None }))
+        let (state, reason) = (filter.state.as_deref(), filter.reason.as_deref());
+        let mut groups = dead_letter::groups(&reader, state, reason, after, limit + 1).await?;
+        let more = groups.len() as i64 > limit;
+        groups.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let last = groups.last().filter(|_| more);
+        Ok(Json(DeadLetterGroups {
+            next: last.map(|last| last.place().to_string()),
+            items: groups.into_iter().map(DeadLetterGroup::from).collect(),
+        }))
     }
 
     /// One dead letter, with its story

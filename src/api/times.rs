@@ -47,9 +47,13 @@ pub fn below(after: Option<String>) -> Result<i64, Problem> {
         None => Ok(i64::MAX),
         Some(text) => match text.parse() {
             Ok(position) if position > 0 => Ok(position),
-            _ => Err(Problem::bad_request(format!(
-                "after={text:?} is no cursor: pass what `next` was, or leave it out."
-            ))),
+            _ => Err(no_cursor(&text)),
         },
     }
+}
+
+pub fn no_cursor(text: &str) -> Problem {
+    Problem::bad_request(format!(
+        "after={text:?} is no cursor: pass what `next` was, or leave it out."
+    ))
 }

@@ -1,10 +1,13 @@
 //! What readers ask: lists, groups, one letter's story.
 
+use std::fmt;
+use std::str::FromStr;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio_postgres::types::Json;
 
-use super::filter::{Filter, Named, Sql};
+use super::filter::{Filter, Named, Sql, format_fingerprint, parse_fingerprint};
 use super::letter::{Letter, Verdict};
 use super::store::{from_row, letter_columns};
 use crate::inbox::{Decision, Position};
@@ -88,6 +91,54 @@ pub struct Group {
     pub last_seen: Timestamp,
 }
 
+/// Where a group stands in the list of all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupPlace {
+    pub open: i64,
+    pub last_seen: Timestamp,
+    pub fingerprint: i64,
+}
+
+/// As a cursor, `12.1767225600000000.00ab…`: open letters, microseconds, fingerprint.
+impl fmt::Display for GroupPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fingerprint = format_fingerprint(self.fingerprint);
+        write!(
+            f,
+            "{}.{}.{fingerprint}",
+            self.open,
+            self.last_seen.as_microsecond()
+        )
+    }
+}
+
+impl FromStr for GroupPlace {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let parts: Vec<&str> = text.split('.').collect();
+        let [open, last_seen, fingerprint] = parts[..] else {
+            return Err(());
+        };
+        let last_seen = last_seen.parse().map_err(|_| ())?;
+        Ok(Self {
+            open: open.parse().map_err(|_| ())?,
+            last_seen: Timestamp::from_microsecond(last_seen).map_err(|_| ())?,
+            fingerprint: parse_fingerprint(fingerprint).ok_or(())?,
+        })
+    }
+}
+
+impl Group {
+    pub fn place(&self) -> GroupPlace {
+        GroupPlace {
+            open: self.open,
+            last_seen: self.last_seen,
+            fingerprint: self.fingerprint,
+        }
+    }
+}
+
 /// There are as many groups as kinds of mistakes: the table is small however many letters there are.
 const GROUPS: &str = "
     select fingerprint, reason, code, pointer, message, open, replaced, discarded, sample, first_seen, last_seen
@@ -95,15 +146,27 @@ const GROUPS: &str = "
     where open + replaced + discarded > 0
       and ($1::text is null or ($1 = 'open' and open > 0) or ($1 = 'replaced' and replaced > 0) or ($1 = 'discarded' and discarded > 0))
       and ($2::text is null or reason = $2)
-    order by open desc, last_seen desc, fingerprint
-    limit 1000";
+      and ($3::int8 is null or (open, last_seen, fingerprint) < ($3, $4::timestamptz, $5))
+    order by open desc, last_seen desc, fingerprint desc
+    limit $6";
 
+/// The largest open ones first, behind `after`.
 pub async fn groups(
     client: &Client,
     state: Option<&str>,
     reason: Option<&str>,
+    after: Option<GroupPlace>,
+    limit: i64,
 ) -> Result<Vec<Group>, Error> {
-    let rows = query(client, GROUPS, &[&state, &reason]).await?;
+    let open = after.map(|place| place.open);
+    let last_seen = after.map(|place| place.last_seen);
+    let fingerprint = after.map(|place| place.fingerprint);
+    let rows = query(
+        client,
+        GROUPS,
+        &[&state, &reason, &open, &last_seen, &fingerprint, &limit],
+    )
+    .await?;
     Ok(rows
         .iter()
         .map(|row| Group {

@@ -11,8 +11,8 @@ mod trend;
 pub use filter::{Filter, InvalidFilter, format_fingerprint};
 pub use letter::{Letter, State, Verdict, longest_pause, next_attempt};
 pub use list::{
-    DecisionResult, Group, Judges, PastDecision, ResultWithVerdict, Story, Summary, groups, ids,
-    list, newest, older_verdicts, page_end, result, results, story, summary,
+    DecisionResult, Group, GroupPlace, Judges, PastDecision, ResultWithVerdict, Story, Summary,
+    groups, ids, list, newest, older_verdicts, page_end, result, results, story, summary,
 };
 pub use store::{GroupChange, GroupChanges, change, insert, load, write_groups, write_verdicts};
 pub use trend::trend;
