@@ -16,6 +16,7 @@ mod inbox;
 mod me;
 mod operations;
 mod orders;
+mod parameters;
 mod principal;
 mod problem;
 mod raw;
@@ -38,6 +39,7 @@ use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
 use tokio::sync::{Notify, watch};
 
+use self::parameters::Parameters;
 use crate::access::TokenFile;
 use crate::account::Patience;
 use crate::cache::Cache;
@@ -177,6 +179,7 @@ pub fn routes(config: &Config, deps: &Dependencies, gate: Arc<Gate>) -> BoxEndpo
         prefix: "/api/v1",
         service: service.clone(),
     };
+    let parameters = Arc::new(Parameters::new("/api/v1", Nouns::meta()));
     let page = assets::Page::new(config.is_open());
     let pages = assets::PAGES.iter().fold(Route::new(), |routes, path| {
         routes.at(path, get(page.clone()))
@@ -193,6 +196,10 @@ pub fn routes(config: &Config, deps: &Dependencies, gate: Arc<Gate>) -> BoxEndpo
         .at("/api/v1/orders/:order_uid", get(orders::HotRead::new(deps)))
         .nest("/api/v1", service)
         .around(move |routes, request| assets::or_page(routes, request, page.clone()))
+        .around(move |routes, request| {
+            let parameters = parameters.clone();
+            async move { parameters.checked(&*routes, request).await }
+        })
         .catch_all_error(problem::answer)
         .map_to_response()
         .boxed()

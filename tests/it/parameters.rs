@@ -3,8 +3,47 @@
 
 use reqwest::Method;
 
-use crate::harness::{Bench, Weight, order_with};
+use crate::harness::{Bench, Weight, order, order_with};
 use crate::http::{JSON, is_problem};
+
+#[tokio::test]
+async fn a_parameter_that_no_route_takes_is_refused_on_every_one() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    service.post(order("known")).await;
+    service.rests(10, 1).await;
+    assert_eq!(service.order("known").await.status, 200, "it is cached now");
+    let specification = service.json("/openapi.json").await;
+    let mut twice = 0;
+    for (path, methods) in specification["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let path = path
+                .replace("{order_uid}", "known")
+                .replace("{id}", "1")
+                .replace("{position}", "1");
+            let url = format!("/api/v1{path}?stat=discarded");
+            let answer = service.ask(method.clone(), &url, &[JSON], "{}").await;
+            let problem = is_problem(&answer, 400, &format!("{method} {url}"));
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains("`stat`"), "{method} {url}: {detail}");
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let mut query = parameters.filter(|parameter| parameter["in"] == "query");
+            let Some(name) = query.next().map(|one| one["name"].as_str().unwrap()) else {
+                continue;
+            };
+            let url = format!("/api/v1{path}?{name}=1&{name}=2");
+            let answer = service.ask(method.clone(), &url, &[JSON], "{}").await;
+            let problem = is_problem(&answer, 400, &url);
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains("more than once"), "{url}: {detail}");
+            twice += 1;
+        }
+    }
+    assert!(twice > 10, "{twice}");
+    // A page's address is the page's own.
+    assert_eq!(service.get("/letters?anything=else").await.status, 200);
+}
 
 #[tokio::test]
 async fn what_cannot_be_read_is_told_in_words() {
