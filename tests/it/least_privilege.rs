@@ -4,7 +4,7 @@
 use tokio_postgres::NoTls;
 use waybill::sandbox::postgres::{Options, Postgres};
 
-use crate::harness::{Bench, Service, Weight, check, directory, order};
+use crate::harness::{Bench, Weight, check, directory, order};
 use crate::settings::{is_told, waybill};
 
 /// A session as this role; SQLSTATE of a statement that was refused.
@@ -149,7 +149,7 @@ async fn an_owner_migrates_and_another_role_serves() {
     let service = bench.serve(None, &[]).await;
     service.post(order("home")).await;
     service.rests(10, 1).await;
-    replays(&service).await;
+    service.replays(30).await;
     check(&bench, &service, &Default::default()).await;
 
     // A migration that this code does not have yet is the owner's to make.
@@ -160,24 +160,6 @@ async fn an_owner_migrates_and_another_role_serves() {
         2,
         &["waybill migrate", "version"],
     );
-}
-
-async fn replays(service: &Service) {
-    let answer = service
-        .ask(
-            reqwest::Method::POST,
-            "/api/v1/replays?as=ada",
-            &[("content-type", "application/json")],
-            r#"{"reason": "to see it"}"#,
-        )
-        .await;
-    assert_eq!(answer.status, 202, "{answer:?}");
-    let id = answer.json()["id"].as_i64().unwrap();
-    crate::harness::until(30, "the replay is done", async || {
-        let operation = service.json(&format!("/api/v1/operations/{id}")).await;
-        (operation["state"] == "done").then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -219,7 +201,7 @@ async fn a_role_that_migrated_by_itself_can_be_made_less_later() {
     drop(service);
     let service = bench.serve(None, &[]).await;
     service.rests(10, 2).await;
-    replays(&service).await;
+    service.replays(30).await;
     check(&bench, &service, &Default::default()).await;
     bench.postgres().stop().await;
 }
