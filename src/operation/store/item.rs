@@ -58,14 +58,18 @@ pub async fn record(
 /// seconds. This one takes 50 to 200 ms.
 const PAGE: i64 = 20_000;
 
+/// By operation_item_pkey. A range, not a join: if nothing is known of a new operation's letters yet, Postgres takes them
+/// for one, and would look through the whole page for each of them.
 const FORGET: &str = "
     with page as (
-        select letter from operation_item where operation = $1 and letter > $2 order by letter limit $3
+        select max(letter) as last from (
+            select letter from operation_item where operation = $1 and letter > $2 order by letter limit $3
+        ) letters
     ), reset as (
-        update operation_item i set result = null, position = null, detail = null
-        from page where i.operation = $1 and i.letter = page.letter and i.result is not null
+        update operation_item set result = null, position = null, detail = null
+        where operation = $1 and letter > $2 and letter <= (select last from page) and result is not null
     )
-    select max(letter) from page";
+    select last from page";
 const FORGET_COUNTS: &str = "update operation set done = 0, failed = 0 where id = $1";
 
 /// A dry run that was interrupted begins again: what passes depends on what passed before. What was forgiven stays so. The
