@@ -207,7 +207,7 @@ fn compose_file_hangs_together() {
             );
         }
         for port in &service.ports {
-            // There are no tokens yet.
+            // It asks nobody for a token.
             assert!(
                 port.starts_with("127.0.0.1:"),
                 "{port} would be open to the network"
