@@ -131,7 +131,11 @@ impl Stage {
             self.healthy.store(true, Ordering::Relaxed);
             return;
         }
-        self.session = self.connect().await.ok();
+        // As a batch does: one error may be the connection's alone.
+        self.session = match self.connect().await {
+            Ok(session) => Some(session),
+            Err(_) => self.connect().await.ok(),
+        };
         self.healthy
             .store(self.session.is_some(), Ordering::Relaxed);
     }

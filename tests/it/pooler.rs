@@ -97,8 +97,10 @@ async fn what_is_acknowledged_over_a_process_that_others_have_set_survives_a_cra
     check(&bench, &service, &ledger).await;
 }
 
-/// PgBouncer before the test's own Postgres, and its URL.
-async fn pgbouncer(bench: &Bench, pool_mode: &str) -> (Process, String) {
+/// PgBouncer before the test's own Postgres, in transaction mode, and its URL. It has several server connections from the start
+/// and takes one after the other: left alone, it may give a quiet service the same one each time, and acknowledgements would
+/// rightly be given.
+async fn pgbouncer(bench: &Bench) -> (Process, String) {
     let postgres = bench.postgres.as_ref().unwrap();
     let direct: tokio_postgres::Config = postgres.tcp_url().unwrap().parse().unwrap();
     let password = String::from_utf8_lossy(direct.get_password().unwrap()).into_owned();
@@ -117,7 +119,8 @@ async fn pgbouncer(bench: &Bench, pool_mode: &str) -> (Process, String) {
          listen_port = {port}
          unix_socket_dir =
          auth_type = any
-         pool_mode = {pool_mode}
+         pool_mode = transaction
+         server_round_robin = 1
          ignore_startup_parameters = options
          {user}"
     );
@@ -129,12 +132,19 @@ async fn pgbouncer(bench: &Bench, pool_mode: &str) -> (Process, String) {
     let launch = Launch::new("pgbouncer", program, vec![file.into()], log);
     let process = Process::start(launch).await.unwrap();
     let url = format!("postgresql://waybill@127.0.0.1:{port}/waybill?sslmode=disable");
-    until(20, "PgBouncer takes connections", async || {
+    let connect = async || {
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.ok()?;
         tokio::spawn(connection);
-        client.batch_execute("select 1").await.ok()
-    })
-    .await;
+        client.batch_execute("begin").await.ok().map(|()| client)
+    };
+    // Eight transactions at once need as many servers.
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(until(20, "PgBouncer takes connections", connect).await);
+    }
+    for client in clients {
+        client.batch_execute("commit").await.unwrap();
+    }
     (process, url)
 }
 
@@ -148,7 +158,7 @@ async fn behind_pgbouncer_in_transaction_mode_nothing_is_acknowledged() {
         .unwrap();
     let broker = bench.broker(Store::File).await;
     let ledger = Sender::new(&broker).publish(orders("shared", 300)).await;
-    let (pgbouncer, url) = pgbouncer(&bench, "transaction").await;
+    let (pgbouncer, url) = pgbouncer(&bench).await;
     let mut service = bench.service(&[], Some(&broker), &["--database-url", &url]);
     service.launch().await;
     service.says(60, SENTENCE).await;
