@@ -73,19 +73,18 @@ const MOST_DRAINED: usize = 16 << 20;
 
 /// A body, bounded in size and in time.
 pub async fn whole_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    bounded(read(body, limit, &mut |_| Ok(()))).await
+    Ok(bounded(read(body, limit, None)).await?.bytes)
 }
 
-/// The same of a message, which takes room in the inbox as it comes: of many large ones at once, those for which there is
-/// none are turned away, also if they are still on their way.
+/// A message's body. It takes room in the inbox while it arrives, piece by piece: if there is no more room, it is refused before
+/// the rest of it has come.
 pub async fn message_body(body: Body, limit: usize, inbox: &Inbox) -> Result<Payload, Problem> {
-    let mut room = Room::default();
-    let mut take = |bytes| Ok(inbox.take_room(&mut room, bytes)?);
-    let bytes = bounded(read(body, limit, &mut take)).await?;
-    Ok(Payload { bytes, room })
+    bounded(read(body, limit, Some(inbox))).await
 }
 
-async fn bounded(reading: impl Future<Output = Result<Bytes, Problem>>) -> Result<Bytes, Problem> {
+async fn bounded(
+    reading: impl Future<Output = Result<Payload, Problem>>,
+) -> Result<Payload, Problem> {
     let late = |_| {
         Problem::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -97,22 +96,19 @@ async fn bounded(reading: impl Future<Output = Result<Bytes, Problem>>) -> Resul
     read.map_err(late)?
 }
 
-/// Asks `take` before each piece is kept.
-async fn read(
-    body: Body,
-    limit: usize,
-    take: &mut impl FnMut(usize) -> Result<(), Problem>,
-) -> Result<Bytes, Problem> {
+/// Takes room for each piece before it is kept, if there is an inbox to take it from.
+async fn read(body: Body, limit: usize, inbox: Option<&Inbox>) -> Result<Payload, Problem> {
     let unreadable = |error| Problem::bad_request(format!("The body could not be read: {error}."));
     let mut pieces = pin!(body.into_bytes_stream());
-    let mut bytes = Vec::new();
+    let (mut bytes, mut room) = (Vec::new(), Room::default());
     while let Some(piece) = pieces.try_next().await.map_err(unreadable)? {
         let kept = match bytes.len() + piece.len() > limit {
             true => Err(too_large(limit)),
-            false => take(piece.len()),
+            false => inbox.map_or(Ok(()), |inbox| Ok(inbox.take_room(&mut room, piece.len())?)),
         };
         if let Err(problem) = kept {
-            drop(bytes);
+            // Others may have it while the rest is read.
+            drop((bytes, room));
             // A client that is still sending would hear of a broken connection, and not what was wrong.
             let mut drained = piece.len();
             while drained < MOST_DRAINED
@@ -125,7 +121,8 @@ async fn read(
         bytes.extend_from_slice(&piece);
     }
     // Without the room that it had to grow.
-    Ok(bytes.into_boxed_slice().into())
+    let bytes = bytes.into_boxed_slice().into();
+    Ok(Payload { bytes, room })
 }
 
 fn too_large(limit: usize) -> Problem {

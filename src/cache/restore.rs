@@ -47,7 +47,7 @@ async fn restore(
     }
     let mut restored = 0;
     while let Some(worker) = workers.join_next().await {
-        restored += worker.unwrap_or(Ok(0))?;
+        restored += worker.map_err(|ended| Error::Pool(ended.to_string()))??;
     }
     Ok(restored)
 }

@@ -1,4 +1,4 @@
-//! What a list, an export or a bulk operation is about. One filter for all three.
+//! Which letters a list, an export or a bulk operation is about: one filter for all three.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::letter::State;
 use crate::order::{Code, Reason};
 use crate::words::UnknownWord;
 
-/// Every field narrows; all of them empty means every letter.
+/// Every field that is set narrows the set. A filter without any means every letter.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
@@ -40,10 +40,10 @@ pub struct Filter {
     /// Found in message or order_uid, in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// These letters alone.
+    /// Only these letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<i64>>,
-    /// Last judged by older code or under older rules than these: the service's own, for healing.
+    /// Last judged by older code or under older rules than these. The service itself asks for it, to heal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub judged_before: Option<(i32, i64)>,
 }
@@ -57,7 +57,7 @@ pub struct InvalidFilter {
 
 type Parameter = Box<dyn ToSql + Sync + Send>;
 
-/// SQL text with its parameters, built in step so that they cannot get out of it.
+/// SQL text together with its parameters: they are added in one go, so that places and values always agree.
 pub struct Sql {
     pub text: String,
     parameters: Vec<(Parameter, Type)>,
@@ -92,7 +92,8 @@ impl Sql {
     }
 }
 
-/// What a filter's names stand for, looked up before the letters are: none where it has no such name.
+/// The groups and sources that a filter's names stand for. They are looked up first, so that the statement can go by index. None
+/// if the filter names none.
 #[derive(Default)]
 pub struct Named {
     pub groups: Option<Vec<i64>>,
@@ -100,7 +101,7 @@ pub struct Named {
 }
 
 impl Named {
-    /// True where a name stands for nothing at all.
+    /// True if a name stands for nothing: then no letter can match.
     pub fn is_nothing(&self) -> bool {
         self.groups.as_ref().is_some_and(Vec::is_empty)
             || self.sources.as_ref().is_some_and(Vec::is_empty)
@@ -125,7 +126,7 @@ impl Filter {
         *self == Self::default()
     }
 
-    /// Says at once what can never match, before anything is asked of Postgres.
+    /// Refuses what can never match, before Postgres is asked.
     pub fn check(&self) -> Result<(), InvalidFilter> {
         let invalid = |field, problem: String| Err(InvalidFilter { field, problem });
         if let Some(state) = &self.state
@@ -189,7 +190,7 @@ impl Filter {
         self.reason.is_some() || self.code.is_some() || self.fingerprint.is_some()
     }
 
-    /// The condition on `l` beyond state, group and source.
+    /// The conditions on `l` besides state, group and source.
     fn rest(&self, sql: &mut Sql) {
         if let Some(order_uid) = &self.order_uid {
             sql.push(" and l.order_uid = ")
@@ -231,7 +232,7 @@ impl Filter {
         }
     }
 
-    /// The groups that the filter speaks of.
+    /// The statement that finds the filter's groups.
     pub fn groups(&self, sql: &mut Sql) {
         sql.push("select fingerprint from dead_letter_groups where true");
         if let Some(reason) = &self.reason {
@@ -246,7 +247,7 @@ impl Filter {
         }
     }
 
-    /// The sources that it speaks of.
+    /// The statement that finds its sources.
     pub fn sources(&self, sql: &mut Sql) {
         let source = self.source.clone().unwrap_or_default();
         sql.push("select id from source where name = ")
@@ -255,14 +256,14 @@ impl Filter {
             .bind(source, Type::TEXT);
     }
 
-    /// `columns` of the matching letters, newest first, below `before`. An index gives the newest few ids of each group (or
-    /// source) and state, and the newest of those are the answer: none of these filters makes it read a million letters
-    /// (but text, and `until` in the past, for which nothing is sorted).
-    /// Where several narrow at once, Postgres chooses, by what it knows of each value.
+    /// `columns` of the matching letters below `before`, newest first. For each group (or source) and state an index gives the
+    /// newest few ids, and the newest of those are the answer. So none of these filters reads a million letters, except text, and
+    /// `until` in the past, for which there is no index. If several conditions narrow at once, Postgres chooses the plan by its
+    /// statistics.
     pub fn page(&self, columns: &str, named: &Named, before: i64, limit: i64) -> Sql {
         let mut sql = Sql::new("select ");
         sql.push(columns).push(" from ");
-        // Letters before some day in the past: the newer ones are passed over, once, and not once for each state.
+        // Before some day in the past: the newer letters are passed over once, and not once for each state.
         let past = self.until.is_some() && self.since.is_none();
         let times = self.since.is_some() || self.until.is_some();
         let several = [times, named.groups.is_some(), named.sources.is_some()];
@@ -311,14 +312,14 @@ impl Filter {
         sql
     }
 
-    /// The ids of a set that is read whole, or in parts: of the letters above `above` and up to `to`.
+    /// The ids of the matching letters above `above`, up to `to`: of a set that is read in parts.
     pub fn ids_between(&self, above: i64, to: i64, limit: i64) -> Sql {
         let mut sql = Sql::new("select l.id from dead_letters l where l.id > ");
         sql.bind(above, Type::INT8)
             .push(" and l.id <= ")
             .bind(to, Type::INT8);
         match &self.ids {
-            // A part of them is asked for with a part of a long list.
+            // A long list of ids is sent in parts, too.
             Some(ids) => {
                 let asked = ids.iter().copied().filter(|id| *id > above && *id <= to);
                 let part = Self {

@@ -9,13 +9,13 @@ use crate::order::{Code, Rejection};
 words! {
     pub enum State {
         Open = "open",
-        /// By an order, a duplicate, or another letter.
+        /// An order, a duplicate or another letter has taken its place.
         Replaced = "replaced",
         Discarded = "discarded",
     }
 }
 
-/// A rejection as it stands in the log: with the code and the rules that gave it.
+/// A rejection as it is stored: with the version of the code and the position of the rules that judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub position: Position,
@@ -69,11 +69,11 @@ pub struct Letter {
     pub first_failed_at: Timestamp,
     pub last_failed_at: Timestamp,
     pub next_attempt_at: Option<Timestamp>,
-    /// The decision that closed it; where it is replaced, also the position of what replaced it.
+    /// The decision that closed it. If the letter is replaced, this is also the position of what replaced it.
     pub decided_by: Option<Position>,
-    /// What that decision did; not stored here.
+    /// What that decision did. Not a column of the letter's table.
     pub decided_action: Option<Action>,
-    /// The letter that it was resubmitted from.
+    /// The letter whose resubmission this is.
     pub origin: Option<Position>,
 }
 
@@ -125,21 +125,21 @@ impl Letter {
     }
 }
 
-/// Attempts by the clock, after which only a person asks again.
+/// After so many attempts by the clock only a person retries.
 const MAX_ATTEMPTS: i32 = 12;
 
 const FIRST_PAUSE_MS: u64 = 1000;
-/// Pauses double so often; later ones are like the last.
+/// The pause doubles so many times, and then stays.
 const DOUBLINGS: u32 = 9;
 
-/// No pause between two attempts by the clock is longer: the last doubling and all of its jitter.
+/// The longest pause between two attempts by the clock: the last doubling with all of its jitter.
 pub const fn longest_pause() -> Duration {
     let base_ms = FIRST_PAUSE_MS << DOUBLINGS;
     Duration::from_millis(base_ms + base_ms / 2)
 }
 
-/// Only what Postgres refused is worth trying again by the clock: the same bytes under the same rules and code get the same
-/// verdict. Exponential, with a jitter that is hashed from letter and attempt, so that a replay agrees.
+/// When the clock retries. Only what Postgres refused is worth it: for all else the same bytes under the same rules and code get
+/// the same verdict. The back-off is exponential. Its jitter is a hash of letter and attempt, so that a replay computes the same.
 pub fn next_attempt(letter: &Letter) -> Option<Timestamp> {
     if letter.state != State::Open
         || letter.verdict.code != Code::RefusedByPostgres.as_str()

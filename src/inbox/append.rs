@@ -29,8 +29,8 @@ fn identity(row: &Incoming) -> Identity {
     (row.source, row.sequence, row.broker_time_ns, row.hash)
 }
 
-/// Appends what is new; answers for each row, in order. On an error the outcome is unknown: append the same batch again on
-/// a new session, and what was stored is found by its identity.
+/// Appends what is new, and answers for each row, in order. After an error the outcome is unknown: append the same batch again
+/// on a new session, and what was stored is found by its identity.
 pub async fn append(session: &Session, batch: &[Incoming]) -> Result<Vec<Appended>, Error> {
     if rising(batch)
         && let Some(outcome) = append_few(session, batch).await?
@@ -48,7 +48,7 @@ pub async fn append(session: &Session, batch: &[Incoming]) -> Result<Vec<Appende
     known_identities(session, batch, &highest, &mut known).await?;
 
     let mut next = first;
-    // Rows of this batch by identity and key: only where the batch is not plainly rising can one recur.
+    // This batch's own rows by identity and key: unless its sequences rise, a row may come twice in it.
     let mut seen: Option<Seen> = (!rising(batch)).then(Seen::default);
     let mut new = Vec::with_capacity(batch.len());
     let mut outcome = Vec::with_capacity(batch.len());
@@ -109,7 +109,7 @@ fn raise(highest: &mut Vec<i64>, row: &Incoming) {
     highest[slot] = highest[slot].max(row.sequence);
 }
 
-/// True where all rows are of one source, without keys, and each sequence is above the last: no row can recur.
+/// True if all rows are of one source, without keys, and each sequence is above the last: then no row can come twice.
 fn rising(batch: &[Incoming]) -> bool {
     batch
         .windows(2)
@@ -180,7 +180,7 @@ async fn known_keys(
         .collect())
 }
 
-/// Only rows at or below the source's highest sequence can be redeliveries; above it, nothing is asked.
+/// Only rows at or below the source's highest sequence can be redeliveries. Postgres is not asked about those above it.
 async fn known_identities(
     session: &Session,
     batch: &[Incoming],

@@ -1,5 +1,5 @@
-//! What an operator (or the service itself) decides, as it stands in the log. No time in it: the same decision under the
-//! same key must be the same content.
+//! What an operator (or the service itself) decides, as it stands in the log. It holds no time: the same decision, sent again
+//! under the same key, must have the same content.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,9 +7,9 @@ words! {
     pub enum Action {
         /// Judge the same bytes again.
         Retry = "retry",
-        /// Take edited bytes in its place.
+        /// Take edited bytes in place of the letter's.
         Resubmit = "resubmit",
-        /// Let it go.
+        /// Close the letter: its message is not wanted.
         Discard = "discard",
         /// Undo a discard.
         Reopen = "reopen",

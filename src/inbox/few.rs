@@ -4,12 +4,12 @@
 use super::row::{Appended, Incoming, Position};
 use crate::postgres::{Error, Session, query};
 
-/// Above it COPY is quicker.
+/// With more rows COPY is quicker.
 pub(super) const FEW: usize = 16;
 
-/// Moves the head as its own lock: whoever comes second waits, and sees what the first left. Nothing is stored if a row could
-/// be a redelivery. The statement is its own transaction, whose commit is not to wait for the disk: that is set for it alone,
-/// and in a condition, without which no row is moved.
+/// The update of the head is also the lock: whoever comes second waits, and sees what the first left. If a row could be a
+/// redelivery, nothing is updated and nothing stored. The statement is a transaction of its own, whose commit is not to wait for
+/// the disk: `set_config` says so for this transaction alone, in the condition, so that it is done before any row is written.
 const APPEND: &str = "
     with head as (
         update inbox_head
@@ -23,7 +23,7 @@ const APPEND: &str = "
         with ordinality as w(received_at, sequence, broker_time_ns, hash, payload, n)
     returning position";
 
-/// None where the rows are many, or not plainly new messages of one source: then nothing was done.
+/// None if the rows are too many, or not plainly new messages of one source. Then nothing was done.
 pub async fn append_few(
     session: &Session,
     batch: &[Incoming],

@@ -11,7 +11,7 @@ use super::decision::Decision;
 use super::room::{Payload, Room};
 use super::row::{Appended, Incoming, Reply, SourceId, content_hash};
 
-/// A client of HTTP is not left to wait longer than this for a commit, if connecting to Postgres cannot take longer.
+/// A client of HTTP waits for a commit no longer than this, or as long as connecting to Postgres may take, if that is longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What a commit may take once there is a connection.
 const COMMIT: Duration = Duration::from_secs(3);
@@ -34,16 +34,16 @@ pub enum Unavailable {
 #[derive(Clone)]
 pub struct Inbox {
     rows: mpsc::Sender<Incoming>,
-    /// The bytes that are left of the budget.
+    /// What is left of the budget for memory, in bytes.
     room: Arc<Semaphore>,
     healthy: Arc<AtomicBool>,
     last_message: Arc<AtomicI64>,
-    /// The last acceptance in ns: the sequence of what comes by HTTP, strictly rising in this process.
+    /// When a row was last accepted, in ns. It is the sequence of a row that comes by HTTP, so it rises strictly.
     accepted: Arc<AtomicI64>,
     patience: Duration,
 }
 
-/// The other end, for the stage alone.
+/// The other end of it, for the stage alone.
 pub struct Queue {
     pub(super) rows: mpsc::Receiver<Incoming>,
     pub(super) healthy: Arc<AtomicBool>,
@@ -51,8 +51,8 @@ pub struct Queue {
 }
 
 impl Inbox {
-    /// Bounded in rows, and in the bytes of those that come by HTTP. `connecting` is how long it may take until Postgres is
-    /// found: who gave up sooner would never see the second host.
+    /// Bounded in rows, and in the bytes of those that come by HTTP. `connecting` is how long it may take to connect
+    /// to Postgres, all hosts tried: a client who gave up sooner would never get as far as the second host.
     pub fn new(capacity: usize, bytes: usize, connecting: Duration) -> (Self, Queue) {
         let (sender, rows) = mpsc::channel(capacity);
         let inbox = Self {
@@ -72,7 +72,7 @@ impl Inbox {
         (inbox, queue)
     }
 
-    /// Waits for room: the one who calls this is held back, nothing is dropped.
+    /// Waits for a place in the queue: the caller is held back, and nothing is dropped.
     pub async fn send(&self, incoming: Incoming) -> Result<(), Unavailable> {
         self.rows
             .send(incoming)
@@ -80,7 +80,8 @@ impl Inbox {
             .map_err(|_| Unavailable::Stopping)
     }
 
-    /// Adds so many bytes to `room`. Never waits: a client is told to come again rather than held with all that it has sent.
+    /// Takes so many bytes of the budget into `room`. Never waits: a client is told to come again, instead of waiting with all that
+    /// it has sent in our memory.
     pub fn take_room(&self, room: &mut Room, bytes: usize) -> Result<(), Unavailable> {
         let bytes = u32::try_from(bytes).map_err(|_| Unavailable::Full)?;
         let taken = self.room.clone().try_acquire_many_owned(bytes);
@@ -106,8 +107,8 @@ impl Inbox {
             .unwrap_or(Err(Unavailable::Unknown))
     }
 
-    /// The same in two steps, for rows whose order in the log matters: this one waits for a place in the queue, what it answers
-    /// with for the commit.
+    /// The same in two steps, for rows whose order in the log matters. This waits for a place in the queue; the future that it
+    /// answers with waits for the commit.
     pub async fn enqueue(
         &self,
         source: SourceId,
@@ -167,12 +168,12 @@ impl Inbox {
         }
     }
 
-    /// Whether the last append went through: a client of HTTP is told at once rather than left to wait for an outage's end.
+    /// Whether Postgres took the last append. If not, clients of HTTP are told at once instead of waiting for the outage's end.
     pub fn is_healthy(&self) -> bool {
         self.healthy.load(Ordering::Relaxed)
     }
 
-    /// When this process last stored a message; none since its start.
+    /// When this process last stored a message. None if it has stored none since its start.
     pub fn last_message(&self) -> Option<Timestamp> {
         let millisecond = self.last_message.load(Ordering::Relaxed);
         (millisecond > 0)

@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
+use tokio_postgres::Row as SqlRow;
 use tokio_postgres::types::Json;
 
 use super::decision::Decision;
@@ -7,7 +8,8 @@ use super::row::{Position, Row, SourceId};
 use crate::postgres::{Client, Error, execute, query, query_one, query_opt};
 
 /// By inbox_pkey. The running sum bounds the answer in bytes without reading what lies beyond; octet_length does not fetch a
-/// toasted payload. A decision has to be fetched for it: there are few, and most are short.
+/// payload that is stored apart (TOAST). A decision is jsonb, and has to be fetched for its length: decisions are few, and most
+/// are short.
 const READ_BATCH: &str = "
     select position, source_id, sequence, broker_time_ns, received_at, payload, decision
     from (
@@ -29,20 +31,21 @@ pub async fn read_batch(
     bytes: i64,
 ) -> Result<Vec<Row>, Error> {
     let found = query(client, READ_BATCH, &[&after.0, &rows, &bytes]).await?;
-    Ok(found
-        .into_iter()
-        .map(|row| Row {
-            position: Position(row.get("position")),
-            source: SourceId(row.get("source_id")),
-            sequence: row.get("sequence"),
-            broker_time_ns: row.get("broker_time_ns"),
-            received_at: row.get("received_at"),
-            payload: bytes_of(row.get("payload")),
-            decision: row
-                .get::<_, Option<Json<Decision>>>("decision")
-                .map(|json| json.0),
-        })
-        .collect())
+    Ok(found.iter().map(row).collect())
+}
+
+fn row(found: &SqlRow) -> Row {
+    Row {
+        position: Position(found.get("position")),
+        source: SourceId(found.get("source_id")),
+        sequence: found.get("sequence"),
+        broker_time_ns: found.get("broker_time_ns"),
+        received_at: found.get("received_at"),
+        payload: bytes_of(found.get("payload")),
+        decision: found
+            .get::<_, Option<Json<Decision>>>("decision")
+            .map(|json| json.0),
+    }
 }
 
 fn bytes_of(column: Option<&[u8]>) -> Option<Bytes> {
@@ -66,22 +69,12 @@ const ROW_AT: &str = "
 
 pub async fn row_at(client: &Client, position: Position) -> Result<Option<Content>, Error> {
     let found = query_opt(client, ROW_AT, &[&position.0]).await?;
-    Ok(found.map(|row| Content {
-        row: Row {
-            position,
-            source: SourceId(row.get("source_id")),
-            sequence: row.get("sequence"),
-            broker_time_ns: row.get("broker_time_ns"),
-            received_at: row.get("received_at"),
-            payload: bytes_of(row.get("payload")),
-            decision: row
-                .get::<_, Option<Json<Decision>>>("decision")
-                .map(|json| json.0),
-        },
-        source_kind: row.get("kind"),
-        source_name: row.get("name"),
-        key: row.get("key"),
-        hash: row.get("hash"),
+    Ok(found.map(|found| Content {
+        row: row(&found),
+        source_kind: found.get("kind"),
+        source_name: found.get("name"),
+        key: found.get("key"),
+        hash: found.get("hash"),
     }))
 }
 
@@ -110,7 +103,7 @@ pub async fn payload(client: &Client, position: Position) -> Result<Option<Bytes
 const PAYLOADS: &str =
     "select position, payload from inbox where position = any($1) and payload is not null";
 
-/// Several at once: the bytes of orders and letters that a batch refers to.
+/// The bytes of several messages: of the orders and letters that a batch refers to.
 pub async fn payloads(client: &Client, positions: &[i64]) -> Result<Vec<(Position, Bytes)>, Error> {
     if positions.is_empty() {
         return Ok(Vec::new());
@@ -130,7 +123,7 @@ const PAYLOADS_WITHIN: &str = "
         from inbox where position = any($1)
     ) batch where before < $2 order by position desc";
 
-/// Of these, the highest positions first, until they come to so many bytes (but at least one).
+/// The payloads at these positions, the newest first, until they add up to `bytes` (but at least one).
 pub async fn payloads_within(
     client: &Client,
     positions: &[i64],
@@ -150,7 +143,7 @@ pub async fn payloads_within(
 
 const HEAD: &str = "select next_position - 1 from inbox_head";
 
-/// The last position given.
+/// The last position that was given to a row; 0 in an empty log.
 pub async fn head(client: &Client) -> Result<Position, Error> {
     Ok(Position(query_one(client, HEAD, &[]).await?.get(0)))
 }
@@ -161,7 +154,7 @@ const MESSAGES: &str = "
     where position > $1 and position <= $2 and payload is not null
     order by position desc";
 
-/// A row that has bytes.
+/// A row with a payload.
 pub struct Message(tokio_postgres::Row);
 
 impl Message {
@@ -174,7 +167,7 @@ impl Message {
     }
 }
 
-/// Between two positions, the newest first, as they come: a window of the largest messages would not fit in memory.
+/// The messages between two positions, the newest first, as a stream: a window of the largest messages would not fit in memory.
 pub async fn messages(
     client: &Client,
     after: Position,
@@ -189,11 +182,12 @@ pub async fn messages(
 const COUNT: &str = "
     select count(*) from (select from inbox where position > $1 and position <= $1 + $2 order by position limit $2) w";
 
-/// Positions of one statement. Where no vacuum has come by, each row is looked at in the table: 0.2 s for these, some seconds
-/// if it has to be read from the disk, and a statement has twelve.
+/// Positions that one statement counts. If vacuum has not been there yet, each row is looked up in the table: 0.2 s for so many
+/// from memory, some seconds from the disk. A statement may take 12 s.
 const SPAN: i64 = 100_000;
 
-/// The rows that are there between two positions, one by one: dense positions would say how many there should be.
+/// Counts the rows between two positions. The positions are dense, so they say how many there should be; this says how many there
+/// are.
 pub async fn count(client: &Client, after: Position, to: Position) -> Result<i64, Error> {
     let mut rows = 0;
     let mut after = after.0;
@@ -217,7 +211,7 @@ pub async fn source_id(client: &Client, kind: &'static str, name: &str) -> Resul
         return Ok(SourceId(row.get(0)));
     }
     execute(client, NEW_SOURCE, &[&kind, &name]).await?;
-    // Ours, or that of another process which came first.
+    // Made by us, or by another process that came first.
     let row = query_one(client, SOURCE, &[&kind, &name]).await?;
     Ok(SourceId(row.get(0)))
 }

@@ -1,10 +1,11 @@
-//! Memory for what waits to be durable: in the queue, in the batch that is appended, for the disk. Rows from HTTP take it out
-//! of one budget, and whoever finds none is turned away. A broker's rows do not: their source holds a budget of its own.
+//! The budget for memory of what comes by HTTP: a row counts from the first byte of its body until it is answered (in the
+//! queue, in the batch that is appended, waiting for the disk). Whoever finds no room is turned away. Rows of a broker do not
+//! count here: their source has a budget of its own.
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// Bytes out of the budget; given back when it is dropped.
+/// Bytes taken from the budget. They are given back when this is dropped.
 #[derive(Debug, Default)]
 pub struct Room(Option<OwnedSemaphorePermit>);
 

@@ -35,24 +35,24 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Of its content, which is what a batch is bounded by.
+    /// The length of its content, by which batches are bounded.
     pub fn bytes(&self) -> usize {
         self.payload.as_ref().map_or(0, Bytes::len) + self.decision.as_ref().map_or(0, String::len)
     }
 }
 
-/// How the one who brought it learns that it is durable.
+/// How whoever brought a row learns that it is durable.
 pub enum Reply {
     Ack(Ack),
-    /// With the room that the row takes until it is answered, or dropped.
+    /// A client of HTTP waits. The room in memory is given back once the row is answered, or dropped.
     Answer(oneshot::Sender<Appended>, Room),
 }
 
-/// One delivery of a broker, and the line on which its source hears what came of it. The line lives as long as the connection
-/// that brought the delivery: after it an ack does nothing, and the broker sends the message again.
+/// One delivery of a broker, and the channel on which its source hears what came of it. The channel lives as long as the
+/// connection that brought the delivery. After that an ack could do nothing: the broker sends the message again.
 pub struct Ack {
     pub line: mpsc::Sender<Settled>,
-    /// The source's own number for it, unlike all others on this line.
+    /// The source's own number for it, unique on this channel.
     pub delivery: u64,
 }
 
@@ -64,7 +64,7 @@ pub enum Appended {
     Known(Position),
     /// The key was used before with other content, at this position.
     KeyTaken(Position),
-    /// Postgres will not take this row, alone (a NUL in a decision's text).
+    /// Postgres refuses this row, and only this one (a NUL in a decision's text, say).
     Refused(String),
 }
 

@@ -1,5 +1,6 @@
-//! The stage that appends: takes whatever has arrived while the last commit was under way, and commits it. A lost answer is an
-//! unknown outcome: the same batch goes again, and what was stored is found. Nobody is answered before the flush.
+//! The stage that appends: takes whatever has arrived while the last commit was in flight, and commits it. If the answer to a
+//! commit is lost, its outcome is unknown: the same batch is appended again, and what was stored is found. Nobody is answered
+//! before the flush.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +28,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            // The more rows, the less its commit weighs; a batch is only as large as what waits.
+            // The more rows a commit has, the less each costs; but a batch never waits to become full.
             batch_rows: 4096,
             batch_bytes: 8 << 20,
         }
@@ -105,7 +106,7 @@ pub async fn run(
     }
 }
 
-/// How many of the waiting rows go into one batch of so many bytes: at least one.
+/// How many of the waiting rows fit into one batch of so many bytes: at least one.
 fn fitting(waiting: &[Incoming], batch_bytes: usize) -> usize {
     let mut bytes = 0;
     let over = waiting.iter().position(|row| {
@@ -116,7 +117,7 @@ fn fitting(waiting: &[Incoming], batch_bytes: usize) -> usize {
 }
 
 impl Stage {
-    /// With nothing to do, find out whether Postgres is there: health is asked for also when no message comes.
+    /// Finds out whether Postgres is there while no message comes: somebody may ask for the service's health.
     async fn look_after_session(&mut self) {
         let alive = match &self.session {
             Some(session) => Session::bounded(async {
@@ -140,7 +141,8 @@ impl Stage {
             .store(self.session.is_some(), Ordering::Relaxed);
     }
 
-    /// The first error may be the connection's alone: another is made before HTTP's clients hear that Postgres is away.
+    /// One error may be the connection's alone, so a second connection is tried before clients of HTTP are told that Postgres is
+    /// away.
     async fn commit(&mut self, batch: Vec<Incoming>) {
         let mut pauses = backoff();
         let mut again = false;
@@ -176,7 +178,7 @@ impl Stage {
         self.database.session("inbox").await
     }
 
-    /// Bytes of a payload should not offend Postgres, the text of a decision can: find the one that does, and refuse it alone.
+    /// Finds the row that Postgres refuses, by halves, and refuses it alone. No payload should do that; the text of a decision can.
     async fn isolate(&mut self, mut batch: Vec<Incoming>, state: &str) {
         self.session = None;
         if batch.len() == 1 {
@@ -221,12 +223,12 @@ impl Stage {
             outcome,
             started,
         };
-        // It is gone only where we are, too.
+        // The receiver is dropped only at shutdown, so a send error can be ignored.
         let _ = self.committed.send(committed).await;
     }
 }
 
-/// A client of HTTP hears of it, a broker only by us.
+/// A client of HTTP is told by the answer. A broker cannot be told, so this is an error for the operator.
 fn say_refused(row: &Incoming, state: &str) {
     let (source, sequence) = (row.source.0, row.sequence);
     match &row.reply {
@@ -247,8 +249,8 @@ fn say_refused(row: &Incoming, state: &str) {
     }
 }
 
-/// A holder that was frozen inside COPY keeps the lock, and no time-out of Postgres ends it. Only backends of our own role
-/// that wait for their client, and have for over 2 s, are ended.
+/// A holder that froze inside COPY keeps the lock, and no time-out of Postgres ends it. Ended are only sessions of our own role
+/// that have been waiting for their client for over 2 s.
 const END_FROZEN: &str = "
     select count(pg_terminate_backend(a.pid))
     from pg_stat_activity a

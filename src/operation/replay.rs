@@ -32,6 +32,7 @@ pub async fn run(
         leadership,
         give_way: Arc::clone(&deps.give_way),
         operation: operation.id,
+        end: store::end_replay,
         progress,
         cancelled: cancelled.clone(),
     };
@@ -63,7 +64,8 @@ pub async fn run(
     }
 }
 
-/// For as long as the replay runs; a moment without Postgres is the replay's trouble, not the report's.
+/// Stores the progress for as long as the replay runs. An outage of Postgres does not end it: the replay itself fails then, if it
+/// has to.
 async fn report(
     deps: &Dependencies,
     id: i64,
@@ -75,13 +77,13 @@ async fn report(
     let mut from = first.position;
     let mut phase = first.phase;
     loop {
-        // A new phase is told at once.
+        // A new phase is stored at once.
         let changed = seen.wait_for(|now| now.phase != phase);
         let _ = tokio::time::timeout(REPORT, changed).await;
         let now = *seen.borrow();
         phase = now.phase;
         if from.0 == 0 {
-            // A replay that was resumed did not do all of it in this time.
+            // A replay that was resumed began there: what was done before must not count as this run's pace.
             from = now.position;
         }
         let value = describe(now, from, begun.elapsed());

@@ -6,12 +6,14 @@ mod item;
 mod removal;
 mod request;
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::Row;
 
 use super::Error;
-use crate::postgres::{self, Client, execute, query, query_one, query_opt};
+use crate::inbox::Position;
+use crate::postgres::{self, Client, Session, execute, query, query_one, query_opt};
 
 pub use ask::{Asked, ask, ask_bulk, ask_bulk_of_some};
 pub use freeze::{freeze, freezing};
@@ -231,7 +233,7 @@ pub async fn start(client: &Client, id: i64) -> Result<Option<Operation>, postgr
 const PROGRESS: &str = "
     update operation set progress = $2, done = $3, total = $4 where id = $1 and state = 'running'";
 
-/// False where it is no longer to run.
+/// False if it is no longer to run.
 pub async fn report(
     client: &Client,
     id: i64,
@@ -240,6 +242,22 @@ pub async fn report(
     total: i64,
 ) -> Result<bool, postgres::Error> {
     Ok(execute(client, PROGRESS, &[&id, progress, &done, &total]).await? == 1)
+}
+
+const END_REPLAY: &str = "
+    update operation set state = 'done', finished_at = now(), done = $2, total = $2,
+        outcome = jsonb_build_object('position', $2::int8)
+    where id = $1 and state = 'running'";
+
+/// In the transaction that swaps its tables. False if it is no longer to run.
+pub fn end_replay(
+    session: &Session,
+    id: i64,
+    position: Position,
+) -> BoxFuture<'_, Result<bool, postgres::Error>> {
+    Box::pin(
+        async move { Ok(execute(session.client(), END_REPLAY, &[&id, &position.0]).await? == 1) },
+    )
 }
 
 const LEFT_OVER: &str = "

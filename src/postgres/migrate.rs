@@ -1,5 +1,7 @@
 //! Brings the database to this version, and says who may touch what in it.
 
+use std::time::Duration;
+
 use super::grant::{granted, settle};
 use super::{Client, Database, Error, Session, query_one};
 
@@ -8,7 +10,8 @@ mod embedded {
 }
 
 /// One starter migrates, the others wait. Held by the session, so it goes with it.
-const LOCK: &str = "select pg_advisory_lock(724913570061)";
+const LOCK: &str = "select pg_try_advisory_lock(724913570061)";
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Whether the role may make tables beside the log: the service's own, in a database that was granted to it, may not.
 const MAY_MIGRATE: &str = "select has_schema_privilege('public', 'create')";
@@ -29,7 +32,7 @@ pub async fn migrate(database: &Database, grant: Option<&str>) -> Result<Vec<Str
     if grant.is_none() && !may_migrate(&session).await? {
         return Ok(Vec::new());
     }
-    session.client().batch_execute(LOCK).await?;
+    lock(session.client()).await?;
     let report = embedded::migrations::runner()
         .set_abort_missing(false)
         .run_async(&mut **session.client_mut())
@@ -47,6 +50,19 @@ pub async fn migrate(database: &Database, grant: Option<&str>) -> Result<Vec<Str
         .iter()
         .map(|migration| format!("V{} {}", migration.version(), migration.name()))
         .collect())
+}
+
+/// Waits visibly: migrations of a large log may take minutes, and behind a pooler the lock may stay with its server process.
+async fn lock(client: &Client) -> Result<(), Error> {
+    let mut said = false;
+    while !query_one(client, LOCK, &[]).await?.get::<_, bool>(0) {
+        if !said {
+            tracing::info!("waiting for another process to bring the database to its version");
+            said = true;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
 }
 
 /// False if there is nothing to do for a role that could not do it.

@@ -7,7 +7,8 @@ use deadpool::managed::{self, Manager, Metrics, QueueMode, RecycleError, Recycle
 use deadpool_postgres::ClientWrapper;
 
 use super::Error;
-use super::connect::Connector;
+use super::connect::{BOUND, Connector};
+use super::query::within;
 
 pub type Pool = managed::Pool<Readers>;
 /// Goes back into the pool when it is dropped.
@@ -19,6 +20,11 @@ const RESTED: Duration = Duration::from_millis(500);
 
 /// What the pool takes on top of connecting: a sign of life that does not come, and as long again for who comes before us.
 pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bounded on the server, too: a slow list must not hold a connection for ever. Not by the options of the start, which poolers
+/// refuse or drop.
+const SETUP: &str = "
+    set search_path = live, public; set statement_timeout = '10s'; set idle_in_transaction_session_timeout = '5s'; set jit = off";
 
 pub fn new(connector: Arc<Connector>, size: usize) -> Result<Pool, Error> {
     let readers = Readers {
@@ -44,7 +50,7 @@ impl Manager for Readers {
     type Error = Error;
 
     async fn create(&self) -> Result<ClientWrapper, Error> {
-        let config = self.connector.settings().reader_config();
+        let config = self.connector.settings().stage_config("reader");
         let (client, connection) = self.connector.connect(config).await?;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -52,7 +58,9 @@ impl Manager for Readers {
             }
         });
         // Dropping it ends the driver, and with it the connection.
-        Ok(ClientWrapper::new(client, driver))
+        let client = ClientWrapper::new(client, driver);
+        within(BOUND, async { Ok(client.batch_execute(SETUP).await?) }).await?;
+        Ok(client)
     }
 
     /// Asked only if it is due: a round trip more for each request would be a third of a short one's time.

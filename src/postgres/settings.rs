@@ -113,17 +113,6 @@ impl Settings {
         config
     }
 
-    /// Readers bound each statement on the server too: a slow list must not hold a connection for ever.
-    pub(super) fn reader_config(&self) -> Config {
-        let mut config = self.stage_config("reader");
-        let options = format!(
-            "{} -c search_path=live,public -c statement_timeout=10s -c idle_in_transaction_session_timeout=5s -c jit=off",
-            self.config.get_options().unwrap_or_default()
-        );
-        config.options(options.trim());
-        config
-    }
-
     /// For logs: where, without the secret.
     pub fn target(&self) -> String {
         let hosts: Vec<String> = self.hosts.iter().map(Host::to_string).collect();

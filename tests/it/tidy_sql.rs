@@ -38,8 +38,6 @@ const TABLES: &[(&str, &str, &str)] = &[
 const GUESTS: &[(&str, &str)] = &[
     // The rows of the shadow table, which is made there.
     ("projection/replay/shadow.rs", "fates"),
-    // A replay ends with its swap, in one transaction.
-    ("projection/replay/catch_up.rs", "operation"),
 ];
 
 /// Who may put statements together: the names in them are those of the database's own catalogue.

@@ -15,7 +15,7 @@ use super::Witness;
 use crate::postgres::{Database, Error, Identity, Session};
 use crate::telemetry::Metrics;
 
-/// So many batches wait for the disk; then the stage waits, too.
+/// At most so many batches wait for the disk. Then the stage waits, too: its queue fills, and whoever sends is held back.
 const WAITING: usize = 4;
 
 /// A batch that is committed, though perhaps not on the disk.
@@ -23,12 +23,12 @@ pub struct Committed {
     pub batch: Vec<Incoming>,
     pub outcome: Vec<Appended>,
     pub started: Instant,
-    /// None where nothing was stored: Postgres refused the row.
+    /// None if nothing was stored, because Postgres refused the row.
     pub server: Option<Identity>,
 }
 
 impl Committed {
-    /// Whether the witness was there before; where not, this is in doubt.
+    /// Whether the witness was there before the append began. If it was not, nobody knows whether a crash took the batch.
     fn was_seen_by(&self, witness: &Witness) -> bool {
         let server = self.server.as_ref();
         server.is_none_or(|server| witness.saw(server, self.started))
@@ -43,7 +43,8 @@ pub struct Flush {
 }
 
 impl Flush {
-    /// Runs until every sender is gone and the last batch is answered for. It is there before the first commit is begun.
+    /// Runs until every sender is gone and the last batch is answered for. It connects first, so that its session is a witness to
+    /// the first append, too.
     pub async fn start(self) -> (mpsc::Sender<Committed>, JoinHandle<()>) {
         let (sender, committed) = mpsc::channel(WAITING);
         let mut work = Work {
@@ -75,7 +76,8 @@ impl Work {
         self.flush.database.session("flush").await
     }
 
-    /// The first error may be the connection's alone: another is made before HTTP's clients hear that Postgres is away.
+    /// Until the batches are on the disk. One error may be the connection's alone, so a second connection is tried before
+    /// clients of HTTP are told that Postgres is away.
     async fn flush(&mut self, batches: &mut [Committed]) {
         let mut pauses = backoff();
         let mut again = false;
@@ -93,8 +95,8 @@ impl Work {
         self.flush.healthy.store(true, Ordering::Relaxed);
     }
 
-    /// What is in doubt is appended again: a server that crashed may have lost it, otherwise it is found. The session is kept
-    /// only where all went well: after an error nothing that it saw counts.
+    /// Appends what is in doubt again: if the server crashed and lost a row, it is stored now; if not, it is found. The session is
+    /// kept only if all went well: after an error it is evidence of nothing.
     async fn try_flush(&mut self, batches: &mut [Committed]) -> Result<(), Error> {
         let seen = |session: &Session| {
             let witness = Witness::of(session);
@@ -154,7 +156,7 @@ impl Work {
         }
         metrics.appended.inc_by(stored);
         metrics.redelivered.inc_by(known);
-        // After HTTP's clients: a line that is full waits for its broker's socket.
+        // After the clients of HTTP, because this may wait: if a line is full, its broker's socket is.
         for (line, settled) in acks {
             let _ = line.send(settled).await;
         }

@@ -1,6 +1,7 @@
-//! The end of the log as this process appended it last: it wakes the projector, and hands it a few rows that it need not
-//! read back then. They are committed, though perhaps not on the disk, and a server that crashes may give their positions
-//! to others: they are good for one who writes on a session that was there before they were appended, and still is.
+//! The end of the log as this process appended it last. It wakes the projector, and hands it the rows if they are few, so that
+//! the projector need not read them back. The rows are committed, but perhaps not on the disk: if the server crashes, others may
+//! get their positions. So only a writer whose session was open before they were appended may use them: a crash ends that
+//! session, and its commit fails.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,7 +28,7 @@ struct Few {
 }
 
 impl Tail {
-    /// False where nothing of the batch is new.
+    /// Answers false if nothing of the batch is new.
     pub(in crate::inbox) fn append(
         &mut self,
         batch: &[Incoming],
@@ -40,7 +41,7 @@ impl Tail {
         };
         let before = self.few.take();
         self.last = Some(last);
-        // Where there are more, they are read back, for little each.
+        // To read many back costs little for each.
         if batch.len() > FEW {
             return true;
         }
@@ -75,7 +76,7 @@ impl Tail {
         self.last.is_some_and(|last| last > position)
     }
 
-    /// The rows that follow, where these are all, and the witness saw them appended.
+    /// The rows after `position`, if all of them are here and the witness saw them appended.
     pub fn after(&self, position: Position, witness: &Witness) -> Option<Vec<Row>> {
         let few = self.few.as_ref()?;
         let next = few
@@ -88,7 +89,7 @@ impl Tail {
     }
 }
 
-/// As it would be read back; none of a decision, which Postgres reads in its own way.
+/// The row as it would be read back. None for a decision: jsonb comes back in another form than it was sent.
 fn row(incoming: &Incoming, position: Position) -> Option<Row> {
     if incoming.decision.is_some() {
         return None;

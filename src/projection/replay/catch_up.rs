@@ -125,7 +125,9 @@ impl Replay<'_> {
                     .await?;
             }
             shadow::swap(session).await?;
-            end_operation(session, self.operation, position).await?;
+            if !(self.end)(session, self.operation, position).await? {
+                return Err(Error::Cancelled);
+            }
             session.commit().await?;
             Ok::<_, Error>(Some(position))
         };
@@ -169,19 +171,6 @@ fn adjust(way: &MakingWay, distance: i64, before: i64) {
     } else {
         (rest * 2).max(Duration::from_millis(10)).min(LONGEST_REST)
     });
-}
-
-const END: &str = "
-    update operation set state = 'done', finished_at = now(), done = $2, total = $2,
-        outcome = jsonb_build_object('position', $2::int8)
-    where id = $1 and state = 'running'";
-
-/// In the swap's own transaction: so it is done if and only if the tables were swapped, and never after a cancellation.
-async fn end_operation(session: &Session, operation: i64, position: Position) -> Result<(), Error> {
-    match postgres::execute(session.client(), END, &[&operation, &position.0]).await? {
-        1 => Ok(()),
-        _ => Err(Error::Cancelled),
-    }
 }
 
 fn is_lock_timeout(error: &Error) -> bool {

@@ -13,13 +13,14 @@ mod taken;
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::give_way::GiveWay;
 use super::{Error, Leadership};
 use crate::inbox::Position;
-use crate::postgres::{Database, Session};
+use crate::postgres::{self, Database, Session};
 
 /// Bounds of a batch. They are larger than the live projection's, because nobody waits for a replay's next commit.
 const BATCH_ROWS: usize = 4096;
@@ -33,11 +34,17 @@ pub struct Progress {
     pub target: Position,
 }
 
+/// Says in the swap's own transaction that the operation is done, so that it is if and only if the tables were swapped. False if
+/// it was paused or cancelled: then nothing is swapped.
+pub type End =
+    for<'a> fn(&'a Session, i64, Position) -> BoxFuture<'a, Result<bool, postgres::Error>>;
+
 pub struct Replay<'a> {
     pub database: &'a Database,
     pub leadership: &'a Leadership,
     pub give_way: Arc<GiveWay>,
     pub operation: i64,
+    pub end: End,
     pub progress: watch::Sender<Progress>,
     /// Looked at before every batch; set if the operation was paused or cancelled.
     pub cancelled: CancellationToken,
@@ -77,7 +84,7 @@ impl Replay<'_> {
             .client()
             .batch_execute("set search_path = next, public")
             .await
-            .map_err(crate::postgres::Error::from)?;
+            .map_err(postgres::Error::from)?;
         Ok(session)
     }
 }
