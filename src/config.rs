@@ -258,6 +258,16 @@ pub struct ServeArgs {
     )]
     pub public_url: Vec<api::PublicUrl>,
 
+    /// Pages of which other origins may ask, from a browser, with a token that they show: https://host. Several with commas.
+    #[arg(
+        long,
+        env = "WAYBILL_CORS_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        help_heading = "HTTP"
+    )]
+    pub cors_origin: Vec<api::CorsOrigin>,
+
     /// The largest request body in bytes.
     #[arg(long, env = "WAYBILL_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1024..=64 << 20), help_heading = "HTTP")]
     pub max_body_bytes: u32,
@@ -347,6 +357,7 @@ impl ServeArgs {
             api: api::Config {
                 listen: self.listen,
                 public_urls: self.public_url.clone(),
+                cors_origins: self.cors_origin.clone(),
                 tokens,
                 max_body_bytes: self.max_body_bytes as usize,
             },

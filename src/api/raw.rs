@@ -16,7 +16,7 @@ use crate::inbox::{Inbox, Payload, Room};
 use crate::order::schema::EXAMPLE;
 
 macro_rules! raw {
-    ($($(#[$doc:meta])* $name:ident = $example:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $example:expr, $others:expr;)*) => {$(
         $(#[$doc])*
         pub struct $name(pub Body);
 
@@ -26,26 +26,27 @@ macro_rules! raw {
             type ParamRawType = ();
 
             fn request_meta() -> Option<MetaRequest> {
+                let content = |content_type| MetaMediaType {
+                    content_type,
+                    schema: MetaSchemaRef::Inline(Box::new(MetaSchema {
+                        format: Some("binary"),
+                        example: Some($example.into()),
+                        ..MetaSchema::new("string")
+                    })),
+                };
                 Some(MetaRequest {
                     description: None,
-                    content: vec![MetaMediaType {
-                        content_type: "application/octet-stream",
-                        schema: MetaSchemaRef::Inline(Box::new(MetaSchema {
-                            format: Some("binary"),
-                            example: Some($example.into()),
-                            ..MetaSchema::new("string")
-                        })),
-                    }],
+                    content: std::iter::once(&BYTES).chain($others).copied().map(content).collect(),
                     required: true,
                 })
             }
 
-            /// Whatever content type it has: senders call their JSON many things.
             async fn from_request(
                 request: &'a Request,
                 body: &mut RequestBody,
                 _: ExtractParamOptions<()>,
             ) -> poem::Result<Self> {
+                check_media_type(request, $others)?;
                 Ok(Self(<Body as FromRequest>::from_request(request, body).await?))
             }
         }
@@ -62,9 +63,33 @@ pub const RULES: &str = "\
 
 raw! {
     /// One message as a sender sent it, or would.
-    Message = EXAMPLE;
+    Message = EXAMPLE, &["application/json"];
     /// A rules file, in YAML.
-    RulesFile = RULES;
+    RulesFile = RULES, &["application/yaml"];
+}
+
+/// What is in the body, as it is: the type of whoever names none.
+const BYTES: &str = "application/octet-stream";
+
+/// A browser sends some types for any page, without asking first; none of those is taken. It says what to name instead, for curl
+/// names one of them.
+fn check_media_type(request: &Request, others: &[&str]) -> Result<(), Problem> {
+    let named = request.content_type().unwrap_or(BYTES);
+    let named = named.split(';').next().unwrap_or_default().trim();
+    let is = |taken: &&str| named.eq_ignore_ascii_case(taken);
+    let json =
+        others.contains(&"application/json") && named.to_ascii_lowercase().ends_with("+json");
+    if is(&BYTES) || others.iter().any(is) || json {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-media-type",
+        format!(
+            "The body is called {named:?}; here {BYTES} or {} is taken (curl: -H 'content-type: {BYTES}').",
+            others.join(" or ")
+        ),
+    ))
 }
 
 const BODY_TIME: Duration = Duration::from_secs(30);

@@ -251,6 +251,24 @@ impl Connection {
         request: hyper::Request<Incoming>,
         under_way: UnderWay,
     ) -> hyper::Response<Body> {
+        let origin = self.gate.origin(&request);
+        let over_tls = self.gate.is_over_tls(request.headers());
+        let mut response = self.admit(request, under_way).await;
+        self.gate.guard(response.headers_mut(), origin, over_tls);
+        response
+    }
+
+    async fn admit(
+        &self,
+        request: hyper::Request<Incoming>,
+        under_way: UnderWay,
+    ) -> hyper::Response<Body> {
+        if request.method() == Method::OPTIONS {
+            return match self.gate.options(&request) {
+                Ok(response) => sent(response, under_way),
+                Err(refused) => self.refuse(request, refused, under_way).await,
+            };
+        }
         // First of all: whatever answers, answers behind it.
         let principal = match self.gate.admit(&request, self.remote) {
             Ok(principal) => principal,

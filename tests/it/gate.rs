@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bench, OCTETS, Service, Weight, order, order_with};
+use crate::harness::{Answer, Bench, OCTETS, Service, TokensFile, Weight, order, order_with};
 
 /// What answers whoever asks: no data is in any of it.
 pub const OPEN: &[&str] = &[
@@ -182,7 +182,9 @@ async fn our_own_page_links_from_elsewhere_and_scripts_go_on() {
         vec![OCTETS, own],
         vec![OCTETS, own, ("sec-fetch-site", "same-origin")],
         vec![OCTETS, ("sec-fetch-site", "same-origin")],
-        vec![("content-type", "text/plain")],
+        vec![("content-type", "application/json; charset=utf-8")],
+        vec![("content-type", "application/vnd.shop.order+json")],
+        vec![],
     ] {
         let answer = service.ask(Method::POST, "/api/v1/inbox", &headers, order("own"));
         assert_eq!(answer.await.status, 202, "{headers:?}");
@@ -235,17 +237,160 @@ async fn a_wrong_method_is_told_the_right_ones() {
     let bench = Bench::new(Weight::Light).await;
     let service = bench.serve(None, &[]).await;
     for (method, path, allowed) in [
-        (Method::DELETE, "/api/v1/rules", "GET, PUT, HEAD"),
-        (Method::GET, "/api/v1/inbox", "POST"),
-        (Method::POST, "/api/v1/orders/x", "GET, HEAD"),
-        (Method::POST, "/letters/7", "GET, HEAD"),
-        (Method::OPTIONS, "/metrics", "GET, HEAD"),
+        (Method::DELETE, "/api/v1/rules", "GET, PUT, HEAD, OPTIONS"),
+        (Method::GET, "/api/v1/inbox", "POST, OPTIONS"),
+        (Method::POST, "/api/v1/orders/x", "GET, HEAD, OPTIONS"),
+        (Method::POST, "/letters/7", "GET, HEAD, OPTIONS"),
+        (Method::TRACE, "/metrics", "GET, HEAD, OPTIONS"),
     ] {
+        let answer = service.ask(Method::OPTIONS, path, &[], "").await;
+        let told = (answer.status, answer.header("allow"));
+        assert_eq!(told, (204, allowed), "OPTIONS {path}");
         let answer = service.ask(method.clone(), path, &[], "").await;
         let told = (answer.status, answer.header("allow"));
         assert_eq!(told, (405, allowed), "{method} {path}");
         let kind = "urn:waybill:problem:method-not-allowed";
         assert_eq!(answer.json()["type"], kind);
+    }
+}
+
+/// What a form of any page can send without being asked is not what the routes take.
+#[tokio::test]
+async fn a_body_that_is_called_something_else_than_the_route_names_is_refused() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = lived_in(&bench, &[]).await;
+    for path in [
+        "/inbox",
+        "/validate",
+        "/dead-letters/2/resubmit?as=Ada",
+        "/rules/check",
+        "/dead-letters/2/retry",
+        "/dead-letters/batch",
+        "/replays",
+        "/session",
+    ] {
+        for named in [
+            "text/plain",
+            "text/plain; charset=utf-8",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "",
+        ] {
+            let path = format!("/api/v1{path}");
+            let headers = [("content-type", named)];
+            let answer = service.ask(Method::POST, &path, &headers, "{}").await;
+            assert_eq!(answer.status, 415, "{path} {named}: {answer:?}");
+            let detail = answer.json()["detail"].to_string();
+            assert!(detail.contains("application/"), "{detail}");
+        }
+    }
+    assert_eq!(service.json("/api/v1/stats").await["received"], 2);
+}
+
+#[tokio::test]
+async fn pages_of_named_origins_may_ask_with_a_token_and_never_with_our_cookie() {
+    let bench = Bench::new(Weight::Light).await;
+    let mut file = TokensFile::new(&bench);
+    let ada = file.give("ada", "role = \"owner\"");
+    let named = "https://shop.example,http://localhost:3000";
+    let args = [&file.flag()[..], &["--cors-origin", named]].concat();
+    let service = bench.serve(None, &args).await;
+    let bearer = format!("Bearer {ada}");
+    let cookie = format!("waybill={ada}");
+    let stats = "/api/v1/stats";
+    let allowed = "access-control-allow-origin";
+    for origin in ["https://shop.example", "http://localhost:3000"] {
+        let asks = ("origin", origin);
+        let preflight = [
+            asks,
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "authorization"),
+        ];
+        let answer = service
+            .ask(Method::OPTIONS, "/api/v1/inbox", &preflight, "")
+            .await;
+        assert_eq!(answer.status, 204, "{answer:?}");
+        assert_eq!(answer.header(allowed), origin);
+        assert_eq!(
+            answer.header("access-control-allow-methods"),
+            "POST, OPTIONS"
+        );
+        let headers = answer.header("access-control-allow-headers");
+        assert!(headers.contains("authorization") && headers.contains("idempotency-key"));
+        assert_eq!(answer.header("access-control-allow-credentials"), "");
+        assert_eq!(answer.header("vary"), "origin");
+        let proven = [asks, ("authorization", &*bearer)];
+        let answer = service.ask(Method::GET, stats, &proven, "").await;
+        assert_eq!((answer.status, answer.header(allowed)), (200, origin));
+        // A page that is refused is told so in words, too.
+        let answer = service.ask(Method::GET, stats, &[asks], "").await;
+        assert_eq!((answer.status, answer.header(allowed)), (401, origin));
+        let answer = service
+            .ask(Method::GET, stats, &[asks, ("cookie", &*cookie)], "")
+            .await;
+        assert_eq!(answer.status, 401, "our cookie is for our own page");
+    }
+    let own = [("cookie", &*cookie), ("origin", &*service.url)];
+    assert_eq!(service.ask(Method::GET, stats, &own, "").await.status, 200);
+    for others in [
+        vec![("origin", "https://evil.example")],
+        vec![("origin", "https://shop.example.evil.example")],
+        vec![("origin", "http://shop.example")],
+        vec![("origin", "null")],
+        vec![
+            ("origin", "https://shop.example"),
+            ("origin", "https://evil.example"),
+        ],
+    ] {
+        let mut asks = others.clone();
+        asks.push(("access-control-request-method", "POST"));
+        let answer = service
+            .ask(Method::OPTIONS, "/api/v1/inbox", &asks, "")
+            .await;
+        is_refused(&answer, "cross-site", &format!("{others:?}"));
+        assert_eq!(answer.header(allowed), "", "{others:?}");
+        let answer = service.ask(Method::GET, stats, &others, "").await;
+        assert_eq!(answer.header(allowed), "", "{others:?}");
+    }
+}
+
+/// Of every route, of refusals, of what the cache answers, and of what leads nowhere.
+#[tokio::test]
+async fn every_answer_tells_the_browser_what_it_may_do_with_it() {
+    let bench = Bench::new(Weight::Light).await;
+    let public = ["--public-url", "https://desk.example"];
+    let service = lived_in(&bench, &public).await;
+    let mut asked = routes(&service).await;
+    asked.push((Method::GET, "/nothing".to_owned()));
+    asked.push((Method::GET, "/api/v1/nothing".to_owned()));
+    asked.push((Method::OPTIONS, "/api/v1/stats".to_owned()));
+    asked.push((Method::DELETE, "/api/v1/stats".to_owned()));
+    asked.retain(|(_, path)| path != "/api/v1/stream");
+    for (method, path) in asked {
+        for (host, over_tls) in [
+            ("127.0.0.1", false),
+            ("desk.example", true),
+            ("evil", false),
+        ] {
+            let headers = [("host", host)];
+            let answer = service.ask(method.clone(), &path, &headers, "").await;
+            let what = format!("{method} {path} of {host}: {answer:?}");
+            assert_eq!(answer.header("x-content-type-options"), "nosniff", "{what}");
+            assert_eq!(answer.header("referrer-policy"), "no-referrer", "{what}");
+            let resource = answer.header("cross-origin-resource-policy");
+            assert_eq!(resource, "same-origin", "{what}");
+            let policy = answer.header("content-security-policy");
+            assert!(policy.contains("default-src 'none'"), "{what}");
+            assert!(policy.contains("frame-ancestors 'none'"), "{what}");
+            let cached = answer.header("cache-control");
+            assert!(
+                cached.contains("no-cache") || cached.contains("no-store"),
+                "{what}"
+            );
+            let only_tls = answer.header("strict-transport-security");
+            assert_eq!(!only_tls.is_empty(), over_tls, "{what}");
+            assert_eq!(answer.header("server"), "", "{what}");
+        }
     }
 }
 

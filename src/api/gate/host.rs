@@ -49,6 +49,12 @@ impl FromStr for PublicUrl {
     }
 }
 
+impl PublicUrl {
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+}
+
 pub struct Names {
     /// Listening on loopback, only loopback's names lead here. Elsewhere any IP address may, through NAT, and an address
     /// cannot be rebound: no name is looked up.

@@ -14,9 +14,8 @@ pub fn check(found: &Found, path: &str, asks: &Asks) -> Result<(), Refused> {
         // The page's own 404, for people; it needs no name.
         Found::Nowhere if !path.starts_with("/api/") => Ok(()),
         Found::Nowhere => {
-            let detail = "There is nothing at this path; /docs lists what there is.";
             somebody(asks)?;
-            Err(Refused::new(StatusCode::NOT_FOUND, "not-found", detail))
+            Err(nowhere())
         }
         Found::OtherMethods(methods) => {
             if path.starts_with("/api/") {
@@ -74,19 +73,29 @@ fn forbidden(detail: String) -> Refused {
     Refused::new(StatusCode::FORBIDDEN, "forbidden", detail)
 }
 
-fn other_methods(methods: &[Method]) -> Refused {
+pub fn nowhere() -> Refused {
+    let detail = "There is nothing at this path; /docs lists what there is.";
+    Refused::new(StatusCode::NOT_FOUND, "not-found", detail)
+}
+
+/// As `Allow` lists them.
+pub fn allowed(methods: &[Method]) -> HeaderValue {
     let mut names: Vec<&str> = methods.iter().map(Method::as_str).collect();
     if names.contains(&"GET") {
         names.push("HEAD");
     }
-    let names = names.join(", ");
+    names.push("OPTIONS");
+    HeaderValue::from_str(&names.join(", ")).expect("a method's name is allowed in a header")
+}
+
+fn other_methods(methods: &[Method]) -> Refused {
+    let allowed = allowed(methods);
+    let names = String::from_utf8_lossy(allowed.as_bytes()).into_owned();
     let mut refused = Refused::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",
         format!("This path takes {names}; /docs lists what there is."),
     );
-    refused.header = HeaderValue::from_str(&names)
-        .ok()
-        .map(|names| (ALLOW, names));
+    refused.header = Some((ALLOW, allowed));
     refused
 }

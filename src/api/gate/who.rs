@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::Request;
 use poem::http::header::AUTHORIZATION;
 
+use super::cors::Cors;
 use super::host::Names;
 use super::{Refused, cookie, site};
 use crate::access::{NotKnown, Principal, Proof, TokenFile};
@@ -37,16 +38,25 @@ impl Who {
         self.tokens.as_ref()
     }
 
-    pub fn find<B>(&self, request: &Request<B>, names: &Names) -> Result<Asks, Refused> {
+    pub fn find<B>(
+        &self,
+        request: &Request<B>,
+        names: &Names,
+        cors: &Cors,
+    ) -> Result<Asks, Refused> {
         // Of a page of another origin a browser sends no such header by itself, and none at all before it has asked.
         if let Some(tokens) = &self.tokens
             && let Some(token) = bearer(request)
         {
             return Ok(self.shown(tokens, token));
         }
-        // All else counts only if a page of ours asks for it.
-        site::check(request, names)?;
-        if let Some(tokens) = &self.tokens
+        // All else counts only if a page of ours asks for it; of one that was named, not even our cookie.
+        let named = cors.named(request).is_some();
+        if !named {
+            site::check(request, names)?;
+        }
+        if !named
+            && let Some(tokens) = &self.tokens
             && let Some(token) = cookie::token(request.headers())
         {
             return Ok(self.shown(tokens, token));
