@@ -4,6 +4,7 @@ import {button, field, h, replace, select} from './dom.js';
 import {post} from './api.js';
 import {askWho} from './dialog.js';
 import {card} from './operation.js';
+import {needs} from './rights.js';
 
 const ACTIONS = [['retry', 'Retry'], ['discard', 'Discard'], ['reopen', 'Reopen'], ['note', 'Write a note']];
 
@@ -48,11 +49,11 @@ export function bulk(set, signal) {
     const {would_pass: pass = 0, would_be_duplicate: same = 0, would_do: done = 0} = outcome?.results ?? {};
     const useful = pass + same + done > 0;
     first.classList.toggle('main', !useful);
-    return h('p', {class: 'actions left'}, button('Now do it', () => start(false), {class: useful ? 'main' : null}),
+    return h('p', {class: 'actions left'}, needs('decide', button('Now do it', () => start(false), {class: useful ? 'main' : null})),
       h('span', {class: 'soft'}, useful ? 'The set is taken anew at that moment.' : 'It would bring none of them home: mend them one by one, change the rules, or discard them.'));
   }
 
-  const first = button('Dry run', () => start(true), {class: 'main'});
+  const first = needs('decide', button('Dry run', () => start(true), {class: 'main'}));
 
   function fail(text) {
     wrong.hidden = false;
@@ -63,7 +64,7 @@ export function bulk(set, signal) {
     h('h2', {id: 'bulk-title'}, 'Decide about all of them'), words,
     h('div', {class: 'filters'}, field('What', action), field('Reason', why, 'Stands beside every decision.'), field('Letters a second, at most', rate), field('Stop when so many % fail again', stop)),
     wrong,
-    h('p', {class: 'actions'}, first, button('Do it', () => start(false))),
+    h('p', {class: 'actions'}, first, needs('decide', button('Do it', () => start(false)))),
     below);
   box.refresh = () => replace(words, set().words);
   box.refresh();

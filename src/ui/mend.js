@@ -7,6 +7,7 @@ import {pointer} from './format.js';
 import {askWho} from './dialog.js';
 import {difference} from './diff.js';
 import {numbered} from './editor.js';
+import {needs} from './rights.js';
 
 const PAUSE = 250;
 
@@ -85,7 +86,7 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
     await judge();
     const why = h('input', {type: 'text', id: 'why', maxlength: 2000, autocomplete: 'off', placeholder: 'Why, for those who read this later'});
     const failed = h('p', {class: 'wrong', role: 'alert', hidden: true});
-    const sending = button('Send it', async () => {
+    const sending = needs('decide', button('Send it', async () => {
       const who = await askWho();
       if (who === undefined) return;
       sending.disabled = true;
@@ -99,7 +100,7 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
         failed.hidden = false;
         failed.textContent = error.message;
       }
-    }, {class: judged?.valid ? 'main' : 'main danger'});
+    }, {class: judged?.valid ? 'main' : 'main danger'}));
     replace(card, h('h2', {}, 'What you changed'),
       difference(start, area.value),
       judged?.valid

@@ -56,6 +56,7 @@ pub const FILES: &[File] = files![
     "format.js",
     "live.js",
     "session.js",
+    "rights.js",
     "chart.js",
     "dialog.js",
     "diff.js",

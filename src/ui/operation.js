@@ -2,6 +2,8 @@
 
 import {button, h, replace, table} from './dom.js';
 import {get, post, query} from './api.js';
+import {needs} from './rights.js';
+import {me} from './session.js';
 import {badge, number, plural, pointer, reason, since, source, time} from './format.js';
 
 export const over = (operation) => ['done', 'failed', 'cancelled', 'stopped'].includes(operation.state);
@@ -78,10 +80,10 @@ export function controls(operation, changed) {
     }
   };
   if (over(operation)) return [];
-  return [
-    operation.state === 'paused' ? button('Resume', act('resume')) : button('Pause', act('pause')),
-    button('Cancel', act('cancel')),
-  ];
+  // One's own are steered with the right that they were asked for with.
+  const own = operation.asked_by === me()?.name;
+  return [operation.state === 'paused' ? button('Resume', act('resume')) : button('Pause', act('pause')), button('Cancel', act('cancel'))]
+    .map((element) => own ? element : needs('operate', element));
 }
 
 // Asks until it is over; the interval grows with patience.

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use reqwest::Method;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use waybill::sandbox::broker::{Broker, Store};
 
 use super::harness::{
-    Bench, Sender, Service, Sql, TokensFile, Weight, order_with, orders, until, within,
+    Bench, Sender, Service, Sql, TokensFile, Weight, order_with, orders, until, until_equal, within,
 };
 
 /// Letters that come all at once, as if a sender had lost its mind. They go into the log itself, and the projector does the
@@ -36,6 +38,8 @@ struct Stage {
     beside: Option<(Bench, Broker, Service)>,
     /// The one that `tokens` speaks of, which asks for them.
     asking: Option<(Bench, TokensFile, Service)>,
+    /// The token of sam, who is given rights there and loses them.
+    sam: String,
 }
 
 impl Stage {
@@ -62,18 +66,29 @@ impl Stage {
                 return self.beside.insert(beside).2.url.clone();
             }
             "tokens" => {
-                let bench = self.bench.beside().await;
-                let mut file = TokensFile::new(&bench);
-                let token = file.give("ona", "role = \"owner\"");
-                let mut service = bench.serve(None, &file.flag()).await;
-                service.token = Some(token.clone());
-                let letter = service
-                    .post(order_with("edited", &[("1817", "-1817")]))
-                    .await;
-                service.rests(20, 1).await;
-                let url = service.url.clone();
-                self.asking = Some((bench, file, service));
-                return format!("{url} {token} {letter}");
+                let (token, letter) = self.ask_for_tokens().await;
+                let (_, _, service) = self.asking.as_ref().unwrap();
+                return format!("{} {token} {letter}", service.url);
+            }
+            "support" => {
+                let (_, letter) = self.ask_for_tokens().await;
+                let (_, file, service) = self.asking.as_mut().unwrap();
+                self.sam = file.give("sam", "role = \"support\"");
+                until(10, "sam is known", async || {
+                    (!rights(service, &self.sam).await.is_empty()).then_some(())
+                })
+                .await;
+                return format!("{} {} {letter}", service.url, self.sam);
+            }
+            "promote" => {
+                let (_, file, service) = self.asking.as_mut().unwrap();
+                file.regrant("sam", "support", "operator");
+                may_decide(service, &self.sam, true).await;
+            }
+            "demote" => {
+                let (_, file, service) = self.asking.as_mut().unwrap();
+                file.regrant("sam", "operator", "support");
+                may_decide(service, &self.sam, false).await;
             }
             "another-token" => {
                 let (_, file, service) = self.asking.as_mut().unwrap();
@@ -90,6 +105,38 @@ impl Stage {
         }
         String::new()
     }
+
+    /// A service of its own, which asks for tokens, with one letter: its owner's token, and the letter.
+    async fn ask_for_tokens(&mut self) -> (String, i64) {
+        let bench = self.bench.beside().await;
+        let mut file = TokensFile::new(&bench);
+        let token = file.give("ona", "role = \"owner\"");
+        let mut service = bench.serve(None, &file.flag()).await;
+        service.token = Some(token.clone());
+        let letter = service
+            .post(order_with("edited", &[("1817", "-1817")]))
+            .await;
+        service.rests(20, 1).await;
+        self.asking = Some((bench, file, service));
+        (token, letter)
+    }
+}
+
+async fn rights(service: &Service, token: &str) -> Vec<Value> {
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", &*bearer)];
+    let me = service.ask(Method::GET, "/api/v1/me", &headers, "").await;
+    match me.status {
+        200 => me.json()["rights"].as_array().unwrap().clone(),
+        _ => Vec::new(),
+    }
+}
+
+async fn may_decide(service: &Service, token: &str, may: bool) {
+    until_equal(10, "the right to decide", may, async || {
+        rights(service, token).await.contains(&json!("decide"))
+    })
+    .await;
 }
 
 /// A service that misses 51 to 250, which its broker discarded for its limit, and 351 to 370, which another took for a while
@@ -154,6 +201,7 @@ async fn the_page_is_usable_in_a_real_browser() {
         holding: None,
         beside: None,
         asking: None,
+        sam: String::new(),
     };
     let mut node = Command::new(program(&["node"]))
         .arg("run.mjs")

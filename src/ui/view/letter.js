@@ -3,6 +3,7 @@
 import {button, h, replace, say, table} from '../dom.js';
 import {get, post, Problem} from '../api.js';
 import {badge, number, orderLink, orderPath, plural, pointer, reason, shown, since, source, time} from '../format.js';
+import {needs} from '../rights.js';
 import {askWho, form} from '../dialog.js';
 import {payloadView} from '../payload.js';
 import {mender} from '../mend.js';
@@ -124,19 +125,19 @@ function deciding(place, letter, payload, desk, answer, again) {
   };
   const reasoned = async (title, text, go, danger) => (await form(title, {text, go, danger, fields: [{name: 'reason', label: 'Reason', long: true, required: true}]}))?.reason;
 
-  const note = button('Note', async () => {
+  const note = needs('decide', button('Note', async () => {
     const text = await reasoned('Write a note', 'For whoever reads this letter next.', 'Write it');
     if (text) await decide('notes', {reason: text}, () => tell('good', 'Noted.'));
-  });
+  }));
   if (letter.state === 'replaced') return h('p', {class: 'actions left'}, h('span', {class: 'soft'}, 'It was replaced: nothing is left to decide.'), note);
   if (letter.state === 'discarded') {
-    return h('p', {class: 'actions left'}, button('Reopen', () => decide('reopen', {}, (outcome) => {
+    return h('p', {class: 'actions left'}, needs('decide', button('Reopen', () => decide('reopen', {}, (outcome) => {
       if (outcome.result === 'done' && outcome.fate === 'decision') tell('good', 'It is open again.');
       else if (outcome.result === 'still_failing') tell('good', 'It is open again: judged anew, and still failing.');
       else home(outcome, letter.order_uid);
-    }), {class: 'main'}), note);
+    }), {class: 'main'})), note);
   }
-  const edit = button('Edit and resubmit', async () => {
+  const edit = needs('decide', button('Edit and resubmit', async () => {
     const box = await mender(letter, payload, {
       signal: place.signal,
       leave: () => { replace(desk); edit.focus(); },
@@ -145,11 +146,11 @@ function deciding(place, letter, payload, desk, answer, again) {
     });
     replace(desk, box);
     desk.querySelector('textarea').focus();
-  }, {class: 'main'});
+  }, {class: 'main'}));
   return h('p', {class: 'actions left'}, edit,
-    button('Retry', () => decide('retry', {}, (outcome) => home(outcome, letter.order_uid))),
-    button('Discard …', async () => {
+    needs('decide', button('Retry', () => decide('retry', {}, (outcome) => home(outcome, letter.order_uid)))),
+    needs('decide', button('Discard …', async () => {
       const text = await reasoned('Discard this letter?', 'It is let go, and never lost: it stays here, and can be reopened.', 'Discard it', true);
       if (text) await decide('discard', {reason: text}, () => tell('good', 'Discarded. It can be reopened.'));
-    }), note, letter.attempts > 1 ? h('span', {class: 'soft'}, `judged ${number(letter.attempts)} times`) : null);
+    })), note, letter.attempts > 1 ? h('span', {class: 'soft'}, `judged ${number(letter.attempts)} times`) : null);
 }

@@ -3,6 +3,7 @@
 import {button, h, replace, table} from '../dom.js';
 import {get, post} from '../api.js';
 import {badge, number, shown, since} from '../format.js';
+import {needs} from '../rights.js';
 import {askWho, form} from '../dialog.js';
 import {card, controls, facts, over, progress, sentence} from '../operation.js';
 import {go} from '../router.js';
@@ -40,7 +41,7 @@ async function all(place) {
     }},
     {label: 'Asked', cell: (operation) => since(operation.created_at)},
   ], page.items, {list: true, empty: 'Nothing runs, and nothing ran.'});
-  const replay = button('Start a replay …', async () => {
+  const replay = needs('operate', button('Start a replay …', async () => {
     const answer = await form('Fold the log again?', {
       text: 'All tables are built again from the log, beside those that serve, and change places with them at the end. No fate changes, and the service goes on meanwhile.',
       fields: [{name: 'reason', label: 'Reason', required: true}],
@@ -56,7 +57,7 @@ async function all(place) {
       told.hidden = false;
       replace(told, error.message, ' ', error.linked?.('operation').map((id) => h('a', {href: `/operations/${id}`}, `Operation ${id}`)));
     }
-  });
+  }));
   place.show('Operations', h('h1', {}, 'Operations'),
     h('p', {class: 'lead'}, 'Work that takes a while: decisions about many letters, checks of rules, replays. It survives a restart.'),
     h('p', {class: 'actions left'}, replay), told, list,

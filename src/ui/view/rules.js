@@ -3,6 +3,7 @@
 import {button, field, h, replace, say, select} from '../dom.js';
 import {get, Problem, query, send} from '../api.js';
 import {badge, number, plural, shown, time} from '../format.js';
+import {needs} from '../rights.js';
 import {askWho} from '../dialog.js';
 import {difference} from '../diff.js';
 import {numbered} from '../editor.js';
@@ -81,7 +82,7 @@ function editor(place, now, desk) {
     replace(told);
     const why = h('input', {type: 'text', maxlength: 2000, autocomplete: 'off'});
     replace(desk, h('section', {class: 'card'}, h('h2', {}, 'What changes'), difference(base.text, area.value), field('Reason', why, 'For those who read the history.'),
-      h('p', {class: 'actions'}, button('Leave it', () => replace(desk)), button('Apply', async () => {
+      h('p', {class: 'actions'}, button('Leave it', () => replace(desk)), needs('define', button('Apply', async () => {
         const who = await askWho();
         if (who === undefined) return;
         try {
@@ -92,7 +93,7 @@ function editor(place, now, desk) {
           if (error instanceof Problem && error.status === 409) await others();
           else fail(error);
         }
-      }, {class: 'main'}))));
+      }, {class: 'main'})))));
     why.focus();
   }
 
@@ -108,5 +109,5 @@ function editor(place, now, desk) {
   return h('section', {}, h('h2', {}, 'Edit'),
     field('The new rules, in YAML', area, 'A list of rules, each with id, message, field and rule; [] for none.', numbered(area)),
     told,
-    h('div', {class: 'filters'}, field('Check against', recent), button('Check', check), button('Apply …', apply, {class: 'main'})));
+    h('div', {class: 'filters'}, field('Check against', recent), needs('define', button('Check', check)), needs('define', button('Apply …', apply, {class: 'main'}))));
 }
