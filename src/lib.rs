@@ -12,6 +12,7 @@ mod words;
 pub mod access;
 pub mod account;
 pub mod api;
+pub mod audit;
 pub mod cache;
 pub mod cli;
 pub mod config;

@@ -63,8 +63,9 @@ pub async fn run(
         database = prepare_database(config.postgres.clone()) => database?,
         () = stop.cancelled() => return Ok(()),
     };
-    let (wires, queue) = Wires::new(&config, database).await?;
-    let stages = Stages::start(wires, &config, queue, listener, &stop)?;
+    let (wires, queue, recorder) = Wires::new(&config, database).await?;
+    let recording = tokio::spawn(recorder.run());
+    let stages = Stages::start(wires, &config, queue, recording, listener, &stop)?;
     let ended_early = stages.watch(&stop).await;
     stages.stop(&stop).await;
     match ended_early {
@@ -81,6 +82,7 @@ struct Stages {
     projecting: JoinHandle<()>,
     operating: JoinHandle<()>,
     serving: JoinHandle<()>,
+    recording: JoinHandle<()>,
     receiving: Vec<JoinHandle<Option<source::Draining>>>,
     background: Vec<JoinHandle<()>>,
     stop_http: CancellationToken,
@@ -93,6 +95,7 @@ impl Stages {
         wires: Wires,
         config: &Config,
         queue: Queue,
+        recording: JoinHandle<()>,
         listener: TcpListener,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
@@ -124,13 +127,18 @@ impl Stages {
             .iter()
             .map(|channel| tokio::spawn(source::run(wires.receiving(channel), stop.clone())));
         let api = wires.api();
-        let gate = Arc::new(api::Gate::new(&config.api, wires.metrics.clone()));
+        let gate = Arc::new(api::Gate::new(
+            &config.api,
+            wires.metrics.clone(),
+            wires.audit.clone(),
+        ));
         let serving = api::serve(
             listener,
             api::routes(&config.api, &api, gate.clone()),
             api::HotRead::new(&api),
             gate,
             wires.metrics.clone(),
+            wires.audit.clone(),
             stop_http.clone(),
         );
         let stages = Self {
@@ -139,6 +147,7 @@ impl Stages {
             operating: tokio::spawn(operating),
             receiving: receiving.collect(),
             serving: tokio::spawn(serving),
+            recording,
             background: wires.in_the_background(),
             stop_http,
             stop_projector,
@@ -184,10 +193,14 @@ impl Stages {
         within(HARD_STOP, self.projecting, "projector").await;
         // The senders of the API, the operations and the projector are gone with them: after ours the queue runs dry.
         let Wires {
-            database, inbox, ..
+            database,
+            inbox,
+            audit,
+            ..
         } = self.wires;
-        drop(inbox);
+        drop((inbox, audit));
         within(HARD_STOP, self.appending, "inbox").await;
+        within(HARD_STOP, self.recording, "audit").await;
         self.hard_stop.cancel();
         // Last, for the inbox acknowledges on these connections.
         for one in draining {

@@ -68,6 +68,7 @@ pub struct Metrics {
     pub refused: IntCounterVec,
     pub tokens_file_well: IntGauge,
     pub sign_ins: IntCounterVec,
+    pub audit_lost: IntCounter,
 }
 
 impl Metrics {
@@ -98,6 +99,7 @@ impl Metrics {
             http_requests: make.counters("waybill_http_requests_total", "Answers by status class", &["class"])?,
             refused: make.counters("waybill_http_refused_total", "Requests that were refused before anything looked at them, by cause", &["cause"])?,
             sign_ins: make.counters("waybill_sign_ins_total", "Sign-ins to the page, by how they ended", &["result"])?,
+            audit_lost: make.counter("waybill_audit_lost_total", "Entries of the audit that were not stored, because Postgres was away or too many came")?,
             tokens_file_well: make.gauge("waybill_tokens_file_well", "1 while the tokens file could be read as it is; 0 while an earlier one counts, or none is set")?,
             registry,
         })

@@ -26,7 +26,7 @@ const DOCS_POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline'
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The paths of the page; `:uid` and `:id` are read by the page itself.
-pub const PAGES: [&str; 10] = [
+pub const PAGES: [&str; 11] = [
     "/",
     "/orders/:uid",
     "/live",
@@ -37,6 +37,7 @@ pub const PAGES: [&str; 10] = [
     "/operations",
     "/operations/:id",
     "/account",
+    "/audit",
 ];
 
 /// On every page of a service that anybody may use who reaches it. Written here and not by the page's own code, so that no

@@ -10,6 +10,7 @@ use poem_openapi::types::{Example, ParseFromJSON};
 use serde_json::{Value, json};
 
 use super::account::{Reconciliation, Stats};
+use super::audit::{AuditEntry, AuditPage};
 use super::dead_letters::{DeadLetterGroups, DeadLetterPage, DeadLetterStory, DecisionRequest};
 use super::decide::DecisionView;
 use super::inbox::{Accepted, InboxRow, Judgement, OrderJsonSchema};
@@ -53,6 +54,19 @@ fn made<T: ParseFromJSON>(example: Value) -> T {
 
 fn order() -> Value {
     serde_json::from_str(EXAMPLE).unwrap_or_default()
+}
+
+fn audit_entry() -> Value {
+    json!({
+        "id": 7,
+        "at": "2026-11-21T08:00:01.328002Z",
+        "what": "exported",
+        "who": "Grace",
+        "proof": "token",
+        "address": "192.0.2.7",
+        "detail": "/orders/export?format=csv",
+        "times": 1,
+    })
 }
 
 const MESSAGE: &str = "payment.amount must not be negative, but it is -1817.";
@@ -296,6 +310,8 @@ examples! {
         "collections": null,
         "expires": "2027-02-19T00:00:00Z",
     });
+    AuditEntry => audit_entry();
+    AuditPage => json!({"items": [audit_entry()], "next": "7"});
     StreamStats => json!({
         "at": 1_795_248_001_405_i64,
         "version": env!("CARGO_PKG_VERSION"),

@@ -26,7 +26,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::problem::Problem;
 use super::{Config, headers};
-use crate::access::{NotKnown, Principal};
+use crate::access::{NotKnown, Principal, Proof};
+use crate::audit::{Audit, Entry, What};
 use crate::telemetry::Metrics;
 
 pub use cors::Named as CorsOrigin;
@@ -42,6 +43,8 @@ use who::Who;
 pub struct Refused {
     pub why: &'static str,
     problem: Problem,
+    /// Who was refused, if that is known.
+    who: Option<Principal>,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -50,6 +53,7 @@ impl Refused {
         Self {
             why,
             problem: Problem::new(status, why, detail),
+            who: None,
             header: None,
         }
     }
@@ -69,10 +73,11 @@ pub struct Gate {
     who: Who,
     attempts: Attempts,
     metrics: Arc<Metrics>,
+    audit: Audit,
 }
 
 impl Gate {
-    pub fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
+    pub fn new(config: &Config, metrics: Arc<Metrics>, audit: Audit) -> Self {
         if config.is_open() {
             tracing::warn!(
                 address = %config.listen,
@@ -86,6 +91,7 @@ impl Gate {
             who: Who::new(config.listen.ip().is_loopback(), config.tokens.clone()),
             attempts: Attempts::default(),
             metrics,
+            audit,
         }
     }
 
@@ -103,9 +109,19 @@ impl Gate {
         let found = table::find(request.method(), path);
         let asks = self.who.find(request, &self.names, &self.cors)?;
         match (may::check(&found, path, &asks), asks.not_known) {
-            (Ok(()), _) => Ok(asks.principal),
+            (Ok(()), _) => {
+                let principal = asks.principal;
+                if principal.proof().is_proven() {
+                    let (name, proof) = (principal.name(), principal.proof().as_str());
+                    self.audit.seen(name, proof, from.ip());
+                }
+                Ok(principal)
+            }
             (Err(_), Some(why)) => Err(self.not_known(&why, None, from.ip())),
-            (Err(refused), None) => Err(refused),
+            (Err(mut refused), None) => {
+                refused.who = Some(asks.principal);
+                Err(refused)
+            }
         }
     }
 
@@ -162,18 +178,43 @@ impl Gate {
         match found {
             Ok(principal) if self.who.tokens().is_none() || principal.name() == name => {
                 counted("done");
+                self.note_sign_in(What::SignedIn, name, principal.proof(), address);
                 tracing::info!(name, %address, "{name:?} signed in, from {address}");
                 Ok(principal)
             }
             Ok(_) => {
                 counted("failed");
+                self.note_sign_in(What::SignInFailed, name, Proof::Nobody, address);
                 Err(self.not_known(&NotKnown::Unknown, Some(name), address))
             }
             Err(why) => {
                 counted("failed");
+                self.note_sign_in(What::SignInFailed, name, Proof::Nobody, address);
                 Err(self.not_known(&why, Some(name), address))
             }
         }
+    }
+
+    /// Puts on record that a request was refused.
+    pub fn refused<B>(&self, request: &Request<B>, refused: &Refused, from: SocketAddr) {
+        self.metrics.refused.with_label_values(&[refused.why]).inc();
+        if matches!(refused.why, "not-found" | "method-not-allowed") {
+            return;
+        }
+        // Not the query: it may be anything, and each would be an entry of its own.
+        let detail = format!(
+            "{}: {} {}",
+            refused.why,
+            request.method(),
+            request.uri().path()
+        );
+        let (who, proof) = match &refused.who {
+            Some(who) => (who.name(), who.proof().as_str()),
+            None => ("", Proof::Nobody.as_str()),
+        };
+        let address = from.ip().to_canonical().to_string();
+        self.audit
+            .note(Entry::new(What::Refused, who, proof, &address, &detail));
     }
 
     /// For a browser to keep `token`, as long as it counts; to forget it, if there is no principal.
@@ -188,6 +229,24 @@ impl Gate {
             Some(principal) => principal.lives_for(cookie::LONGEST_LIFE),
         };
         cookie::set(token, life, self.names.is_over_tls(headers))
+    }
+
+    pub fn signed_out(&self, principal: &Principal, from: Option<SocketAddr>) {
+        let address = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.ip());
+        if principal.is_somebody() {
+            self.note_sign_in(
+                What::SignedOut,
+                principal.name(),
+                principal.proof(),
+                address,
+            );
+        }
+    }
+
+    fn note_sign_in(&self, what: What, name: &str, proof: Proof, address: IpAddr) {
+        let address = address.to_canonical().to_string();
+        self.audit
+            .note(Entry::new(what, name, proof.as_str(), &address, ""));
     }
 
     /// What was shown proves nothing: told and logged, or slowed where it came too often.

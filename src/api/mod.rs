@@ -4,6 +4,7 @@
 mod account;
 mod asker;
 mod assets;
+mod audit;
 mod body;
 mod csv;
 mod dead_letters;
@@ -43,6 +44,7 @@ use tokio::sync::{Notify, watch};
 use self::parameters::Parameters;
 use crate::access::TokenFile;
 use crate::account::Patience;
+use crate::audit::Audit;
 use crate::cache::Cache;
 use crate::inbox::{Inbox, Position, SourceId};
 use crate::postgres::Database;
@@ -79,6 +81,7 @@ pub struct Dependencies {
     pub inbox: Inbox,
     pub cache: Arc<Cache>,
     pub metrics: Arc<Metrics>,
+    pub audit: Audit,
     pub http: SourceId,
     pub operator: SourceId,
     pub projected: watch::Receiver<Position>,
@@ -124,6 +127,7 @@ type Nouns = (
     trend::Trends,
     me::MeApi,
     session::Sessions,
+    audit::AuditApi,
 );
 
 fn service<T: OpenApi>(nouns: T) -> OpenApiService<T, ()> {
@@ -174,6 +178,7 @@ pub fn routes(config: &Config, deps: &Dependencies, gate: Arc<Gate>) -> BoxEndpo
         trend::Trends::new(deps),
         me::MeApi,
         session::Sessions(gate),
+        audit::AuditApi::new(deps),
     ));
     let specification = service.spec();
     let docs = assets::Docs::new(&service.swagger_ui_html(), config.is_open());

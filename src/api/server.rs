@@ -29,8 +29,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::audit;
 use super::gate::{Gate, Refused};
 use super::orders::HotRead;
+use crate::audit::{Audit, What};
 use crate::telemetry::Metrics;
 
 /// A client has this long (at most twice this) to send a request's headers; an idle connection is closed after it.
@@ -106,6 +108,7 @@ pub async fn serve(
     hot: HotRead,
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
+    audit: Audit,
     stop: CancellationToken,
 ) {
     let classes = Arc::new(
@@ -139,7 +142,7 @@ pub async fn serve(
             routes: routes.clone(),
             hot: hot.clone(),
             gate: gate.clone(),
-            metrics: metrics.clone(),
+            audit: audit.clone(),
             classes: classes.clone(),
             local,
             remote,
@@ -168,7 +171,7 @@ struct Connection {
     routes: Arc<BoxEndpoint<'static>>,
     hot: HotRead,
     gate: Arc<Gate>,
-    metrics: Arc<Metrics>,
+    audit: Audit,
     classes: Arc<[IntCounter; 5]>,
     local: Option<SocketAddr>,
     remote: SocketAddr,
@@ -277,13 +280,26 @@ impl Connection {
         if let Some(response) = self.hot.hit(&request, &principal) {
             return response.map(Either::Left);
         }
+        let on_record = audit::on_record(&request);
         let mut request = request;
-        request.extensions_mut().insert(principal);
+        request.extensions_mut().insert(principal.clone());
         name_content(&mut request);
         let local = LocalAddr(Addr::SocketAddr(self.local.unwrap_or(self.remote)));
         let remote = RemoteAddr(Addr::SocketAddr(self.remote));
         let request = Request::from((request, local, remote, Scheme::HTTP));
-        sent(self.routes.get_response(request).await, under_way)
+        let mut response = self.routes.get_response(request).await;
+        if let Some((what, asked)) = on_record
+            && response.status().is_success()
+        {
+            let address = self.remote.ip().to_canonical().to_string();
+            let entry = audit::entry(what, &principal, &address, &asked);
+            let stored = self.audit.record(entry).await;
+            // Work that was begun goes on; no data leaves that nobody could ask after.
+            if !stored && what == What::Exported {
+                response = audit::not_on_record().into_response();
+            }
+        }
+        sent(response, under_way)
     }
 
     async fn refuse(
@@ -292,7 +308,7 @@ impl Connection {
         refused: Refused,
         under_way: UnderWay,
     ) -> hyper::Response<Body> {
-        self.metrics.refused.with_label_values(&[refused.why]).inc();
+        self.gate.refused(&request, &refused, self.remote);
         // Who waits to be asked for the body (Expect) is not.
         if !request.headers().contains_key(EXPECT) {
             let read = read_on(request.into_body());

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::body::Strict;
 use super::gate::Gate;
 use super::me::Me;
+use crate::access::Principal;
 
 pub struct Sessions(pub Arc<Gate>);
 
@@ -98,7 +99,9 @@ impl Sessions {
 
     /// Sign out
     #[oai(path = "/session", method = "delete", operation_id = "signOut")]
-    async fn sign_out(&self, request: &Request) -> Kept {
+    async fn sign_out(&self, principal: Principal, request: &Request) -> Kept {
+        let remote = request.remote_addr().as_socket_addr().copied();
+        self.0.signed_out(&principal, remote);
         Kept {
             status: StatusCode::NO_CONTENT,
             body: None,

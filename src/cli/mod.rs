@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand. `serve`, `dev` and `migrate` touch Postgres; all others are clients of a
 //! running service, by HTTP: one authority for who may do what.
 
+mod audit;
 pub mod client;
 mod connection;
 mod credentials;
@@ -70,6 +71,8 @@ enum Command {
     Orders(orders::Args),
     /// Who may ask a service for what: make a token, list them, try one
     Token(token::Args),
+    /// Who was let in, who was turned away, who took data out
+    Audit(audit::Args),
     /// Bring the database to this version, and exit
     Migrate(migrate::Args),
     /// Print the OpenAPI specification
@@ -152,6 +155,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(args).await,
         Command::Orders(args) => orders::run(args).await,
         Command::Token(args) => token::run(args).await,
+        Command::Audit(args) => audit::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Publish(args) => publish::run(*args).await,
         Command::Openapi => openapi::run(),

@@ -11,6 +11,7 @@ const RIGHTS: &[(&str, &str)] = &[
     ("inbox", "select, insert"),
     ("inbox_head", "select, update"),
     ("verdict", "select, insert"),
+    ("audit", "select, insert"),
     ("checkpoint", "select, insert, update, delete"),
     ("operation", "select, insert, update"),
     ("healed", "select, insert, update"),

@@ -6,6 +6,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::account::Patience;
+use crate::audit::{self, Audit};
 use crate::cache::{self, Cache};
 use crate::config::Config;
 use crate::inbox::{self, Inbox, Position, Queue, SourceId, Tail};
@@ -28,6 +29,7 @@ pub struct Wires {
     pub inbox: Inbox,
     cache: Arc<Cache>,
     pub metrics: Arc<Metrics>,
+    pub audit: Audit,
     patience: Arc<Patience>,
     give_way: Arc<projection::GiveWay>,
     asked: Arc<Notify>,
@@ -48,7 +50,10 @@ pub struct Channel {
 }
 
 impl Wires {
-    pub async fn new(config: &Config, database: Database) -> anyhow::Result<(Self, Queue)> {
+    pub async fn new(
+        config: &Config,
+        database: Database,
+    ) -> anyhow::Result<(Self, Queue, audit::Recorder)> {
         let bytes = WAITING_BYTES.max(WAITING_MESSAGES * config.api.max_body_bytes);
         let (inbox, queue) = Inbox::new(QUEUE, bytes, database.patience());
         let reader = database.reader().await.context("Postgres")?;
@@ -62,13 +67,16 @@ impl Wires {
                 status: watch::Sender::default(),
             });
         }
+        let metrics = Arc::new(Metrics::new().context("the metrics could not be registered")?);
+        let (audit, recorder) = Audit::new(database.clone(), metrics.clone());
         let wires = Self {
             http: inbox::source_id(&reader, "http", "http").await?,
             operator: inbox::source_id(&reader, "operator", "operator").await?,
             channels,
             inbox,
             cache: Arc::new(Cache::new(config.cache_bytes)),
-            metrics: Arc::new(Metrics::new().context("the metrics could not be registered")?),
+            metrics,
+            audit,
             patience: Arc::default(),
             give_way: Arc::default(),
             asked: Arc::default(),
@@ -78,7 +86,7 @@ impl Wires {
             stopping: watch::Sender::default(),
             database: database.clone(),
         };
-        Ok((wires, queue))
+        Ok((wires, queue, recorder))
     }
 
     pub fn projection(&self) -> projection::Dependencies {
@@ -138,6 +146,7 @@ impl Wires {
             inbox: self.inbox.clone(),
             cache: self.cache.clone(),
             metrics: self.metrics.clone(),
+            audit: self.audit.clone(),
             http: self.http,
             operator: self.operator,
             projected: self.projected.subscribe(),

@@ -68,6 +68,7 @@ function who() {
   const show = () => {
     const proven = me()?.proven;
     byId('who').textContent = proven ? `${me().name}: sign out` : knownWho() ? `You decide as ${knownWho()}` : 'Say who you are';
+    byId('audit').hidden = !me()?.rights.includes('admin');
     byId('who').title = proven ? `You may: ${me().rights.join(', ') || 'nothing'}` : '';
   };
   byId('who').addEventListener('click', async () => {

@@ -17,6 +17,7 @@
     rules: ['view/rules', 'diff', 'editor', 'operation'],
     operations: ['view/operations', 'operation'],
     account: ['view/account'],
+    audit: ['view/audit'],
   };
   for (const name of needs[first] ?? []) {
     const link = document.createElement('link');

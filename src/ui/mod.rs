@@ -74,6 +74,7 @@ pub const FILES: &[File] = files![
     "view/rules.js",
     "view/operations.js",
     "view/account.js",
+    "view/audit.js",
 ];
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ const ROUTES = [
   [/^\/operations$/, () => import('./view/operations.js')],
   [/^\/operations\/(\d+)$/, () => import('./view/operations.js')],
   [/^\/account$/, () => import('./view/account.js')],
+  [/^\/audit$/, () => import('./view/audit.js')],
 ];
 
 const main = document.getElementById('main');

@@ -130,6 +130,12 @@ const TABLE: &[(&str, &str, &str, Expected)] = &[
     ("GET", "/api/v1/stream", "", ALL),
     ("GET", "/api/v1/me", "", ALL),
     ("POST", "/api/v1/session", "{}", [400; 7]),
+    (
+        "GET",
+        "/api/v1/audit",
+        "",
+        [403, 403, 403, 403, 200, 403, 200],
+    ),
     ("GET", "/metrics", "", WHOLE),
     ("GET", "/docs", "", ALL),
     ("GET", "/openapi.json", "", ALL),

@@ -17,6 +17,7 @@ pub const OPEN: &[&str] = &[
     "/operations",
     "/operations/2",
     "/account",
+    "/audit",
     "/favicon.ico",
     "/ui/app.js",
     "/healthz/live",

@@ -5,6 +5,7 @@
 mod access;
 mod account;
 mod acks;
+mod audit;
 mod bounds;
 mod broker;
 mod broker_secured;

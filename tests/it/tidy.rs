@@ -16,6 +16,7 @@ const ROOMS: &[(&str, &str)] = &[
     // Knows who may do what, and nothing of what is done.
     ("access", ""),
     ("inbox", "postgres telemetry"),
+    ("audit", "postgres telemetry words"),
     ("source", "inbox stan telemetry"),
     // Its store alone; the checks know no other room (see PURE).
     ("order", "inbox postgres"),
@@ -33,7 +34,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "api",
-        "access account cache dead_letter inbox operation order postgres projection source stan telemetry ui",
+        "access account audit cache dead_letter inbox operation order postgres projection source stan telemetry ui",
     ),
     ("ui", ""),
     (
@@ -42,7 +43,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "serve",
-        "account api cache config inbox operation postgres projection source telemetry",
+        "account api audit cache config inbox operation postgres projection source telemetry",
     ),
     (
         "cli",

@@ -29,6 +29,7 @@ const TABLES: &[(&str, &str, &str)] = &[
     ("checkpoint", "projection", "account cache operation"),
     ("decisions", "projection", "account dead_letter"),
     ("rules", "projection", ""),
+    ("audit", "audit", ""),
     ("operation", "operation", ""),
     ("operation_item", "operation", ""),
     ("healed", "operation", ""),

@@ -132,7 +132,7 @@ async function addresses() {
   const reasons = new Map(letters.map((one) => [one.reason + one.state, one.id]));
   const operation = (await api('/operations?limit=1')).body.items[0]?.id;
   return ['/', '/?q=WBILMTESTTRACK', '/?q=nothing', '/orders/views-1', '/orders/nothing', '/live', '/groups', '/groups?state=', '/letters', '/letters?state=any&reason=schema&code=x',
-    ...[...reasons.values()].map((id) => `/letters/${id}`), '/letters/999999999', '/rules', '/operations', `/operations/${operation}`, '/account', '/nowhere'];
+    ...[...reasons.values()].map((id) => `/letters/${id}`), '/letters/999999999', '/rules', '/operations', `/operations/${operation}`, '/account', '/audit', '/nowhere'];
 }
 
 async function settle(page, path) {

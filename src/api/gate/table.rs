@@ -28,6 +28,7 @@ const PUBLISH: Need = any(&[Right::Publish]);
 const DECIDE: Need = any(&[Right::Decide]);
 const DEFINE: Need = any(&[Right::Define]);
 const OPERATE: Need = any(&[Right::Operate]);
+const ADMIN: Need = any(&[Right::Admin]);
 /// The rules explain verdicts, and whoever may see either may see them.
 const SEE_RULES: Need = any(&[Right::Read, Right::Letters, Right::Define]);
 /// Each kind of operation is asked for with another of these rights. Whoever has none of them has no operations; of others'
@@ -84,6 +85,7 @@ static TABLE: &[Row] = &[
     (Method::GET, "/api/v1/me", Need::Somebody),
     (Method::POST, "/api/v1/session", Need::Nothing),
     (Method::DELETE, "/api/v1/session", Need::Nothing),
+    (Method::GET, "/api/v1/audit", ADMIN),
     (Method::GET, "/metrics", Need::Everything),
     (Method::GET, "/docs", Need::Somebody),
     (Method::GET, "/openapi.json", Need::Somebody),
