@@ -36,6 +36,7 @@ mod model_grows;
 mod network;
 mod operations;
 mod operator;
+mod owasp;
 mod page;
 mod parameters;
 mod pooler;

@@ -320,3 +320,60 @@ fn names_say_what_is_inside() {
         }
     }
 }
+
+/// A secret is compared by its hash, in one place, in constant time. Whatever else is done with a token's text: it is hashed,
+/// shown once to whoever made it, or sent.
+#[test]
+fn only_hashes_of_tokens_are_compared() {
+    let sources = sources();
+    let constant: Vec<String> = sources
+        .iter()
+        .filter(|source| source.text.contains("ct_eq"))
+        .map(Source::name)
+        .collect();
+    assert_eq!(constant, ["access/token.rs"]);
+    let mut wrong = Vec::new();
+    for source in sources
+        .iter()
+        .filter(|source| source.room() == Some("access"))
+    {
+        for (number, line) in source.text.lines().enumerate() {
+            let compares = line.contains("==") || line.contains("!=");
+            // Also by way of a set, a match or a sort: none of those takes a hash either.
+            let secret = [
+                "token.text",
+                "token.0",
+                "secret ==",
+                "== secret",
+                "token ==",
+                "== token",
+                "hash ==",
+                "== hash",
+            ];
+            if compares && secret.iter().any(|word| line.contains(word)) {
+                wrong.push(format!("{}:{}: {}", source.name(), number + 1, line.trim()));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    let token = &sources
+        .iter()
+        .find(|source| source.name() == "access/token.rs")
+        .unwrap()
+        .text;
+    for kind in ["pub struct Token(String);", "pub struct Hash([u8; 32]);"] {
+        let (before, _) = token.split_once(kind).unwrap();
+        let derived = before.rsplit("\n\n").next().unwrap();
+        for what in ["PartialEq", "Eq", "Ord", "Hash,", "Debug"] {
+            assert!(
+                !derived.contains(&format!("derive({what}"))
+                    && !derived.contains(&format!(", {what}")),
+                "{kind} can be compared or printed: {derived}"
+            );
+        }
+    }
+    assert!(
+        !token.contains("impl PartialEq"),
+        "a token or its hash can be compared"
+    );
+}
