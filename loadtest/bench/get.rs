@@ -23,8 +23,8 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
     let (_bare, bare) = bare_hyper(&stage, &ids).await?;
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {
-        ours.push(wrk(stage.url(), &ids).await?);
-        limit.push(wrk(&bare, &ids).await?);
+        ours.push(wrk(stage.url(), &ids, &[]).await?);
+        limit.push(wrk(&bare, &ids, &[]).await?);
     }
     let ratios: Vec<f64> = ours
         .iter()
@@ -36,7 +36,7 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
     let begun = std::time::Instant::now();
     let (taken, served) = tokio::join!(
         stage.publish(&["--count", "150000", "--junk", "0%"]),
-        wrk(stage.url(), &ids)
+        wrk(stage.url(), &ids, &[])
     );
     taken?;
     let served = served?;
@@ -107,10 +107,14 @@ pub async fn write_ids(
     Ok(())
 }
 
-async fn wrk(url: &str, ids: &Path) -> anyhow::Result<f64> {
+/// Answers a second, every one of them 200.
+pub async fn wrk(url: &str, ids: &Path, more: &[&str]) -> anyhow::Result<f64> {
     let ids = ids.display().to_string();
     let printed = run_program(
-        Command::new("wrk").args(["-t1", "-c64", "-d3s", "-s", SCRIPT, url, "--", &ids]),
+        Command::new("wrk")
+            .args(["-t1", "-c64", "-d3s", "-s", SCRIPT])
+            .args(more)
+            .args([url, "--", &ids]),
     )
     .await?;
     if printed.contains("Non-2xx") {

@@ -2,6 +2,7 @@
 //! Postgres, private broker, the release binary as a process of its own. `make bench` runs all of them and writes the
 //! report; `make bench ARGS="get replay"` runs some, and keeps the others' figures.
 
+mod access;
 mod append;
 mod benthos;
 mod catch_up;
@@ -28,9 +29,9 @@ use waybill::cli::stop_on_signal;
 use report::{Figure, Report};
 
 /// All of them, in the report's order.
-pub const ORDER: [&str; 14] = [
-    "append", "catch_up", "live", "benthos", "latency", "replay", "restore", "get", "vegeta",
-    "lists", "mixed", "memory", "growth", "cost",
+pub const ORDER: [&str; 15] = [
+    "append", "catch_up", "live", "benthos", "latency", "replay", "restore", "get", "access",
+    "vegeta", "lists", "mixed", "memory", "growth", "cost",
 ];
 
 #[tokio::main]
@@ -82,6 +83,7 @@ async fn measure(name: &str) -> anyhow::Result<Vec<Figure>> {
         "replay" => replay::run().await,
         "restore" => restore::run().await,
         "get" => get::run().await,
+        "access" => access::run().await,
         "vegeta" => vegeta::run().await,
         "lists" => lists::run().await,
         "mixed" => mixed::run().await,

@@ -1,0 +1,134 @@
+//! What it costs to be known: GET by id with a token, against the same service without; and whether the time of a refusal tells
+//! anything of a token.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use waybill::access::{Hash, Token, Tokens};
+
+use super::get::{write_ids, wrk};
+use super::report::{Figure, Reach, grouped, median};
+use super::stage::Stage;
+
+const ORDERS: u64 = 30_000;
+const PAIRS: usize = 10;
+/// Look-ups of each kind; they take turns, so that whatever else the machine does falls on both.
+const LOOKS: usize = 400_000;
+
+pub async fn run() -> anyhow::Result<Vec<Figure>> {
+    let open = Stage::open(&[]).await?;
+    open.through(ORDERS, "0%").await?;
+    let (asking, bearer) = asking().await?;
+    asking.through(ORDERS, "0%").await?;
+    let (ids_open, ids_asking) = (open.dir.file("ids.txt"), asking.dir.file("ids.txt"));
+    write_ids(&open, &ids_open, |uid| format!("{uid}\n")).await?;
+    write_ids(&asking, &ids_asking, |uid| format!("{uid}\n")).await?;
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        with.push(wrk(asking.url(), &ids_asking, &["-H", &bearer]).await?);
+        without.push(wrk(open.url(), &ids_open, &[]).await?);
+    }
+    let ratios = with
+        .iter()
+        .zip(&without)
+        .map(|(with, without)| with / without);
+    let per_second = |values: &[f64]| format!("{}/s", grouped(median(values.to_vec())));
+    Ok(vec![
+        Figure::new(
+            "GET by id with a token",
+            per_second(&with),
+            format!("without {}", per_second(&without)),
+        )
+        .ratios(ratios.collect(), Reach::AtLeast(0.95)),
+        timing()?,
+    ])
+}
+
+/// A service that asks for tokens, and the header that one of them makes.
+async fn asking() -> anyhow::Result<(Stage, String)> {
+    let mut stage = Stage::empty().await?;
+    let token = Token::new()?;
+    let file = stage.dir.file("tokens.toml");
+    std::fs::write(&file, entry("bench", token.text()))?;
+    let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.text()))?;
+    bearer.set_sensitive(true);
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
+    stage.http = reqwest::Client::builder()
+        .default_headers(headers)
+        .build()?;
+    let file = file.to_str().context("the directory's name is not UTF-8")?;
+    stage.serve(&["--tokens", file]).await?;
+    stage
+        .until("cache_warm", |stats| stats["cache_warm"] == true)
+        .await?;
+    Ok((stage, format!("Authorization: Bearer {}", token.text())))
+}
+
+fn entry(name: &str, token: &str) -> String {
+    format!(
+        "[[token]]\nname = \"{name}\"\nrole = \"owner\"\nsha256 = \"{}\"\n",
+        Hash::of(token)
+    )
+}
+
+/// Welch's t of two kinds of tokens that are not known: those that begin as the right one does, and those that do not. Of
+/// neither the checksum fits. Below 3 the times cannot be told apart.
+fn timing() -> anyhow::Result<Figure> {
+    let right = Token::new()?;
+    let tokens = Tokens::parse(Path::new("tokens.toml"), &entry("bench", right.text()))?;
+    let mut near = Vec::new();
+    let mut far = Vec::new();
+    for _ in 0..256 {
+        let other = Token::new()?;
+        let other = other.text();
+        let (begin, end) = (&right.text()[..43], &other[43..]);
+        near.push(format!("{begin}{end}"));
+        // Its own checksum would fit.
+        let end: String = other[43..].chars().rev().collect();
+        far.push(format!("{}{end}", &other[..43]));
+    }
+    let mut times = [Vec::with_capacity(LOOKS), Vec::with_capacity(LOOKS)];
+    for look in 0..LOOKS {
+        for kind in [look % 2, 1 - look % 2] {
+            let token = &[&near, &far][kind][look % 256];
+            let begun = Instant::now();
+            let found = tokens.find(std::hint::black_box(token));
+            times[kind].push(begun.elapsed().as_nanos() as f64);
+            anyhow::ensure!(found.is_err(), "a guessed token is known");
+        }
+    }
+    let [near, far] = times.map(trimmed);
+    let t = (near.mean - far.mean) / (near.variance / near.count + far.variance / far.count).sqrt();
+    Ok(Figure::new(
+        "refusing a token that begins right",
+        format!("{:.0} ns", near.mean),
+        format!("one that does not {:.0} ns", far.mean),
+    )
+    .ratios(vec![t.abs()], Reach::AtMost(3.0))
+    .note(format!(
+        "Welch's |t| of {} look-ups each, without the slowest tenth: the ratio is t",
+        grouped(LOOKS as f64)
+    )))
+}
+
+struct Sample {
+    count: f64,
+    mean: f64,
+    variance: f64,
+}
+
+/// The slowest tenth is the machine's.
+fn trimmed(mut times: Vec<f64>) -> Sample {
+    times.sort_by(f64::total_cmp);
+    times.truncate(times.len() * 9 / 10);
+    let count = times.len() as f64;
+    let mean = times.iter().sum::<f64>() / count;
+    let squares: f64 = times.iter().map(|time| (time - mean).powi(2)).sum();
+    Sample {
+        count,
+        mean,
+        variance: squares / (count - 1.0),
+    }
+}
