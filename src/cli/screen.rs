@@ -206,6 +206,15 @@ fn age_at(time: &str, now: Timestamp) -> String {
     }
 }
 
+/// Who decided, and how that was proven. The service's own decisions need no proof.
+pub fn who(name: &str, proof: Option<&str>) -> String {
+    match proof {
+        Some(proof) => format!("{name} ({proof})"),
+        None if name == "waybill" => name.to_owned(),
+        None => format!("{name} (unproven)"),
+    }
+}
+
 /// 2026-01-31 12:00:00Z (2m ago)
 pub fn moment(time: &str) -> String {
     match time.parse::<Timestamp>() {

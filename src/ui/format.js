@@ -120,3 +120,8 @@ export function shown(text, limit = 120) {
   const string = String(text);
   return string.length > limit ? `${string.slice(0, limit)}…` : string;
 }
+
+// Who decided, and how that was proven; the service's own decisions need no proof.
+export function by({who, proof}) {
+  return h('span', {class: 'by'}, who, who === 'waybill' && !proof ? null : h('span', {class: 'soft'}, proof ? ` (${proof})` : ' (unproven)'));
+}

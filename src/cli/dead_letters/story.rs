@@ -70,6 +70,8 @@ struct Decision {
     action: String,
     result: String,
     who: String,
+    #[serde(default)]
+    proof: Option<String>,
     why: String,
     at: String,
 }
@@ -145,7 +147,7 @@ fn tell(story: &Story, url: &str, paint: Paint) -> String {
             for decision in &story.decisions {
                 sheet.row([
                     screen::moment(&decision.at),
-                    decision.who.clone(),
+                    screen::who(&decision.who, decision.proof.as_deref()),
                     decision.action.clone(),
                     decision.result.replace('_', " "),
                     decision.why.clone(),

@@ -62,6 +62,8 @@ pub struct Entry {
     pub text: String,
     pub result: String,
     pub who: String,
+    #[serde(default)]
+    pub proof: Option<String>,
     pub why: String,
     pub at: String,
 }
@@ -101,7 +103,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             if let Some(entry) = entry {
                 sheet.row([
                     "applied",
-                    &format!("{} by {}", screen::moment(&entry.at), entry.who),
+                    &format!(
+                        "{} by {}",
+                        screen::moment(&entry.at),
+                        screen::who(&entry.who, entry.proof.as_deref())
+                    ),
                 ]);
                 if !entry.why.is_empty() {
                     sheet.row(["why", &entry.why]);
@@ -143,7 +149,7 @@ async fn show_history(client: &Client, output: ShowOutput) -> anyhow::Result<Exi
                     ids(entry.text.as_bytes()).len().to_string(),
                     entry.result.clone(),
                     screen::age(&entry.at),
-                    entry.who.clone(),
+                    screen::who(&entry.who, entry.proof.as_deref()),
                     entry.why.clone(),
                 ]);
             }

@@ -2,7 +2,7 @@
 
 import {button, h, replace, say, table} from '../dom.js';
 import {get, post, Problem} from '../api.js';
-import {badge, number, orderLink, orderPath, plural, pointer, reason, shown, since, source, time} from '../format.js';
+import {badge, by, number, orderLink, orderPath, plural, pointer, reason, shown, since, source, time} from '../format.js';
 import {needs} from '../rights.js';
 import {askWho, form} from '../dialog.js';
 import {payloadView} from '../payload.js';
@@ -74,7 +74,7 @@ function history(letter) {
     events.push(h('li', {class: one.result === 'done' ? null : 'calm'},
       h('strong', {}, ACTIONS[one.action] ?? one.action), RESULTS[one.result] ? h('span', {}, ` – ${RESULTS[one.result]}`) : null,
       one.why ? h('p', {class: 'quote'}, one.why) : null,
-      h('span', {class: 'under'}, h('span', {class: 'by'}, one.who), ' · ', time(one.at), one.operation ? [' · ', h('a', {href: `/operations/${one.operation}`}, `operation ${one.operation}`)] : null)));
+      h('span', {class: 'under'}, by(one), ' · ', time(one.at), one.operation ? [' · ', h('a', {href: `/operations/${one.operation}`}, `operation ${one.operation}`)] : null)));
   }
   return h('ol', {class: 'history'}, events.reverse());
 }

@@ -2,7 +2,7 @@
 
 import {button, field, h, replace, say, select} from '../dom.js';
 import {get, Problem, query, send} from '../api.js';
-import {badge, number, plural, shown, time} from '../format.js';
+import {badge, by, number, plural, shown, time} from '../format.js';
 import {needs} from '../rights.js';
 import {askWho} from '../dialog.js';
 import {difference} from '../diff.js';
@@ -39,7 +39,7 @@ function entry(one, now) {
   const force = one.position === now.position;
   return h('li', {class: force ? null : 'calm'}, h('strong', {}, one.result === 'done' ? `In force from position ${number(one.position)} on` : `Position ${number(one.position)}`), ' ',
     force ? badge('done', 'now') : one.result === 'done' ? null : badge(one.result), one.why ? h('p', {class: 'quote'}, one.why) : null,
-    h('span', {class: 'under'}, h('span', {class: 'by'}, one.who), ' · ', time(one.at), ' · ', one.hash.slice(0, 12)),
+    h('span', {class: 'under'}, by(one), ' · ', time(one.at), ' · ', one.hash.slice(0, 12)),
     h('details', {}, h('summary', {}, 'Text'), h('pre', {class: 'code', tabindex: 0, role: 'region', 'aria-label': `Rules of position ${one.position}`}, one.text)));
 }
 
