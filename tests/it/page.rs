@@ -229,6 +229,6 @@ async fn the_page_is_usable_in_a_real_browser() {
         }
         (node.wait().await.unwrap(), said)
     };
-    let (status, said) = within(400, "the browser's stories", stories).await;
+    let (status, said) = within(600, "the browser's stories", stories).await;
     assert!(status.success(), "{said}");
 }
