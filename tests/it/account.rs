@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use waybill::account::{Patience, reconcile};
+use waybill::config::ServeArgs;
 use waybill::inbox::SourceId;
 use waybill::postgres::{Database, Settings};
 use waybill::sandbox::broker::{Broker, Store};
 
-use crate::harness::{Bench, Sender, Service, Weight, check, mixed, order, orders, until};
+use crate::harness::{
+    Bench, Sender, Service, Weight, check, mixed, order, orders, until, until_equal,
+};
 
 /// Counted in the tables themselves, in one snapshot.
 const ROWS_BALANCE: &str = "
@@ -330,4 +334,43 @@ async fn a_hole_that_nobody_fills_is_lost_in_the_end() {
         () = over => {}
     }
     assert!(!patience.is_over(SourceId(life.source.0 + 1), 1, 21, 40));
+}
+
+/// As `serve` runs, but in this process, where the broker's patience may be shorter than a setting can make it.
+#[tokio::test]
+async fn a_service_that_has_run_long_enough_says_that_a_hole_is_lost() {
+    let bench = Bench::new(Weight::Light).await;
+    let broker = bench.broker(Store::File).await;
+    let name = format!("{}/orders", broker.cluster_id());
+    let hole = format!(
+        "insert into source (kind, name) values ('stan', '{name}');
+         insert into source_account select id, 1, 40, 1, 60, 0, now(), '{{[1,20],[41,60]}}' from source"
+    );
+    bench.sql().await.run(&hole).await;
+    let mut args = ServeArgs::defaults();
+    args.database.database_url = Some(bench.url.clone());
+    args.broker.stan_url = Some(broker.url());
+    args.broker.cluster_id = broker.cluster_id().to_owned();
+    args.client_id = Some("waybill-1".to_owned());
+    args.listen = "127.0.0.1:0".parse().unwrap();
+    let mut config = args.config().unwrap();
+    let subscription = &mut config.broker.as_mut().unwrap().subscription;
+    subscription.ack_wait = Duration::from_secs(1);
+    let listener = waybill::api::listen(config.api.listen).await.unwrap();
+    let url = format!(
+        "http://{}/api/v1/reconciliation",
+        listener.local_addr().unwrap()
+    );
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(waybill::serve::run(config, listener, stop.clone()));
+    let state = async || {
+        let account: Value = reqwest::get(&url).await.ok()?.json().await.ok()?;
+        let state = account["sources"][0]["holes"][0]["state"].as_str()?;
+        Some(state.to_owned())
+    };
+    let first = until(20, "it answers", &state).await;
+    assert_eq!(first, "awaited");
+    until_equal(40, "its chances are over", Some("lost".to_owned()), &state).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
 }
