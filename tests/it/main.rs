@@ -59,6 +59,7 @@ mod stop;
 mod swap;
 mod tidy;
 mod tidy_circles;
+mod tidy_dependencies;
 mod tidy_map;
 mod tidy_sql;
 mod tls;
