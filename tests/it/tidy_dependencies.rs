@@ -23,6 +23,22 @@ struct Package {
 #[derive(Deserialize)]
 struct Deny {
     bans: Bans,
+    advisories: Advisories<Explained>,
+}
+
+#[derive(Deserialize)]
+struct Audit {
+    advisories: Advisories<String>,
+}
+
+#[derive(Deserialize)]
+struct Advisories<T> {
+    ignore: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct Explained {
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +84,15 @@ fn no_crate_that_is_banned_is_there() {
         let found = lock.package.iter().find(|it| it.name == banned.name);
         assert!(found.is_none(), "Cargo.lock has {}", banned.name);
     }
+}
+
+/// `cargo audit` reads its own file.
+#[test]
+fn both_tools_make_the_same_exceptions() {
+    let deny: Deny = read(".ci/deny.toml");
+    let audit: Audit = read(".cargo/audit.toml");
+    let explained = deny.advisories.ignore.into_iter().map(|it| it.id);
+    assert_eq!(explained.collect::<Vec<_>>(), audit.advisories.ignore);
 }
 
 /// The exceptions in .ci/deny.toml lean on it: poem's quick-xml has known vulnerabilities.
