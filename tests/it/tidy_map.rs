@@ -12,9 +12,11 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Every page of ours: the README, and all below docs.
+/// Every page of ours: those at the top, and all below docs.
 fn pages() -> Vec<PathBuf> {
-    let mut pages = vec![root().join("README.md"), root().join("loadtest/README.md")];
+    let mut pages = ["README.md", "SECURITY.md", "loadtest/README.md"]
+        .map(|name| root().join(name))
+        .to_vec();
     let mut folders = vec![root().join("docs")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
