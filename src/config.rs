@@ -243,6 +243,15 @@ pub struct ServeArgs {
     #[arg(long, env = "WAYBILL_TOKENS", value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "HTTP")]
     pub tokens: Option<PathBuf>,
 
+    /// Speak TLS alone, HTTP/1.1 and HTTP/2, with this certificate (PEM, its own first, then who signed it). It is read again
+    /// when it changes.
+    #[arg(long, env = "WAYBILL_TLS_CERT", value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_key", help_heading = "HTTP")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's key (PEM).
+    #[arg(long, env = "WAYBILL_TLS_KEY", value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert", help_heading = "HTTP")]
+    pub tls_key: Option<PathBuf>,
+
     /// Listen off loopback and ask nobody: whoever reaches the port can read and decide everything.
     #[arg(long, env = "WAYBILL_INSECURE_LISTEN", help_heading = "HTTP")]
     pub insecure_listen: bool,
@@ -334,6 +343,15 @@ impl ServeArgs {
                 ))
             }
         };
+        let tls = match self.tls_cert.clone().zip(self.tls_key.clone()) {
+            None => None,
+            Some((certificate, key)) => {
+                let opened = api::Tls::open(certificate, key);
+                Some(Arc::new(opened.map_err(|error| {
+                    wrong(format!("--tls-cert, --tls-key: {error}"))
+                })?))
+            }
+        };
         let client_id = match &self.client_id {
             Some(id) => id.clone(),
             None => default_client_id(),
@@ -359,6 +377,7 @@ impl ServeArgs {
                 public_urls: self.public_url.clone(),
                 cors_origins: self.cors_origin.clone(),
                 tokens,
+                tls,
                 max_body_bytes: self.max_body_bytes as usize,
             },
             cache_bytes: self.cache_bytes,

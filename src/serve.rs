@@ -154,7 +154,11 @@ impl Stages {
             hard_stop,
             wires,
         };
-        tracing::info!("serving http://{address}");
+        let scheme = match config.api.tls {
+            None => "http",
+            Some(_) => "https",
+        };
+        tracing::info!("serving {scheme}://{address}");
         Ok(stages)
     }
 

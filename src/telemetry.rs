@@ -69,6 +69,8 @@ pub struct Metrics {
     pub tokens_file_well: IntGauge,
     pub sign_ins: IntCounterVec,
     pub audit_lost: IntCounter,
+    pub tls_files_well: IntGauge,
+    pub tls_handshakes_failed: IntCounter,
 }
 
 impl Metrics {
@@ -101,6 +103,8 @@ impl Metrics {
             sign_ins: make.counters("waybill_sign_ins_total", "Sign-ins to the page, by how they ended", &["result"])?,
             audit_lost: make.counter("waybill_audit_lost_total", "Entries of the audit that were not stored, because Postgres was away or too many came")?,
             tokens_file_well: make.gauge("waybill_tokens_file_well", "1 while the tokens file could be read as it is; 0 while an earlier one counts, or none is set")?,
+            tls_files_well: make.gauge("waybill_tls_files_well", "1 while the certificate and its key could be read as they are; 0 while earlier ones are shown, or none are set")?,
+            tls_handshakes_failed: make.counter("waybill_tls_handshakes_failed_total", "Connections that ended before TLS was spoken: no handshake, none in time, or a certificate that was refused")?,
             registry,
         })
     }

@@ -221,14 +221,14 @@ impl Tokens {
     }
 }
 
-/// What `TokenFile::look` found.
+/// What looking at files again found.
 #[derive(Debug)]
-pub enum Looked {
+pub enum Looked<E> {
     Unchanged,
-    /// So many tokens are in it now.
-    Read(usize),
-    /// What was read last goes on.
-    Broken(Unusable),
+    /// What is in them now.
+    Read(String),
+    /// Why they cannot be used; what was read last goes on.
+    Broken(E),
 }
 
 pub struct TokenFile {
@@ -259,7 +259,7 @@ impl TokenFile {
 
     /// Reads it again if it has changed. Not by its time: editors and Kubernetes put another file in its place, which may
     /// have any.
-    pub fn look(&self) -> Looked {
+    pub fn look(&self) -> Looked<Unusable> {
         let now = read(&self.path);
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         let text = match now {
@@ -278,7 +278,7 @@ impl TokenFile {
                 let count = tokens.0.len();
                 let mut current = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
                 current.replace(tokens);
-                Looked::Read(count)
+                Looked::Read(format!("tokens: {count}"))
             }
             Err(error) => Looked::Broken(error),
         }

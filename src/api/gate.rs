@@ -25,6 +25,7 @@ use poem::{IntoResponse, Response};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::problem::Problem;
+use super::tls::Tls;
 use super::{Config, headers};
 use crate::access::{NotKnown, Principal, Proof};
 use crate::audit::{Audit, Entry, What};
@@ -72,6 +73,7 @@ pub struct Gate {
     cors: Cors,
     who: Who,
     attempts: Attempts,
+    tls: Option<Arc<Tls>>,
     metrics: Arc<Metrics>,
     audit: Audit,
 }
@@ -86,20 +88,44 @@ impl Gate {
             );
         }
         Self {
-            names: Names::new(config.listen, config.public_urls.clone()),
+            names: Names::new(
+                config.listen,
+                config.public_urls.clone(),
+                config.tls.is_some(),
+            ),
             cors: Cors::new(config.cors_origins.clone()),
             who: Who::new(config.listen.ip().is_loopback(), config.tokens.clone()),
             attempts: Attempts::default(),
+            tls: config.tls.clone(),
             metrics,
             audit,
         }
     }
 
-    /// Reads again who is known, until it is dropped.
-    pub fn watch(&self) -> Option<AbortOnDropHandle<()>> {
-        let tokens = self.who.tokens()?;
-        let watching = tokio::spawn(reload::watch(tokens.clone(), self.metrics.clone()));
-        Some(AbortOnDropHandle::new(watching))
+    /// Reads again who is known, and the service's own certificate, until it is dropped.
+    pub fn watch(&self) -> Vec<AbortOnDropHandle<()>> {
+        let mut watching = Vec::new();
+        if let Some(tokens) = self.who.tokens().cloned() {
+            let well = self.metrics.tokens_file_well.clone();
+            let look = move || tokens.look();
+            watching.push(tokio::spawn(reload::watch("tokens file", well, look)));
+        }
+        if let Some(tls) = self.tls.clone() {
+            let well = self.metrics.tls_files_well.clone();
+            let look = move || tls.look();
+            watching.push(tokio::spawn(reload::watch("TLS certificate", well, look)));
+        }
+        watching.into_iter().map(AbortOnDropHandle::new).collect()
+    }
+
+    /// Of a connection there were no requests: TLS was never spoken.
+    pub fn no_handshake(&self) {
+        self.metrics.tls_handshakes_failed.inc();
+    }
+
+    /// How connections are made secret, if the service does it itself.
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
     }
 
     /// Who asks, who may; or why not. It changes nothing.

@@ -28,6 +28,7 @@ mod server;
 mod session;
 mod stream;
 mod times;
+mod tls;
 mod trend;
 
 use std::collections::HashMap;
@@ -54,6 +55,7 @@ use crate::telemetry::Metrics;
 pub use gate::{CorsOrigin, Gate, InvalidPublicUrl, PublicUrl};
 pub use orders::HotRead;
 pub use server::{listen, serve};
+pub use tls::Tls;
 
 #[derive(Clone)]
 pub struct Config {
@@ -64,6 +66,8 @@ pub struct Config {
     pub cors_origins: Vec<CorsOrigin>,
     /// Who is known, and what each may do. None: nobody is asked.
     pub tokens: Option<Arc<TokenFile>>,
+    /// How connections are made secret, if the service does it itself.
+    pub tls: Option<Arc<Tls>>,
     pub max_body_bytes: usize,
 }
 

@@ -1,5 +1,5 @@
-//! The listener. poem's own server knows no limit on how long a header may take, so the accept loop is ours: HTTP/1.1, bounded
-//! headers, bounded time for them, and a stop that waits for what is under way. Each request passes the gate first. Then an
+//! The listener. poem's own server knows no limit on how long a header may take, so the accept loop is ours: HTTP/1.1 and, over
+//! TLS, HTTP/2, bounded headers, bounded time for them, and a stop that waits for what is under way. Each request passes the gate first. Then an
 //! order in the cache is answered here, before anything of the framework is built: measured, a plain poem endpoint reaches
 //! 0.7 of bare hyper, this 0.9.
 
@@ -20,7 +20,7 @@ use super::gate::Gate;
 use super::orders::HotRead;
 use crate::audit::Audit;
 use crate::telemetry::Metrics;
-use connection::Connection;
+use connection::{Connection, Stop};
 
 /// An idle one costs 12 kB; more than this, and new ones wait for one to end.
 const MAX_CONNECTIONS: usize = 16_384;
@@ -99,8 +99,12 @@ pub async fn serve(
     let _watching = gate.watch();
     let local = listener.local_addr().ok();
     let room = Arc::new(Semaphore::new(room()));
-    let connections = TaskTracker::new();
-    let cut = CancellationToken::new();
+    let how_to_stop = Stop {
+        asked: stop.clone(),
+        cut: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    };
+    let (connections, cut) = (&how_to_stop.tasks, &how_to_stop.cut);
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else {
             break;
@@ -127,7 +131,7 @@ pub async fn serve(
             local,
             remote,
         };
-        let (stop, cut) = (stop.clone(), cut.clone());
+        let (stop, cut) = (how_to_stop.clone(), cut.clone());
         connections.spawn(async move {
             tokio::select! {
                 () = connection.run(stream, stop) => {}

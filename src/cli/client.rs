@@ -9,11 +9,12 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use reqwest::{ClientBuilder, Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::run_file::RunFileError;
+use super::trust;
 
 pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -31,6 +32,10 @@ pub enum Error {
     NoUrl(String),
     #[error("{0}")]
     Token(String),
+    #[error("{0}")]
+    Trust(String),
+    #[error("no TLS with {url}: {why}")]
+    NoTls { url: String, why: String },
     #[error(transparent)]
     RunFile(#[from] RunFileError),
     #[error("nothing answers at {url} ({cause}): {hint}")]
@@ -64,7 +69,7 @@ pub enum Error {
 impl Error {
     /// A mistake in what was asked for, which ends with 2.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Error::NoUrl(_) | Error::Token(_))
+        matches!(self, Error::NoUrl(_) | Error::Token(_) | Error::Trust(_))
             || matches!(self, Error::Refused(problem) if matches!(problem.status, 400 | 401))
     }
 
@@ -140,8 +145,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// `token`: what is shown with each request, in the header Authorization. It does not follow a redirection elsewhere.
-    pub fn new(text: &str, hint: &'static str, token: Option<HeaderValue>) -> Result<Self, Error> {
+    /// `builder`: whom it trusts. `token`: what is shown with each request, in the header Authorization. It does not follow
+    /// a redirection elsewhere.
+    pub fn new(
+        text: &str,
+        hint: &'static str,
+        builder: ClientBuilder,
+        token: Option<HeaderValue>,
+    ) -> Result<Self, Error> {
         let url = Url::parse(text)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -152,7 +163,7 @@ impl Client {
             Some(host) => host.starts_with("127."),
             None => false,
         };
-        let mut builder = reqwest::Client::builder()
+        let mut builder = builder
             .connect_timeout(CONNECT_TIME)
             .timeout(ANSWER_TIME)
             .user_agent(concat!("waybill/", env!("CARGO_PKG_VERSION")));
@@ -325,6 +336,10 @@ impl Client {
         if error.is_timeout() && !error.is_connect() {
             return Error::TimedOut { url, after };
         }
+        if let Some(why) = trust::distrust(error) {
+            let url = self.url();
+            return Error::NoTls { url, why };
+        }
         // The innermost cause is the one that people know: "Connection refused (os error 111)".
         let mut cause: &dyn std::error::Error = error;
         while let Some(inner) = cause.source() {
@@ -408,11 +423,20 @@ mod tests {
             "http://host/?a=b",
         ] {
             assert!(
-                matches!(Client::new(text, "", None), Err(Error::NoUrl(_))),
+                matches!(
+                    Client::new(text, "", reqwest::Client::builder(), None),
+                    Err(Error::NoUrl(_))
+                ),
                 "{text}"
             );
         }
-        let behind_a_proxy = Client::new("https://ops:secret@host/waybill/", "", None).unwrap();
+        let behind_a_proxy = Client::new(
+            "https://ops:secret@host/waybill/",
+            "",
+            reqwest::Client::builder(),
+            None,
+        )
+        .unwrap();
         assert_eq!(behind_a_proxy.url(), "https://ops@host/waybill");
     }
 
@@ -420,7 +444,13 @@ mod tests {
     async fn nobody_there_is_an_absence_that_names_the_address() {
         provider();
         let port = crate::sandbox::process::free_port().unwrap();
-        let client = Client::new(&format!("http://127.0.0.1:{port}"), "try this", None).unwrap();
+        let client = Client::new(
+            &format!("http://127.0.0.1:{port}"),
+            "try this",
+            reqwest::Client::builder(),
+            None,
+        )
+        .unwrap();
         let error = client.get("/x", &[]).await.unwrap_err();
         assert!(error.is_absence() && !error.is_usage());
         assert_eq!(

@@ -42,6 +42,7 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             },
         };
-        Client::new(&url, hint, self.credentials.header()?)
+        let credentials = &self.credentials;
+        Client::new(&url, hint, credentials.builder()?, credentials.header()?)
     }
 }

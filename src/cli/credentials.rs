@@ -10,6 +10,7 @@ use reqwest::header::HeaderValue;
 use serde::Deserialize;
 
 use super::client::{Client, Error};
+use super::trust::Trust;
 use super::usage;
 use crate::access::Token;
 
@@ -20,9 +21,17 @@ pub struct Credentials {
     /// WAYBILL_TOKEN_FILE names]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub token_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub trust: Trust,
 }
 
 impl Credentials {
+    /// What a client is made with.
+    pub fn builder(&self) -> Result<reqwest::ClientBuilder, Error> {
+        self.trust.builder().map_err(Error::Trust)
+    }
+
     /// The token as it was found, and where.
     pub fn token(&self) -> Result<Option<(String, String)>, Error> {
         let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());

@@ -129,7 +129,12 @@ async fn serve_with(
     let config = settings(args, servers, address).config()?;
     let mut service = tokio::spawn(serve::run(config, listener, stop.clone()));
     let url = format!("http://{}", reachable(address));
-    let client = Client::new(&url, "the service in this process has ended", None)?;
+    let client = Client::new(
+        &url,
+        "the service in this process has ended",
+        reqwest::Client::builder(),
+        None,
+    )?;
     let mut samples = None;
     let up = async {
         until_ready(&client).await;

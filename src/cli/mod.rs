@@ -22,6 +22,7 @@ pub mod screen;
 mod serve;
 mod status;
 mod token;
+mod trust;
 mod validate;
 
 use std::process::ExitCode;

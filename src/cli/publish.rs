@@ -139,9 +139,9 @@ async fn publish(arguments: Arguments) -> anyhow::Result<ExitCode> {
             over_stan::publish(&options, &channel, window, source, &mut report, &stop).await?;
         }
         Target::Service { url } => {
-            let token = arguments.credentials.header()?;
+            let http = over_http::client(&arguments.credentials)?;
             let window = arguments.window.unwrap_or(32);
-            over_http::publish(&url, token, window, source, &mut report, &stop).await?;
+            over_http::publish(&url, http, window, source, &mut report, &stop).await?;
         }
     }
     let complete = report.finish(stop.is_cancelled())?;

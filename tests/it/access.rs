@@ -428,9 +428,7 @@ async fn the_file_is_read_again_and_what_is_taken_away_ends() {
     // A broken file takes nobody's token away, and is told.
     let watched = opened(&service, &ada).await;
     std::fs::write(&file.path, "[[token]\n").unwrap();
-    service
-        .says(10, "the tokens that were read last go on")
-        .await;
+    service.says(10, "what was read last goes on").await;
     let metrics = service.get("/metrics").await.body;
     assert!(String::from_utf8_lossy(&metrics).contains("waybill_tokens_file_well 0"));
     assert_eq!(status(&service, &ada, "/api/v1/orders").await, 200);

@@ -29,6 +29,7 @@ mod history;
 mod hosts;
 mod hot_read;
 mod http;
+mod https;
 mod junk;
 mod kill;
 mod least_privilege;

@@ -60,13 +60,16 @@ pub struct Names {
     /// cannot be rebound: no name is looked up.
     loopback_only: bool,
     public: Vec<PublicUrl>,
+    /// The service speaks TLS itself, and nothing else.
+    tls: bool,
 }
 
 impl Names {
-    pub fn new(listen: SocketAddr, public: Vec<PublicUrl>) -> Self {
+    pub fn new(listen: SocketAddr, public: Vec<PublicUrl>, tls: bool) -> Self {
         Self {
             loopback_only: listen.ip().is_loopback(),
             public,
+            tls,
         }
     }
 
@@ -102,15 +105,18 @@ impl Names {
         self.public.iter().find(named)
     }
 
-    /// Whether it is known that a browser spoke TLS to whatever stands before us.
+    /// Whether it is known that a browser spoke TLS to us, or to whatever stands before us.
     pub fn is_over_tls(&self, headers: &HeaderMap) -> bool {
+        if self.tls {
+            return true;
+        }
         let host = headers.get(HOST).and_then(|host| host.to_str().ok());
         let public = host.and_then(|host| self.public_url(host));
         public.is_some_and(|url| url.origin.starts_with("https:"))
     }
 
     /// Whether a page of this origin is one of ours. Of a public address the scheme is known, and must be the same;
-    /// otherwise a proxy may have taken TLS away, and host and port decide.
+    /// otherwise a proxy may have taken TLS away, unless it is us who speak it, and host and port decide.
     pub fn is_own<B>(&self, origin: &str, request: &hyper::Request<B>) -> bool {
         let Some(authority) = hosts(request).next() else {
             return false;
@@ -120,9 +126,9 @@ impl Names {
             return true;
         }
         self.public_url(authority).is_none()
-            && origin
-                .split_once("://")
-                .is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(authority))
+            && origin.split_once("://").is_some_and(|(scheme, rest)| {
+                (scheme == "https" || !self.tls) && rest.eq_ignore_ascii_case(authority)
+            })
     }
 }
 
@@ -167,7 +173,7 @@ mod tests {
 
     fn names(listen: &str, public: &[&str]) -> Names {
         let public = public.iter().map(|url| url.parse().unwrap()).collect();
-        Names::new(listen.parse().unwrap(), public)
+        Names::new(listen.parse().unwrap(), public, false)
     }
 
     #[test]
@@ -233,6 +239,20 @@ mod tests {
         ] {
             assert_eq!(plain.is_own(origin, &request(host)), own, "{origin} {host}");
         }
+    }
+
+    #[test]
+    fn a_service_that_speaks_tls_has_no_page_without_it() {
+        let listen = "127.0.0.1:8443".parse().unwrap();
+        let secret = Names::new(listen, Vec::new(), true);
+        // As HTTP/2 names the host: in the target.
+        let request = hyper::Request::builder()
+            .uri("https://localhost:8443/")
+            .body(())
+            .unwrap();
+        assert!(secret.is_own("https://localhost:8443", &request));
+        assert!(!secret.is_own("http://localhost:8443", &request));
+        assert!(secret.is_over_tls(request.headers()));
     }
 
     #[test]

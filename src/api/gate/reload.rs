@@ -1,40 +1,38 @@
-//! Reads the tokens file again while the service runs.
+//! Reads files again while the service runs: who is known, and the service's own certificate.
 
-use std::sync::Arc;
+use std::fmt::Display;
 use std::time::Duration;
 
-use crate::access::{Looked, TokenFile};
-use crate::telemetry::Metrics;
+use prometheus::IntGauge;
 
-/// So long at most a token that was taken away still counts. The file is small and, most of the time, in memory.
+use crate::access::Looked;
+
+/// So long at most a token that was taken away still counts. The files are small and, most of the time, in memory.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// For ever.
-pub async fn watch(tokens: Arc<TokenFile>, metrics: Arc<Metrics>) {
-    metrics.tokens_file_well.set(1);
+/// For ever. `well` is 1 while `what` could be read as it is, and 0 while an earlier one counts.
+pub async fn watch<E: Display + Send + 'static>(
+    what: &'static str,
+    well: IntGauge,
+    look: impl Fn() -> Looked<E> + Clone + Send + 'static,
+) {
+    well.set(1);
     let mut tick = tokio::time::interval(EVERY);
     loop {
         tick.tick().await;
-        let file = tokens.clone();
         // A file may stand on a disk that hangs.
-        let Ok(looked) = tokio::task::spawn_blocking(move || file.look()).await else {
+        let Ok(looked) = tokio::task::spawn_blocking(look.clone()).await else {
             return;
         };
         match looked {
             Looked::Unchanged => {}
-            Looked::Read(count) => {
-                metrics.tokens_file_well.set(1);
-                tracing::info!(
-                    count,
-                    "the tokens file has changed: it has {count} tokens now"
-                );
+            Looked::Read(now) => {
+                well.set(1);
+                tracing::info!("the {what} changed, and was read again: {now}");
             }
-            Looked::Broken(error) => {
-                metrics.tokens_file_well.set(0);
-                tracing::error!(
-                    %error,
-                    "the tokens file cannot be used, and the tokens that were read last go on: {error}"
-                );
+            Looked::Broken(why) => {
+                well.set(0);
+                tracing::error!("the {what} cannot be used, and what was read last goes on: {why}");
             }
         }
     }

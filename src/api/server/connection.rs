@@ -1,7 +1,9 @@
-//! One client's connection: its requests, one after the other, each by the gate; and how long it may keep us waiting.
+//! One client's connection: HTTP/1.1, or what was agreed on over TLS. Each request passes the gate first; and a client may
+//! keep us waiting for a bounded time.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,26 +14,36 @@ use http_body_util::{BodyExt, Either, Full};
 use hyper::Method;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use poem::endpoint::BoxEndpoint;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, IntoResponse, Request, Response};
 use prometheus::IntCounter;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::api::audit;
 use crate::api::gate::{Gate, Refused};
 use crate::api::orders::HotRead;
+use crate::api::tls::{HTTP2, Tls};
 use crate::audit::{Audit, What};
 
 /// A client has this long (at most twice this) to send a request's headers; an idle connection is closed after it.
 const HEADER_TIME: Duration = Duration::from_secs(30);
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 32 * 1024;
+/// Requests that one HTTP/2 connection may have under way: what RFC 9113 recommends at least, and browsers use at most.
+const MAX_STREAMS: u32 = 100;
+/// What may be on its way for one request, in either direction, and for a connection with all its requests.
+const STREAM_BYTES: usize = 64 * 1024;
+const CONNECTION_BYTES: u32 = 1 << 20;
+/// For the answer to an HTTP/2 ping.
+const PING_TIME: Duration = Duration::from_secs(10);
 /// What is read of a refused request's body, at most, and for how long.
 const REFUSED_BYTES: usize = 1 << 20;
 const REFUSED_TIME: Duration = Duration::from_secs(2);
@@ -70,23 +82,65 @@ impl Drop for UnderWay {
     }
 }
 
+/// How what is under way ends. HTTP/2 answers each request in a task of its own, which is waited for as connections are.
+#[derive(Clone)]
+pub struct Stop {
+    /// Nothing new is begun.
+    pub asked: CancellationToken,
+    /// What is still under way is given up.
+    pub cut: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Stop {
+    fn execute(&self, answering: F) {
+        let cut = self.cut.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = answering => {}
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+}
+
 type Body = Either<Full<Bytes>, BoxBody<Bytes, std::io::Error>>;
 
 impl Connection {
-    pub async fn run(self, stream: TcpStream, stop: CancellationToken) {
+    pub async fn run(self, stream: TcpStream, stop: Stop) {
         let _ = stream.set_nodelay(true);
-        let life = Arc::new(Life::default());
-        let watched = life.clone();
-        let connection = Arc::new(self);
-        let service = service_fn(move |request| {
-            let (connection, life) = (connection.clone(), life.clone());
-            async move {
-                let response = connection.answer(request, UnderWay::begin(&life)).await;
-                let class = usize::from(response.status().as_u16() / 100 - 1).min(4);
-                connection.classes[class].inc();
-                Ok::<hyper::Response<Body>, Infallible>(response)
+        match self.gate.tls().cloned() {
+            None => self.http1(stream, stop).await,
+            // On the heap, so that a connection without TLS has no room for one with it.
+            Some(tls) => Box::pin(self.over_tls(stream, &tls, stop)).await,
+        }
+    }
+
+    async fn over_tls(self, stream: TcpStream, tls: &Tls, stop: Stop) {
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream) => accepted,
+            () = stop.asked.cancelled() => return,
+        };
+        match accepted {
+            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
+                self.http2(stream, stop).await;
             }
-        });
+            Ok(stream) => self.http1(stream, stop).await,
+            Err(error) => {
+                self.gate.no_handshake();
+                let remote = self.remote;
+                tracing::debug!(%error, %remote, "no TLS with {remote}: {error}");
+            }
+        }
+    }
+
+    async fn http1<S>(self, stream: S, stop: Stop)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let (connection, life) = (Arc::new(self), Arc::new(Life::default()));
+        let watched = life.clone();
+        let service = service_fn(move |request| connection.clone().counted(request, life.clone()));
         let served = http1::Builder::new()
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEADER_BYTES)
@@ -94,28 +148,39 @@ impl Connection {
             // any bound.
             .writev(false)
             .serve_connection(TokioIo::new(stream), service);
-        let mut served = std::pin::pin!(served);
-        let mut tick = tokio::time::interval(HEADER_TIME);
-        tick.tick().await;
-        let (mut begun, mut stopping) = (0, false);
-        loop {
-            tokio::select! {
-                biased;
-                // An error here is the client's: it went away, or spoke no HTTP.
-                _ = served.as_mut() => return,
-                _ = tick.tick() => {
-                    let now = watched.begun.load(Ordering::Relaxed);
-                    if now == begun && watched.under_way.load(Ordering::Relaxed) == 0 {
-                        return;
-                    }
-                    begun = now;
-                }
-                () = stop.cancelled(), if !stopping => {
-                    stopping = true;
-                    served.as_mut().graceful_shutdown();
-                }
-            }
-        }
+        watch(served, &watched, stop, http1::Connection::graceful_shutdown).await;
+    }
+
+    async fn http2<S>(self, stream: S, stop: Stop)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let (connection, life) = (Arc::new(self), Arc::new(Life::default()));
+        let watched = life.clone();
+        let service = service_fn(move |request| connection.clone().counted(request, life.clone()));
+        let served = http2::Builder::new(stop.clone())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEADER_BYTES as u32)
+            .max_send_buf_size(STREAM_BYTES)
+            .initial_stream_window_size(STREAM_BYTES as u32)
+            .initial_connection_window_size(CONNECTION_BYTES)
+            // An answer that takes minutes, a stream say, must not keep a connection whose other end is gone.
+            .keep_alive_interval(HEADER_TIME)
+            .keep_alive_timeout(PING_TIME)
+            .serve_connection(TokioIo::new(stream), service);
+        watch(served, &watched, stop, http2::Connection::graceful_shutdown).await;
+    }
+
+    async fn counted(
+        self: Arc<Self>,
+        request: hyper::Request<Incoming>,
+        life: Arc<Life>,
+    ) -> Result<hyper::Response<Body>, Infallible> {
+        let response = self.answer(request, UnderWay::begin(&life)).await;
+        let class = usize::from(response.status().as_u16() / 100 - 1).min(4);
+        self.classes[class].inc();
+        Ok(response)
     }
 
     async fn answer(
@@ -155,7 +220,11 @@ impl Connection {
         name_content(&mut request);
         let local = LocalAddr(Addr::SocketAddr(self.local.unwrap_or(self.remote)));
         let remote = RemoteAddr(Addr::SocketAddr(self.remote));
-        let request = Request::from((request, local, remote, Scheme::HTTP));
+        let scheme = match self.gate.tls() {
+            None => Scheme::HTTP,
+            Some(_) => Scheme::HTTPS,
+        };
+        let request = Request::from((request, local, remote, scheme));
         let mut response = self.routes.get_response(request).await;
         if let Some((what, asked)) = on_record
             && response.status().is_success()
@@ -184,6 +253,32 @@ impl Connection {
             let _ = tokio::time::timeout(REFUSED_TIME, read).await;
         }
         sent(refused.into_response(), under_way)
+    }
+}
+
+/// Serves until the client goes, says nothing for too long, or a stop was asked for and all is answered.
+async fn watch<C: Future>(served: C, life: &Life, stop: Stop, shut_down: impl Fn(Pin<&mut C>)) {
+    let mut served = std::pin::pin!(served);
+    let mut tick = tokio::time::interval(HEADER_TIME);
+    tick.tick().await;
+    let (mut begun, mut stopping) = (0, false);
+    loop {
+        tokio::select! {
+            biased;
+            // An error here is the client's: it went away, or spoke no HTTP.
+            _ = served.as_mut() => return,
+            _ = tick.tick() => {
+                let now = life.begun.load(Ordering::Relaxed);
+                if now == begun && life.under_way.load(Ordering::Relaxed) == 0 {
+                    return;
+                }
+                begun = now;
+            }
+            () = stop.asked.cancelled(), if !stopping => {
+                stopping = true;
+                shut_down(served.as_mut());
+            }
+        }
     }
 }
 

@@ -14,23 +14,18 @@ use tokio_util::sync::CancellationToken;
 use super::report::Report;
 use super::source::{Item, Source};
 use super::usage;
+use crate::cli::credentials::Credentials;
+use crate::cli::trust::distrust;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a stop waits for the last answers.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn publish(
-    url: &str,
-    token: Option<header::HeaderValue>,
-    window: u32,
-    source: Source,
-    report: &mut Report,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    // Fails where another provider is installed, and that one will do.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = Client::builder()
+pub(super) fn client(credentials: &Credentials) -> anyhow::Result<Client> {
+    let token = credentials.header()?;
+    credentials
+        .builder()?
         .timeout(TIMEOUT)
         .connect_timeout(Duration::from_secs(5))
         .default_headers(
@@ -40,7 +35,17 @@ pub(super) async fn publish(
                 .collect(),
         )
         .build()
-        .context("cannot set up HTTP")?;
+        .context("cannot set up HTTP")
+}
+
+pub(super) async fn publish(
+    url: &str,
+    http: Client,
+    window: u32,
+    source: Source,
+    report: &mut Report,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let poster = Poster {
         http,
         url: url.to_owned(),
@@ -134,6 +139,11 @@ impl Poster {
     /// Only the first contact may fail: a wrong address is to be told, not waited for.
     async fn knock(&self) -> anyhow::Result<()> {
         let answer = self.http.head(&self.url).send().await;
+        if let Err(error) = &answer
+            && let Some(why) = distrust(error)
+        {
+            anyhow::bail!("nothing was published: no TLS with {}: {why}", self.url);
+        }
         let answer = (answer.map_err(reqwest::Error::without_url)).with_context(|| {
             format!(
                 "nothing was published: no service answers at {} (is `waybill dev` running?)",

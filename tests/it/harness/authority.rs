@@ -19,6 +19,29 @@ pub struct Certificate {
     pub key: PathBuf,
 }
 
+impl Certificate {
+    /// As `waybill serve` is told of it.
+    pub fn flags(&self) -> [&str; 4] {
+        let (certificate, key) = (self.certificate.to_str(), self.key.to_str());
+        [
+            "--tls-cert",
+            certificate.unwrap(),
+            "--tls-key",
+            key.unwrap(),
+        ]
+    }
+
+    /// Puts another one into its place, the key first.
+    pub fn is_replaced_by(&self, other: &Self) {
+        for (from, to) in [
+            (&other.key, &self.key),
+            (&other.certificate, &self.certificate),
+        ] {
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
 impl Authority {
     pub fn new(dir: &Path, name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
@@ -36,6 +59,16 @@ impl Authority {
 
     /// For a server that is called by these names (or addresses), or for a client.
     pub fn issue(&self, common_name: &str, names: &[&str]) -> Certificate {
+        self.issue_with(common_name, names, |_| ())
+    }
+
+    /// One that is unusual in some way.
+    pub fn issue_with(
+        &self,
+        common_name: &str,
+        names: &[&str],
+        unusual: impl FnOnce(&mut CertificateParams),
+    ) -> Certificate {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
@@ -46,6 +79,7 @@ impl Authority {
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
+        unusual(&mut params);
         let issued = Certificate {
             certificate: self.dir.join(format!("{common_name}.crt")),
             key: self.dir.join(format!("{common_name}.key")),
@@ -54,5 +88,12 @@ impl Authority {
         fs::write(&issued.certificate, certificate.pem()).unwrap();
         fs::write(&issued.key, key.serialize_pem()).unwrap();
         issued
+    }
+
+    /// A client that trusts this authority alone.
+    pub fn client(&self) -> reqwest::ClientBuilder {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let root = reqwest::Certificate::from_pem(&fs::read(&self.root).unwrap()).unwrap();
+        reqwest::Client::builder().tls_certs_only([root])
     }
 }

@@ -23,7 +23,8 @@ pub struct Service {
     pub url: String,
     /// What is shown with each request that has no Authorization of its own.
     pub token: Option<String>,
-    http: reqwest::Client,
+    /// What asks it; one that trusts its certificate, if it speaks TLS.
+    pub http: reqwest::Client,
 }
 
 /// What came back.
@@ -73,8 +74,8 @@ impl Service {
             if let Some(status) = self.ended() {
                 panic!("the service ended at its start ({status}):\n{log}");
             }
-            let (_, rest) = log.split_once("serving http://")?;
-            Some(format!("http://{}", rest.split_once('\n')?.0))
+            let (_, rest) = log.split_once("serving http")?;
+            Some(format!("http{}", rest.split_once('\n')?.0))
         })
         .await;
         self.url = url;
