@@ -252,6 +252,11 @@ pub struct ServeArgs {
     #[arg(long, env = "WAYBILL_TLS_KEY", value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert", help_heading = "HTTP")]
     pub tls_key: Option<PathBuf>,
 
+    /// Know clients by certificates that these authorities (PEM) have signed; [[certificate]] entries in the --tokens file say
+    /// what each subject may do. A certificate is asked for, and needed only if the file knows nobody in another way.
+    #[arg(long, env = "WAYBILL_TLS_CLIENT_CA", value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert", help_heading = "HTTP")]
+    pub tls_client_ca: Option<PathBuf>,
+
     /// Listen off loopback and ask nobody: whoever reaches the port can read and decide everything.
     #[arg(long, env = "WAYBILL_INSECURE_LISTEN", help_heading = "HTTP")]
     pub insecure_listen: bool,
@@ -334,6 +339,11 @@ impl ServeArgs {
                 self.listen
             )));
         }
+        if self.tls_client_ca.is_some() && self.tokens.is_none() {
+            return Err(wrong(
+                "--tls-client-ca says whose certificates count, and nothing says what their holders may do: give it --tokens FILE with [[certificate]] entries",
+            ));
+        }
         let tokens = match &self.tokens {
             None => None,
             Some(path) => {
@@ -346,9 +356,13 @@ impl ServeArgs {
         let tls = match self.tls_cert.clone().zip(self.tls_key.clone()) {
             None => None,
             Some((certificate, key)) => {
-                let opened = api::Tls::open(certificate, key);
+                let opened = api::Tls::open(api::TlsFiles {
+                    certificate,
+                    key,
+                    client_authorities: self.tls_client_ca.clone(),
+                });
                 Some(Arc::new(opened.map_err(|error| {
-                    wrong(format!("--tls-cert, --tls-key: {error}"))
+                    wrong(format!("--tls-cert, --tls-key, --tls-client-ca: {error}"))
                 })?))
             }
         };

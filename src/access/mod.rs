@@ -1,12 +1,14 @@
 //! Who may do what: a principal, and the rights that it has. `api::gate` finds out who asks; every handler is handed a
-//! principal and asks nobody again. Tokens are one way to prove it. It knows no other
+//! principal and asks nobody again. Tokens and certificates are ways to prove it. It knows no other
 //! room, and of the world outside its file of tokens alone.
 
+mod certificate;
 mod principal;
 mod right;
 mod token;
 mod tokens;
 
+pub use certificate::Certificate;
 pub use principal::{Collections, ORDERS, Principal, Proof};
 pub use right::{Right, Rights, Role};
 pub use token::{Hash, Mistyped, Token};

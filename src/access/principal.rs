@@ -23,6 +23,8 @@ pub enum Proof {
     /// Whoever reaches the port: --insecure-listen.
     Open,
     Token,
+    /// Shown in the handshake of TLS.
+    Certificate,
 }
 
 impl Proof {
@@ -32,6 +34,7 @@ impl Proof {
             Proof::Local => "local",
             Proof::Open => "open",
             Proof::Token => "token",
+            Proof::Certificate => "certificate",
         }
     }
 
@@ -39,7 +42,7 @@ impl Proof {
     pub fn is_proven(self) -> bool {
         match self {
             Proof::Nobody | Proof::Local | Proof::Open => false,
-            Proof::Token => true,
+            Proof::Token | Proof::Certificate => true,
         }
     }
 }

@@ -1,5 +1,6 @@
-//! The tokens file: who has a token, and what it lets one do. TOML, so that people can keep it; `waybill token new` writes an
-//! entry, and docs/access.md shows one.
+//! The tokens file: who has a token, or a certificate, and what it lets one do. TOML, so that people can keep it; `waybill
+//! token new` writes an entry, and docs/access.md shows one. Certificates stand beside tokens, for both say the same of
+//! people: whoever is to be kept out is taken out of one file.
 //!
 //! It is read again when it changes. A file that cannot be read, or is broken, takes nobody's token away and gives nobody
 //! one: what was read last counts until it is mended.
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::value::Datetime;
 
+use super::certificate::Certificate;
 use super::principal::{Collections, Principal, Proof};
 use super::right::{Right, Rights, Role};
 use super::token::{Hash, Mistyped, Token};
@@ -46,8 +48,10 @@ pub enum NotKnown {
     Mistyped(Mistyped),
     #[error("the token is not known here: it was taken away, or belongs to another service")]
     Unknown,
-    #[error("the token of {name} has expired, at {at}")]
+    #[error("what {name} shows has expired, at {at}")]
     Expired { name: String, at: Timestamp },
+    #[error("no [[certificate]] in the tokens file names the subject {0:?}")]
+    Certificate(String),
 }
 
 #[derive(Deserialize)]
@@ -55,6 +59,8 @@ pub enum NotKnown {
 struct Written {
     #[serde(default)]
     token: Vec<Spanned<Entry>>,
+    #[serde(default)]
+    certificate: Vec<Spanned<CertificateEntry>>,
 }
 
 #[derive(Deserialize)]
@@ -70,28 +76,42 @@ struct Entry {
     expires: Option<Datetime>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CertificateEntry {
+    name: String,
+    role: Option<Role>,
+    rights: Option<Vec<Right>>,
+    /// All, if they are not given.
+    collections: Option<Vec<String>>,
+    /// As RFC 4514 writes it: CN=ada,O=Acme.
+    subject: String,
+    /// With the certificate, if it is not given.
+    expires: Option<Datetime>,
+}
+
 impl Entry {
-    fn principal(&self) -> Result<Principal, String> {
-        check_name(&self.name)?;
-        let rights = match (self.role, &self.rights) {
-            (Some(role), None) => role.rights(),
-            (None, Some(rights)) => Rights::of(rights),
-            _ => return Err("it has either a role or rights".to_owned()),
-        };
-        let collections = match &self.collections {
-            None => Collections::All,
-            Some(names) => Collections::Named(checked_collections(names)?),
-        };
-        let expires = self.expires.as_ref().map(instant).transpose()?;
-        Ok(Principal::new(
-            &self.name,
-            rights,
-            collections,
-            Proof::Token,
-            expires,
-        ))
+    fn known(self) -> Result<Known, String> {
+        let hash = self.sha256.parse::<Hash>()?;
+        let grant = (self.role, self.rights, self.collections, self.expires);
+        Known::new(hash, self.name, grant, Proof::Token)
     }
 }
+
+impl CertificateEntry {
+    fn known(self) -> Result<Known, String> {
+        let hash = Certificate::hash_of(&self.subject)?;
+        let grant = (self.role, self.rights, self.collections, self.expires);
+        Known::new(hash, self.name, grant, Proof::Certificate)
+    }
+}
+
+type Grant = (
+    Option<Role>,
+    Option<Vec<Right>>,
+    Option<Vec<String>>,
+    Option<Datetime>,
+);
 
 /// A name stands beside decisions for ever, in tables and in this file, between quotes.
 pub fn check_name(name: &str) -> Result<(), String> {
@@ -140,69 +160,56 @@ struct Known {
     principal: Principal,
 }
 
-/// All tokens, by the beginning of their hashes.
-#[derive(Default)]
-pub struct Tokens(HashMap<u64, Known, RandomState>);
-
-impl Tokens {
-    pub fn parse(path: &Path, text: &str) -> Result<Self, Unusable> {
-        let wrong = |at: usize, problem: String| Unusable::Wrong {
-            path: path.to_owned(),
-            line: 1 + text[..at.min(text.len())].matches('\n').count(),
-            problem,
+impl Known {
+    fn new(
+        hash: Hash,
+        name: String,
+        (role, rights, collections, expires): Grant,
+        proof: Proof,
+    ) -> Result<Self, String> {
+        check_name(&name)?;
+        let rights = match (role, &rights) {
+            (Some(role), None) => role.rights(),
+            (None, Some(rights)) => Rights::of(rights),
+            _ => return Err("it has either a role or rights".to_owned()),
         };
-        let written: Written = toml::from_str(text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            wrong(at, error.message().to_owned())
-        })?;
-        let mut tokens = Self::default();
-        for entry in written.token {
-            let at = entry.span().start;
-            let entry = entry.into_inner();
-            let hash: Hash = entry
-                .sha256
-                .parse()
-                .map_err(|error: &str| wrong(at, error.to_owned()))?;
-            let principal = entry.principal().map_err(|problem| wrong(at, problem))?;
-            if let Some(other) = tokens.0.insert(hash.start(), Known { hash, principal }) {
-                let problem = format!(
-                    "{} and {} have the same token",
-                    other.principal.name(),
-                    entry.name
-                );
-                return Err(wrong(at, problem));
+        let collections = match &collections {
+            None => Collections::All,
+            Some(names) => Collections::Named(checked_collections(names)?),
+        };
+        let expires = expires.as_ref().map(instant).transpose()?;
+        let principal = Principal::new(&name, rights, collections, proof, expires);
+        Ok(Self { hash, principal })
+    }
+}
+
+/// Those who are known by one kind of proof, by the beginning of its hash.
+#[derive(Default)]
+struct Holders(HashMap<u64, Known, RandomState>);
+
+impl Holders {
+    fn add(&mut self, known: Known, what: &str) -> Result<(), String> {
+        let name = known.principal.name().to_owned();
+        match self.0.insert(known.hash.start(), known) {
+            None => Ok(()),
+            Some(other) => {
+                let other = other.principal.name();
+                Err(format!("{other} and {name} have the same {what}"))
             }
         }
-        Ok(tokens)
     }
 
-    pub fn find(&self, token: &str) -> Result<Principal, NotKnown> {
-        let hash = Hash::of(token);
-        let known = self
-            .0
-            .get(&hash.start())
-            .filter(|known| known.hash.is(&hash));
-        match known {
+    /// If it is nobody's, `or` says why not.
+    fn find(&self, hash: &Hash, or: impl FnOnce() -> NotKnown) -> Result<Principal, NotKnown> {
+        let known = self.0.get(&hash.start());
+        match known.filter(|known| known.hash.is(hash)) {
             Some(known) if !known.principal.is_over() => Ok(known.principal.clone()),
             Some(known) => Err(NotKnown::Expired {
                 name: known.principal.name().to_owned(),
                 at: known.principal.expires().unwrap_or_default(),
             }),
-            None => {
-                Err(Token::check(token).map_or_else(NotKnown::Mistyped, |()| NotKnown::Unknown))
-            }
+            None => Err(or()),
         }
-    }
-
-    /// By name.
-    pub fn list(&self) -> Vec<(&Principal, Hash)> {
-        let mut list: Vec<_> = self
-            .0
-            .values()
-            .map(|known| (&known.principal, known.hash))
-            .collect();
-        list.sort_by_key(|(principal, hash)| (principal.name().to_owned(), hash.start()));
-        list
     }
 
     /// What is as it was before stays the same principal; all others of before are over, whatever they are in the middle of.
@@ -218,6 +225,66 @@ impl Tokens {
             }
         }
         *self = with;
+    }
+}
+
+/// All that the file holds.
+#[derive(Default)]
+pub struct Tokens {
+    tokens: Holders,
+    certificates: Holders,
+}
+
+impl Tokens {
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Unusable> {
+        let wrong = |at: usize, problem: String| Unusable::Wrong {
+            path: path.to_owned(),
+            line: 1 + text[..at.min(text.len())].matches('\n').count(),
+            problem,
+        };
+        let written: Written = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            wrong(at, error.message().to_owned())
+        })?;
+        let mut all = Self::default();
+        for entry in written.token {
+            let at = entry.span().start;
+            let known = entry.into_inner().known();
+            known
+                .and_then(|known| all.tokens.add(known, "token"))
+                .map_err(|problem| wrong(at, problem))?;
+        }
+        for entry in written.certificate {
+            let at = entry.span().start;
+            let known = entry.into_inner().known();
+            known
+                .and_then(|known| all.certificates.add(known, "certificate"))
+                .map_err(|problem| wrong(at, problem))?;
+        }
+        Ok(all)
+    }
+
+    pub fn find(&self, token: &str) -> Result<Principal, NotKnown> {
+        self.tokens.find(&Hash::of(token), || {
+            Token::check(token).map_or_else(NotKnown::Mistyped, |()| NotKnown::Unknown)
+        })
+    }
+
+    /// By name.
+    pub fn list(&self) -> Vec<(&Principal, Hash)> {
+        let mut list: Vec<_> = self
+            .tokens
+            .0
+            .values()
+            .map(|known| (&known.principal, known.hash))
+            .collect();
+        list.sort_by_key(|(principal, hash)| (principal.name().to_owned(), hash.start()));
+        list
+    }
+
+    fn counted(&self) -> String {
+        let (tokens, certificates) = (self.tokens.0.len(), self.certificates.0.len());
+        format!("tokens: {tokens}, certificates: {certificates}")
     }
 }
 
@@ -257,6 +324,27 @@ impl TokenFile {
             .find(token)
     }
 
+    pub fn find_certificate(&self, shown: &Certificate) -> Result<Principal, NotKnown> {
+        let all = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        let found = all.certificates.find(shown.hash(), || {
+            NotKnown::Certificate(shown.subject().to_owned())
+        })?;
+        // It was good when the connection began.
+        match shown.ends() <= Timestamp::now() {
+            false => Ok(found),
+            true => Err(NotKnown::Expired {
+                name: found.name().to_owned(),
+                at: shown.ends(),
+            }),
+        }
+    }
+
+    /// Whether nobody is known but by a certificate.
+    pub fn is_of_certificates_alone(&self) -> bool {
+        let all = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        all.tokens.0.is_empty() && !all.certificates.0.is_empty()
+    }
+
     /// Reads it again if it has changed. Not by its time: editors and Kubernetes put another file in its place, which may
     /// have any.
     pub fn look(&self) -> Looked<Unusable> {
@@ -275,10 +363,11 @@ impl TokenFile {
         *seen = Some(text);
         match tokens {
             Ok(tokens) => {
-                let count = tokens.0.len();
+                let now = tokens.counted();
                 let mut current = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
-                current.replace(tokens);
-                Looked::Read(format!("tokens: {count}"))
+                current.tokens.replace(tokens.tokens);
+                current.certificates.replace(tokens.certificates);
+                Looked::Read(now)
             }
             Err(error) => Looked::Broken(error),
         }

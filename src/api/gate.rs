@@ -27,7 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::problem::Problem;
 use super::tls::Tls;
 use super::{Config, headers};
-use crate::access::{NotKnown, Principal, Proof};
+use crate::access::{Certificate, NotKnown, Principal, Proof};
 use crate::audit::{Audit, Entry, What};
 use crate::telemetry::Metrics;
 
@@ -66,6 +66,13 @@ impl IntoResponse for Refused {
         response.headers_mut().extend(self.header);
         response
     }
+}
+
+/// Who is at the other end of a connection.
+pub struct Peer {
+    pub address: SocketAddr,
+    /// What was shown, and believed, in the handshake.
+    pub certificate: Option<Certificate>,
 }
 
 pub struct Gate {
@@ -123,27 +130,36 @@ impl Gate {
         self.metrics.tls_handshakes_failed.inc();
     }
 
+    /// Whether nobody can be known who shows no certificate.
+    pub fn needs_certificates(&self) -> bool {
+        self.who.needs_certificates()
+    }
+
     /// How connections are made secret, if the service does it itself.
     pub fn tls(&self) -> Option<&Arc<Tls>> {
         self.tls.as_ref()
     }
 
     /// Who asks, who may; or why not. It changes nothing.
-    pub fn admit<B>(&self, request: &Request<B>, from: SocketAddr) -> Result<Principal, Refused> {
+    pub fn admit<B>(&self, request: &Request<B>, from: &Peer) -> Result<Principal, Refused> {
         self.names.check(request)?;
         let path = request.uri().path();
         let found = table::find(request.method(), path);
-        let asks = self.who.find(request, &self.names, &self.cors)?;
+        let asks = {
+            let certificate = from.certificate.as_ref();
+            self.who
+                .find(request, &self.names, &self.cors, certificate)?
+        };
         match (may::check(&found, path, &asks), asks.not_known) {
             (Ok(()), _) => {
                 let principal = asks.principal;
                 if principal.proof().is_proven() {
                     let (name, proof) = (principal.name(), principal.proof().as_str());
-                    self.audit.seen(name, proof, from.ip());
+                    self.audit.seen(name, proof, from.address.ip());
                 }
                 Ok(principal)
             }
-            (Err(_), Some(why)) => Err(self.not_known(&why, None, from.ip())),
+            (Err(_), Some(why)) => Err(self.not_known(&why, None, from.address.ip())),
             (Err(mut refused), None) => {
                 refused.who = Some(asks.principal);
                 Err(refused)
@@ -222,7 +238,7 @@ impl Gate {
     }
 
     /// Puts on record that a request was refused.
-    pub fn refused<B>(&self, request: &Request<B>, refused: &Refused, from: SocketAddr) {
+    pub fn refused<B>(&self, request: &Request<B>, refused: &Refused, from: &Peer) {
         self.metrics.refused.with_label_values(&[refused.why]).inc();
         if matches!(refused.why, "not-found" | "method-not-allowed") {
             return;
@@ -238,7 +254,7 @@ impl Gate {
             Some(who) => (who.name(), who.proof().as_str()),
             None => ("", Proof::Nobody.as_str()),
         };
-        let address = from.ip().to_canonical().to_string();
+        let address = from.address.ip().to_canonical().to_string();
         self.audit
             .note(Entry::new(What::Refused, who, proof, &address, &detail));
     }

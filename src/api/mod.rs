@@ -55,7 +55,7 @@ use crate::telemetry::Metrics;
 pub use gate::{CorsOrigin, Gate, InvalidPublicUrl, PublicUrl};
 pub use orders::HotRead;
 pub use server::{listen, serve};
-pub use tls::Tls;
+pub use tls::{Tls, TlsFiles};
 
 #[derive(Clone)]
 pub struct Config {

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::gate::Gate;
+use super::gate::{Gate, Peer};
 use super::orders::HotRead;
 use crate::audit::Audit;
 use crate::telemetry::Metrics;
@@ -129,7 +129,10 @@ pub async fn serve(
             audit: audit.clone(),
             classes: classes.clone(),
             local,
-            remote,
+            peer: Peer {
+                address: remote,
+                certificate: None,
+            },
         };
         let (stop, cut) = (how_to_stop.clone(), cut.clone());
         connections.spawn(async move {

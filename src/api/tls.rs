@@ -10,15 +10,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use x509_cert::der::Decode;
 
-use crate::access::Looked;
+use crate::access::{Certificate, Looked};
 
 /// A handshake is two round trips and some milliseconds of work; a client on a bad line may need some of TCP's repetitions.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
@@ -43,39 +44,53 @@ pub enum Unusable {
     },
 }
 
-/// What is in the files.
+/// Where they are.
+#[derive(Clone)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// The authorities whose word about clients counts.
+    pub client_authorities: Option<PathBuf>,
+}
+
+/// What is in them.
 #[derive(PartialEq)]
 struct Bytes {
     certificate: Vec<u8>,
     key: Vec<u8>,
+    client_authorities: Option<Vec<u8>>,
+}
+
+/// The same with and without the demand that a client shows a certificate; one it shows is verified by both.
+struct Configs {
+    optional: Arc<ServerConfig>,
+    required: Arc<ServerConfig>,
 }
 
 pub struct Tls {
-    certificate: PathBuf,
-    key: PathBuf,
+    files: TlsFiles,
     /// As they were when they were last looked at, so that a change is seen and broken files are told once. None: unreadable.
     seen: RwLock<Option<Bytes>>,
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Configs>,
 }
 
 impl Tls {
     /// At a start the files must be whole.
-    pub fn open(certificate: PathBuf, key: PathBuf) -> Result<Self, Unusable> {
-        let bytes = read(&certificate, &key)?;
-        let (config, now) = config(&certificate, &key, &bytes)?;
+    pub fn open(files: TlsFiles) -> Result<Self, Unusable> {
+        let bytes = read(&files)?;
+        let (configs, now) = configs(&files, &bytes)?;
         tracing::info!("the TLS certificate: {now}");
         Ok(Self {
-            certificate,
-            key,
+            files,
             seen: RwLock::new(Some(bytes)),
-            current: RwLock::new(Arc::new(config)),
+            current: RwLock::new(configs),
         })
     }
 
     /// Reads them again if they have changed. Not by their times: what renews certificates puts other files in their place,
     /// which may have any.
     pub fn look(&self) -> Looked<Unusable> {
-        let now = read(&self.certificate, &self.key);
+        let now = read(&self.files);
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         let bytes = match now {
             Ok(bytes) if seen.as_ref() == Some(&bytes) => return Looked::Unchanged,
@@ -86,69 +101,97 @@ impl Tls {
                 return Looked::Broken(error);
             }
         };
-        let made = config(&self.certificate, &self.key, &bytes);
+        let made = configs(&self.files, &bytes);
         *seen = Some(bytes);
         match made {
-            Ok((config, now)) => {
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+            Ok((configs, now)) => {
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = configs;
                 Looked::Read(now)
             }
             Err(error) => Looked::Broken(error),
         }
     }
 
-    fn current(&self) -> Arc<ServerConfig> {
-        let current = self.current.read();
-        current.unwrap_or_else(PoisonError::into_inner).clone()
+    fn config(&self, certificate_required: bool) -> Arc<ServerConfig> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        match certificate_required {
+            true => current.required.clone(),
+            false => current.optional.clone(),
+        }
     }
 
     /// The handshake; none that takes too long.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let accepting = TlsAcceptor::from(self.current()).accept(stream);
+    pub async fn accept(
+        &self,
+        stream: TcpStream,
+        certificate_required: bool,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let accepting = TlsAcceptor::from(self.config(certificate_required)).accept(stream);
         tokio::time::timeout(HANDSHAKE_TIME, accepting).await?
     }
 }
 
-fn read(certificate: &Path, key: &Path) -> Result<Bytes, Unusable> {
-    let read = |path: &Path| {
+fn read(files: &TlsFiles) -> Result<Bytes, Unusable> {
+    let read = |path: &PathBuf| {
         std::fs::read(path).map_err(|source| Unusable::Unreadable {
-            path: path.to_owned(),
+            path: path.clone(),
             source,
         })
     };
     Ok(Bytes {
-        certificate: read(certificate)?,
-        key: read(key)?,
+        certificate: read(&files.certificate)?,
+        key: read(&files.key)?,
+        client_authorities: files.client_authorities.as_ref().map(read).transpose()?,
     })
 }
 
 /// And what is in the certificate, for people.
-fn config(
-    certificate: &Path,
-    key: &Path,
-    bytes: &Bytes,
-) -> Result<(ServerConfig, String), Unusable> {
-    let chain = certificates(certificate, &bytes.certificate)?;
-    let private = PrivateKeyDer::from_pem_slice(&bytes.key).map_err(|error| Unusable::NoPem {
-        path: key.to_owned(),
+fn configs(files: &TlsFiles, bytes: &Bytes) -> Result<(Configs, String), Unusable> {
+    let chain = certificates(&files.certificate, &bytes.certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(&bytes.key).map_err(|error| Unusable::NoPem {
+        path: files.key.clone(),
         what: "private key",
         why: format!(" ({error})"),
     })?;
     let now = described(&chain[0]);
     let pair = |source| Unusable::Pair {
-        certificate: certificate.to_owned(),
-        key: key.to_owned(),
+        certificate: files.certificate.clone(),
+        key: files.key.clone(),
         source,
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(pair)?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(pair)?;
-    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
-    Ok((config, now))
+    let config = |clients: Arc<dyn ClientCertVerifier>| {
+        let mut config = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(pair)?
+            .with_client_cert_verifier(clients)
+            .with_single_cert(chain.clone(), key.clone_key())
+            .map_err(pair)?;
+        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        Ok(Arc::new(config))
+    };
+    let (Some(path), Some(bytes)) = (&files.client_authorities, &bytes.client_authorities) else {
+        let config = config(WebPkiClientVerifier::no_client_auth())?;
+        let configs = Configs {
+            optional: config.clone(),
+            required: config,
+        };
+        return Ok((configs, now));
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates(path, bytes)?);
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let authorities = |error: VerifierBuilderError| Unusable::NoPem {
+        path: path.clone(),
+        what: "authority",
+        why: format!(" ({error})"),
+    };
+    let optional = clients.clone().allow_unauthenticated().build();
+    let configs = Configs {
+        optional: config(optional.map_err(authorities)?)?,
+        required: config(clients.build().map_err(authorities)?)?,
+    };
+    Ok((configs, now))
 }
 
 /// At least one.
@@ -169,14 +212,7 @@ fn certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>
 
 /// One that has expired is shown all the same: a clock may be wrong, and clients say what they think of it.
 fn described(certificate: &CertificateDer) -> String {
-    let Ok(read) = x509_cert::Certificate::from_der(certificate) else {
-        return "of a kind that cannot be read here; clients may".to_owned();
-    };
-    let ends = read.tbs_certificate.validity.not_after.to_unix_duration();
-    let ends = i64::try_from(ends.as_secs())
-        .ok()
-        .and_then(|at| Timestamp::from_second(at).ok());
-    let ends = ends.unwrap_or(Timestamp::MAX);
+    let ends = Certificate::read(certificate).ends();
     match ends <= Timestamp::now() {
         true => format!("it EXPIRED at {ends}, and clients will refuse it"),
         false => format!("good until {ends}"),

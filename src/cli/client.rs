@@ -135,24 +135,27 @@ impl Answer {
     }
 }
 
+/// What a client shows to the service, and whom it trusts.
+#[derive(Default)]
+pub struct Shown {
+    /// With whom it trusts, and its certificate.
+    pub builder: ClientBuilder,
+    pub certificate: bool,
+    /// With each request, in the header Authorization. It does not follow a redirection elsewhere.
+    pub token: Option<HeaderValue>,
+}
+
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     /// Without a slash at its end; it may have a path, behind a proxy.
     base: String,
     hint: &'static str,
-    shows_a_token: bool,
+    shows_who_asks: bool,
 }
 
 impl Client {
-    /// `builder`: whom it trusts. `token`: what is shown with each request, in the header Authorization. It does not follow
-    /// a redirection elsewhere.
-    pub fn new(
-        text: &str,
-        hint: &'static str,
-        builder: ClientBuilder,
-        token: Option<HeaderValue>,
-    ) -> Result<Self, Error> {
+    pub fn new(text: &str, hint: &'static str, shown: Shown) -> Result<Self, Error> {
         let url = Url::parse(text)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -163,7 +166,8 @@ impl Client {
             Some(host) => host.starts_with("127."),
             None => false,
         };
-        let mut builder = builder
+        let mut builder = shown
+            .builder
             .connect_timeout(CONNECT_TIME)
             .timeout(ANSWER_TIME)
             .user_agent(concat!("waybill/", env!("CARGO_PKG_VERSION")));
@@ -171,20 +175,20 @@ impl Client {
             // HTTP_PROXY is for the world outside; a proxy knows another loopback than ours.
             builder = builder.no_proxy();
         }
-        let shows_a_token = token.is_some();
-        if let Some(token) = token {
+        let shows_who_asks = shown.certificate || shown.token.is_some();
+        if let Some(token) = shown.token {
             builder = builder.default_headers(HeaderMap::from_iter([(AUTHORIZATION, token)]));
         }
         Ok(Self {
             http: builder.build().map_err(Error::Start)?,
             base: url.as_str().trim_end_matches('/').to_owned(),
             hint,
-            shows_a_token,
+            shows_who_asks,
         })
     }
 
-    pub fn shows_a_token(&self) -> bool {
-        self.shows_a_token
+    pub fn shows_who_asks(&self) -> bool {
+        self.shows_who_asks
     }
 
     /// Where the service is, without a password that the address may hold.
@@ -424,19 +428,14 @@ mod tests {
         ] {
             assert!(
                 matches!(
-                    Client::new(text, "", reqwest::Client::builder(), None),
+                    Client::new(text, "", Shown::default()),
                     Err(Error::NoUrl(_))
                 ),
                 "{text}"
             );
         }
-        let behind_a_proxy = Client::new(
-            "https://ops:secret@host/waybill/",
-            "",
-            reqwest::Client::builder(),
-            None,
-        )
-        .unwrap();
+        let behind_a_proxy =
+            Client::new("https://ops:secret@host/waybill/", "", Shown::default()).unwrap();
         assert_eq!(behind_a_proxy.url(), "https://ops@host/waybill");
     }
 
@@ -447,8 +446,7 @@ mod tests {
         let client = Client::new(
             &format!("http://127.0.0.1:{port}"),
             "try this",
-            reqwest::Client::builder(),
-            None,
+            Shown::default(),
         )
         .unwrap();
         let error = client.get("/x", &[]).await.unwrap_err();

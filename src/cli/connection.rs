@@ -42,7 +42,6 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             },
         };
-        let credentials = &self.credentials;
-        Client::new(&url, hint, credentials.builder()?, credentials.header()?)
+        Client::new(&url, hint, self.credentials.shown()?)
     }
 }

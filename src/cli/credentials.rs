@@ -9,7 +9,7 @@ use reqwest::Method;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
 
-use super::client::{Client, Error};
+use super::client::{Client, Error, Shown};
 use super::trust::Trust;
 use super::usage;
 use crate::access::Token;
@@ -30,6 +30,14 @@ impl Credentials {
     /// What a client is made with.
     pub fn builder(&self) -> Result<reqwest::ClientBuilder, Error> {
         self.trust.builder().map_err(Error::Trust)
+    }
+
+    pub fn shown(&self) -> Result<Shown, Error> {
+        Ok(Shown {
+            builder: self.builder()?,
+            certificate: self.trust.client_cert.is_some(),
+            token: self.header()?,
+        })
     }
 
     /// The token as it was found, and where.
@@ -81,7 +89,7 @@ pub async fn decider(client: &Client, asked: Option<&str>) -> anyhow::Result<Opt
     match asked {
         Some(name) if name.trim().is_empty() => Err(usage("--as is empty: say who decides")),
         Some(name) => Ok(Some(name.to_owned())),
-        None if client.shows_a_token() => {
+        None if client.shows_who_asks() => {
             let answer = client
                 .send(client.request(Method::GET, "/api/v1/me"))
                 .await?;

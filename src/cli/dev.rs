@@ -19,7 +19,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::client::Client;
+use super::client::{Client, Shown};
 use super::run_file::RunFile;
 use super::{screen, usage};
 use crate::config::{BrokerArgs, DatabaseArgs, ServeArgs, loopback};
@@ -132,8 +132,7 @@ async fn serve_with(
     let client = Client::new(
         &url,
         "the service in this process has ended",
-        reqwest::Client::builder(),
-        None,
+        Shown::default(),
     )?;
     let mut samples = None;
     let up = async {

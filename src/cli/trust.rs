@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::ValueHint;
-use reqwest::{Certificate, ClientBuilder};
-use rustls::CertificateError;
+use reqwest::{Certificate, ClientBuilder, Identity};
+use rustls::{AlertDescription, CertificateError};
 
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Service")]
@@ -14,6 +14,14 @@ pub struct Trust {
     /// Over https: trust the authorities in this file (PEM) instead of the system's
     #[arg(long, env = "WAYBILL_CA_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ca_file: Option<PathBuf>,
+
+    /// The certificate to show to the service (PEM), with --client-key
+    #[arg(long, env = "WAYBILL_CLIENT_CERT", value_name = "FILE", value_hint = ValueHint::FilePath, requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+
+    /// The certificate's key (PEM)
+    #[arg(long, env = "WAYBILL_CLIENT_KEY", value_name = "FILE", value_hint = ValueHint::FilePath, requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
 }
 
 impl Trust {
@@ -28,6 +36,19 @@ impl Trust {
                 format!("--ca-file {} holds no certificate in PEM", path.display())
             })?;
             builder = builder.tls_certs_only(authorities);
+        }
+        if let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) {
+            let mut both = read(certificate, "--client-cert")?;
+            both.push(b'\n');
+            both.extend(read(key, "--client-key")?);
+            let identity = Identity::from_pem(&both).map_err(|_| {
+                format!(
+                    "--client-cert {} and --client-key {} hold no certificate and key in PEM",
+                    certificate.display(),
+                    key.display()
+                )
+            })?;
+            builder = builder.identity(identity);
         }
         Ok(builder)
     }
@@ -75,6 +96,16 @@ fn in_words(error: &rustls::Error) -> String {
             }
             why => why.to_string(),
         }),
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "the service wants a certificate: name one by --client-cert and --client-key".to_owned()
+        }
+        rustls::Error::AlertReceived(
+            why @ (AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError),
+        ) => format!("the service refuses our certificate ({why:?})"),
         why => why.to_string(),
     }
 }

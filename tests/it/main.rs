@@ -9,6 +9,7 @@ mod audit;
 mod bounds;
 mod broker;
 mod broker_secured;
+mod by_certificate;
 mod cache;
 mod cli;
 mod clients;

@@ -178,15 +178,42 @@ fn a_changed_file_is_read_again_and_a_broken_one_takes_nothing_away() {
 
     // Eve's is gone; Ada is who she was, also where she is in the middle of something.
     fs::write(path, &of_ada).unwrap();
-    assert!(matches!(file.look(), Looked::Read(now) if now == "tokens: 1"));
+    assert!(matches!(file.look(), Looked::Read(now) if now == "tokens: 1, certificates: 0"));
     assert_eq!(file.find(eve.text()).unwrap_err(), NotKnown::Unknown);
     assert!(eves.is_over() && !first.is_over());
     // A right that is taken away ends what was begun with it.
     fs::write(path, of_ada.replace("owner", "reader")).unwrap();
-    assert!(matches!(file.look(), Looked::Read(now) if now == "tokens: 1"));
+    assert!(matches!(file.look(), Looked::Read(now) if now == "tokens: 1, certificates: 0"));
     assert!(first.is_over());
     assert_eq!(
         file.find(ada.text()).unwrap().rights(),
         Role::Reader.rights()
     );
+}
+
+#[test]
+fn a_certificate_is_found_by_its_subject_and_is_no_token() {
+    let named = |name: &str, subject: &str| {
+        format!(
+            "[[certificate]]\nname = \"{name}\"\nrole = \"reader\"\nsubject = \"{subject}\"\n\n"
+        )
+    };
+    let tokens = parse(&named("ada", "cn=ada,O=Acme")).unwrap();
+    let hash = Certificate::hash_of("CN=ada,O=Acme").unwrap();
+    let found = tokens.certificates.find(&hash, || NotKnown::Unknown);
+    let found = found.unwrap();
+    assert_eq!((found.name(), found.proof()), ("ada", Proof::Certificate));
+    assert!(tokens.find("CN=ada,O=Acme").is_err());
+    assert!(tokens.list().is_empty());
+    for (text, line) in [
+        (named("ada", "ada"), 1),
+        (named("ada", ""), 1),
+        (named("ada", "CN=a") + &named("bob", "cn=a"), 6),
+        (named("nobody", "CN=a"), 1),
+    ] {
+        match parse(&text) {
+            Err(Unusable::Wrong { line: found, .. }) => assert_eq!(found, line, "{text}"),
+            _ => panic!("{text}"),
+        }
+    }
 }

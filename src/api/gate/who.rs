@@ -8,7 +8,7 @@ use poem::http::header::AUTHORIZATION;
 use super::cors::Cors;
 use super::host::Names;
 use super::{Refused, cookie, site};
-use crate::access::{NotKnown, Principal, Proof, TokenFile};
+use crate::access::{Certificate, NotKnown, Principal, Proof, TokenFile};
 
 /// A principal; and if something was shown that proves nothing, why not.
 pub struct Asks {
@@ -43,12 +43,13 @@ impl Who {
         request: &Request<B>,
         names: &Names,
         cors: &Cors,
+        certificate: Option<&Certificate>,
     ) -> Result<Asks, Refused> {
         // Of a page of another origin a browser sends no such header by itself, and none at all before it has asked.
         if let Some(tokens) = &self.tokens
             && let Some(token) = bearer(request)
         {
-            return Ok(self.shown(tokens, token));
+            return Ok(self.shown(tokens.find(token)));
         }
         // All else counts only if a page of ours asks for it; of one that was named, not even our cookie.
         let named = cors.named(request).is_some();
@@ -59,7 +60,14 @@ impl Who {
             && let Some(tokens) = &self.tokens
             && let Some(token) = cookie::token(request.headers())
         {
-            return Ok(self.shown(tokens, token));
+            return Ok(self.shown(tokens.find(token)));
+        }
+        // A browser shows it by itself, as it does with cookies.
+        if !named
+            && let Some(tokens) = &self.tokens
+            && let Some(certificate) = certificate
+        {
+            return Ok(self.shown(tokens.find_certificate(certificate)));
         }
         Ok(Asks {
             principal: self.otherwise.clone(),
@@ -67,12 +75,18 @@ impl Who {
         })
     }
 
+    /// Whether nobody can be known without one.
+    pub fn needs_certificates(&self) -> bool {
+        let tokens = self.tokens.as_ref();
+        tokens.is_some_and(|tokens| tokens.is_of_certificates_alone())
+    }
+
     pub fn otherwise(&self) -> &Principal {
         &self.otherwise
     }
 
-    fn shown(&self, tokens: &TokenFile, token: &str) -> Asks {
-        match tokens.find(token) {
+    fn shown(&self, found: Result<Principal, NotKnown>) -> Asks {
+        match found {
             Ok(principal) => Asks {
                 principal,
                 not_known: None,

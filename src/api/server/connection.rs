@@ -27,8 +27,9 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Certificate;
 use crate::api::audit;
-use crate::api::gate::{Gate, Refused};
+use crate::api::gate::{Gate, Peer, Refused};
 use crate::api::orders::HotRead;
 use crate::api::tls::{HTTP2, Tls};
 use crate::audit::{Audit, What};
@@ -55,7 +56,7 @@ pub struct Connection {
     pub audit: Audit,
     pub classes: Arc<[IntCounter; 5]>,
     pub local: Option<SocketAddr>,
-    pub remote: SocketAddr,
+    pub peer: Peer,
 }
 
 /// What the watchdog looks at: a timer for each request would cost more than the request.
@@ -116,11 +117,16 @@ impl Connection {
         }
     }
 
-    async fn over_tls(self, stream: TcpStream, tls: &Tls, stop: Stop) {
+    async fn over_tls(mut self, stream: TcpStream, tls: &Tls, stop: Stop) {
         let accepted = tokio::select! {
-            accepted = tls.accept(stream) => accepted,
+            accepted = tls.accept(stream, self.gate.needs_certificates()) => accepted,
             () = stop.asked.cancelled() => return,
         };
+        if let Ok(stream) = &accepted {
+            let shown = stream.get_ref().1.peer_certificates();
+            let own = shown.and_then(|chain| chain.first());
+            self.peer.certificate = own.map(|certificate| Certificate::read(certificate));
+        }
         match accepted {
             Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
                 self.http2(stream, stop).await;
@@ -128,7 +134,7 @@ impl Connection {
             Ok(stream) => self.http1(stream, stop).await,
             Err(error) => {
                 self.gate.no_handshake();
-                let remote = self.remote;
+                let remote = self.peer.address;
                 tracing::debug!(%error, %remote, "no TLS with {remote}: {error}");
             }
         }
@@ -207,7 +213,7 @@ impl Connection {
             };
         }
         // First of all: whatever answers, answers behind it.
-        let principal = match self.gate.admit(&request, self.remote) {
+        let principal = match self.gate.admit(&request, &self.peer) {
             Ok(principal) => principal,
             Err(refused) => return self.refuse(request, refused, under_way).await,
         };
@@ -218,8 +224,8 @@ impl Connection {
         let mut request = request;
         request.extensions_mut().insert(principal.clone());
         name_content(&mut request);
-        let local = LocalAddr(Addr::SocketAddr(self.local.unwrap_or(self.remote)));
-        let remote = RemoteAddr(Addr::SocketAddr(self.remote));
+        let local = LocalAddr(Addr::SocketAddr(self.local.unwrap_or(self.peer.address)));
+        let remote = RemoteAddr(Addr::SocketAddr(self.peer.address));
         let scheme = match self.gate.tls() {
             None => Scheme::HTTP,
             Some(_) => Scheme::HTTPS,
@@ -229,7 +235,7 @@ impl Connection {
         if let Some((what, asked)) = on_record
             && response.status().is_success()
         {
-            let address = self.remote.ip().to_canonical().to_string();
+            let address = self.peer.address.ip().to_canonical().to_string();
             let entry = audit::entry(what, &principal, &address, &asked);
             let stored = self.audit.record(entry).await;
             // Work that was begun goes on; no data leaves that nobody could ask after.
@@ -246,7 +252,7 @@ impl Connection {
         refused: Refused,
         under_way: UnderWay,
     ) -> hyper::Response<Body> {
-        self.gate.refused(&request, &refused, self.remote);
+        self.gate.refused(&request, &refused, &self.peer);
         // Who waits to be asked for the body (Expect) is not.
         if !request.headers().contains_key(EXPECT) {
             let read = read_on(request.into_body());

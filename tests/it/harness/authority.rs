@@ -31,6 +31,12 @@ impl Certificate {
         ]
     }
 
+    /// As reqwest shows it.
+    pub fn identity(&self) -> reqwest::Identity {
+        let both = [&self.certificate, &self.key].map(|path| fs::read(path).unwrap());
+        reqwest::Identity::from_pem(&both.concat()).unwrap()
+    }
+
     /// Puts another one into its place, the key first.
     pub fn is_replaced_by(&self, other: &Self) {
         for (from, to) in [

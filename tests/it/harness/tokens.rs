@@ -31,6 +31,14 @@ impl TokensFile {
         token.text().to_owned()
     }
 
+    /// Knows a certificate by its subject.
+    pub fn know(&mut self, name: &str, subject: &str, grant: &str) {
+        let entry =
+            format!("[[certificate]]\nname = \"{name}\"\n{grant}\nsubject = \"{subject}\"\n\n");
+        self.entries.push((name.to_owned(), entry));
+        self.write();
+    }
+
     pub fn take_from(&mut self, name: &str) {
         self.entries.retain(|(holder, _)| holder != name);
         self.write();
