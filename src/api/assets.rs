@@ -9,6 +9,7 @@ use bytes::Bytes;
 use poem::error::NotFoundError;
 use poem::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    REFERRER_POLICY,
 };
 use poem::http::{HeaderMap, Method, StatusCode};
 use poem::{Endpoint, Request, Response};
@@ -83,7 +84,8 @@ impl Asset {
         let response = Response::builder()
             .header(ETAG, &self.etag)
             .header(CACHE_CONTROL, "no-cache")
-            .header(CONTENT_SECURITY_POLICY, POLICY);
+            .header(CONTENT_SECURITY_POLICY, POLICY)
+            .header(REFERRER_POLICY, "no-referrer");
         let known = headers
             .get(IF_NONE_MATCH)
             .and_then(|value| value.to_str().ok())
@@ -187,6 +189,7 @@ impl Endpoint for Docs {
         Ok(Response::builder()
             .header(CONTENT_TYPE, "text/html; charset=utf-8")
             .header(CONTENT_SECURITY_POLICY, DOCS_POLICY)
+            .header(REFERRER_POLICY, "no-referrer")
             .body(self.0.clone()))
     }
 }

@@ -1,14 +1,13 @@
 //! What every answer tells the browser that gets it, whoever made the answer.
 
 use poem::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use poem::http::{HeaderName, HeaderValue};
 
 /// Data is no page: it runs nothing, loads nothing, and stands in no frame.
-const NO_PAGE: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'");
+const NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 /// Not even the bytes of an answer come into the process of another site's page.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// A year: whoever has seen the service over TLS asks it in no other way.
@@ -18,7 +17,6 @@ const ONLY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 pub fn guard(headers: &mut HeaderMap, over_tls: bool) {
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(NO_PAGE);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     // Nobody else's cache keeps an order, and a browser's asks each time.
     headers

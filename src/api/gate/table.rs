@@ -131,7 +131,15 @@ pub fn find(method: &Method, path: &str) -> Found {
 
 /// Segment by segment, undecoded, as poem routes: `:name` stands for one that is not empty, `*name` for all that are left.
 fn fits(pattern: &str, path: &str) -> bool {
-    let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
+    // Nearly every row is passed over here, by one comparison: this is on the way of each request.
+    let (same, rest) = match pattern.find([':', '*']) {
+        None => return pattern == path,
+        Some(at) => pattern.split_at(at),
+    };
+    let Some(path) = path.strip_prefix(same) else {
+        return false;
+    };
+    let (mut pattern, mut path) = (rest.split('/'), path.split('/'));
     loop {
         match (pattern.next(), path.next()) {
             (None, None) => return true,
