@@ -57,6 +57,7 @@ async fn what_the_log_does_not_tell_is_on_record_with_who_and_from_where() {
     };
     assert_eq!(post(sign_in("rea", &rea)).await, 200);
     assert_eq!(post(sign_in("eve", &rea)).await, 401);
+    assert_eq!(post(sign_in(&rea, "rea")).await, 401, "in the wrong fields");
     let out = as_whom(&service, &rea, Method::DELETE, session, "").await;
     assert_eq!(out.status, 204);
     let export = "/api/v1/orders/export?format=csv";
@@ -83,6 +84,7 @@ async fn what_the_log_does_not_tell_is_on_record_with_who_and_from_where() {
         is("new_address", "ona", "token", ""),
         is("signed_in", "rea", "token", ""),
         is("sign_in_failed", "eve", "nobody", ""),
+        is("sign_in_failed", "(a token)", "nobody", ""),
         is("new_address", "rea", "token", ""),
         is("signed_out", "rea", "token", ""),
         is("exported", "rea", "token", "/orders/export?format=csv"),
@@ -132,6 +134,7 @@ async fn what_the_log_does_not_tell_is_on_record_with_who_and_from_where() {
     let rows = "select string_agg(detail || who || address, '') from audit";
     let all = bench.sql().await.text(rows).await;
     assert!(!all.contains("wb_"), "{all}");
+    assert!(!service.text().contains(&rea[3..20]), "{}", service.text());
 
     // An address is new once, also to a process that has just started.
     service.stop().await;
