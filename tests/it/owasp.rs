@@ -7,9 +7,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use waybill::sandbox::broker::Store;
+
 use crate::gate::routes;
 use crate::harness::{
-    Answer, Bench, OCTETS, Service, TokensFile, Weight, bearer, order, order_with,
+    Answer, Bench, OCTETS, Sender, Service, TokensFile, Weight, bearer, order, order_with,
 };
 use crate::settings::is_told;
 
@@ -452,4 +454,63 @@ async fn api10_what_others_send_is_data_and_nothing_else() {
     assert_eq!(account["verified"]["findings"], json!([]), "{account}");
     let served: Value = service.json("/api/v1/stats").await;
     assert_eq!(served["received"], hostile.len());
+}
+
+/// What was sent, and what was shown to prove who asks: in no log (and if it were as talkative as can be), no metric, no error
+/// of those who may not see it, and no command line.
+#[tokio::test]
+async fn no_payload_token_or_password_leaks() {
+    let bench = Bench::new(Weight::Light).await;
+    let broker = bench.broker(Store::File).await;
+    let mut file = TokensFile::new(&bench);
+    let ona = file.give("ona", "role = \"owner\"");
+    let rea = file.give("rea", "role = \"reader\"");
+    let password = bench.dir.join("password");
+    std::fs::write(&password, "a-password-of-postgres").unwrap();
+    let more = ["--database-password-file", password.to_str().unwrap()];
+    let args = [&file.flag()[..], &more].concat();
+    let talkative = ["WAYBILL_LOG=trace"];
+    let mut service = bench.serve_in(&talkative, Some(&broker), &args).await;
+    service.token = Some(ona.clone());
+    let secret = "Zaphod-von-Nebenan";
+    let named = ("Test Testov", secret);
+    let payloads = vec![
+        order_with("kept", &[named]),
+        order_with("kept", &[named, ("1817", "1818")]),
+        order_with("sick", &[named, ("1817", "-1")]),
+        order_with("sick", &[named, ("\"payment\"", "\"payments\"")]),
+        format!("{{\"name\": \"{secret}\"").into(),
+        format!("\u{0}{secret}").into(),
+    ];
+    let count = payloads.len() as i64;
+    Sender::new(&broker).publish(payloads.clone()).await;
+    for payload in payloads {
+        let key = [OCTETS, ("idempotency-key", "the-same")];
+        service
+            .ask(Method::POST, "/api/v1/inbox", &key, payload)
+            .await;
+    }
+    service.rests(20, count).await;
+    for path in ["/api/v1/dead-letters/3/retry", "/api/v1/replays"] {
+        by(&service, &ona, Method::POST, path, "{}").await;
+    }
+    let errors = [
+        by(&service, &rea, Method::GET, "/api/v1/orders/sick", "").await,
+        by(&service, &rea, Method::GET, "/api/v1/dead-letters/3", "").await,
+        by(&service, &ona[1..], Method::GET, "/api/v1/orders/kept", "").await,
+    ];
+    let metrics = service.get("/metrics").await;
+    let line = std::fs::read(format!("/proc/{}/cmdline", service.pid())).unwrap();
+    service.stop().await;
+    let mut told = vec![service.text(), String::from_utf8_lossy(&line).into_owned()];
+    for answer in errors.iter().chain([&metrics]) {
+        told.push(String::from_utf8_lossy(&answer.body).into_owned());
+    }
+    for text in told {
+        for word in [secret, "a-password-of-postgres", &ona[3..40], &rea[3..40]] {
+            let found = text.find(word);
+            let near = found.map(|at| &text[at.saturating_sub(200)..(at + 60).min(text.len())]);
+            assert_eq!(near, None, "{word} is told");
+        }
+    }
 }
