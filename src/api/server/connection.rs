@@ -27,7 +27,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::Certificate;
+use crate::access::{Certificate, Principal};
 use crate::api::audit;
 use crate::api::gate::{Gate, Peer, Refused};
 use crate::api::orders::HotRead;
@@ -196,32 +196,32 @@ impl Connection {
     ) -> hyper::Response<Body> {
         let origin = self.gate.origin(&request);
         let over_tls = self.gate.is_over_tls(request.headers());
-        let mut response = self.admit(request, under_way).await;
+        // First of all: whatever answers, answers behind it.
+        let admitted = match *request.method() {
+            Method::OPTIONS => Err(self.gate.options(&request)),
+            _ => self.gate.admit(&request, &self.peer).map_err(Err),
+        };
+        let hit = |principal: &Principal| self.hot.hit(&request, principal);
+        let mut response = match admitted {
+            Ok(principal) => match hit(&principal) {
+                Some(response) => response.map(Either::Left),
+                // On the heap, and only if it is needed: each request's future is moved, and this one is large.
+                None => Box::pin(self.route(request, principal, under_way)).await,
+            },
+            Err(Ok(options)) => sent(options, under_way),
+            Err(Err(refused)) => Box::pin(self.refuse(request, refused, under_way)).await,
+        };
         self.gate.guard(response.headers_mut(), origin, over_tls);
         response
     }
 
-    async fn admit(
+    async fn route(
         &self,
-        request: hyper::Request<Incoming>,
+        mut request: hyper::Request<Incoming>,
+        principal: Principal,
         under_way: UnderWay,
     ) -> hyper::Response<Body> {
-        if request.method() == Method::OPTIONS {
-            return match self.gate.options(&request) {
-                Ok(response) => sent(response, under_way),
-                Err(refused) => self.refuse(request, refused, under_way).await,
-            };
-        }
-        // First of all: whatever answers, answers behind it.
-        let principal = match self.gate.admit(&request, &self.peer) {
-            Ok(principal) => principal,
-            Err(refused) => return self.refuse(request, refused, under_way).await,
-        };
-        if let Some(response) = self.hot.hit(&request, &principal) {
-            return response.map(Either::Left);
-        }
         let on_record = audit::on_record(&request);
-        let mut request = request;
         request.extensions_mut().insert(principal.clone());
         name_content(&mut request);
         let local = LocalAddr(Addr::SocketAddr(self.local.unwrap_or(self.peer.address)));
