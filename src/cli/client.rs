@@ -62,7 +62,7 @@ pub enum Error {
         url: String,
         source: serde_json::Error,
     },
-    #[error("the HTTP client cannot start: {0}")]
+    #[error("the HTTP client cannot start: {cause}", cause = trust::cause(.0))]
     Start(reqwest::Error),
 }
 
@@ -345,10 +345,7 @@ impl Client {
             return Error::NoTls { url, why };
         }
         // The innermost cause is the one that people know: "Connection refused (os error 111)".
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
+        let cause = trust::cause(error);
         let cause = match cause.downcast_ref::<std::io::Error>() {
             Some(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
                 "connection refused".to_owned()

@@ -27,7 +27,8 @@ pub struct Trust {
 impl Trust {
     /// A client that trusts so; or what is wrong with a file.
     pub fn builder(&self) -> Result<ClientBuilder, String> {
-        let mut builder = reqwest::Client::builder();
+        // Over HTTP/2 an error would no longer say why the service has ended the connection.
+        let mut builder = reqwest::Client::builder().http1_only();
         if let Some(path) = &self.ca_file {
             let authorities = Certificate::from_pem_bundle(&read(path, "--ca-file")?)
                 .ok()
@@ -57,6 +58,15 @@ impl Trust {
 fn read(path: &Path, flag: &str) -> Result<Vec<u8>, String> {
     std::fs::read(path)
         .map_err(|error| format!("{flag} {} cannot be read: {error}", path.display()))
+}
+
+/// The innermost cause, which is the one that says something.
+pub fn cause(error: &reqwest::Error) -> &(dyn Error + 'static) {
+    let mut cause: &(dyn Error + 'static) = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause
 }
 
 /// Why there is no TLS with the service, if that is what went wrong.

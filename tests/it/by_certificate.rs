@@ -171,7 +171,29 @@ async fn off_loopback_certificates_alone_let_in_and_the_handshake_asks_for_one()
         b"",
     )
     .await;
-    assert!(run.code != 0, "{}", run.err);
+    assert!(run.err.contains("--client-cert"), "{}", run.err);
+    let root = desk.authority.root.to_str().unwrap();
+    for (certificate, key, words) in [
+        (&forged.certificate, &forged.key, "refuses our certificate"),
+        (&good.certificate, &forged.key, "KeyMismatch"),
+        (&good.key, &good.key, "--client-cert"),
+    ] {
+        let args = [
+            "status",
+            "--ca-file",
+            root,
+            "--client-cert",
+            certificate.to_str().unwrap(),
+            "--client-key",
+            key.to_str().unwrap(),
+        ];
+        let run = waybill(&service.url, &args, b"").await;
+        assert!(
+            run.code != 0 && run.err.contains(words),
+            "{words}: {}",
+            run.err
+        );
+    }
     // With a token in the file it is asked for, and not needed.
     let token = desk.file.give("otto", "role = \"owner\"");
     service.token = Some(token);
