@@ -3,15 +3,15 @@
 //! room, and of the world outside its file of tokens alone.
 
 mod certificate;
+mod grant;
 mod principal;
 mod right;
 mod token;
 mod tokens;
 
 pub use certificate::Certificate;
-pub use principal::{Collections, ORDERS, Principal, Proof};
+pub use grant::{Collections, Grant, ORDERS, checked_collections};
+pub use principal::{Principal, Proof, check_name};
 pub use right::{Right, Rights, Role};
 pub use token::{Hash, Mistyped, Token};
-pub use tokens::{
-    Looked, NotKnown, TokenFile, Tokens, Unusable, check_name, checked_collections, read,
-};
+pub use tokens::{Looked, NotKnown, TokenFile, Tokens, Unusable, read};

@@ -1,17 +1,30 @@
 //! Who asks.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::grant::{Collections, Grant};
 use super::right::{Right, Rights};
 
-/// The one collection that there is. A principal that does not see it sees nothing of orders, their letters, rules and
-/// messages.
-pub const ORDERS: &str = "orders";
+/// Names that decisions have from elsewhere: who has one of them would be taken for the service itself, or for nobody.
+const RESERVED: [&str; 5] = ["waybill", "local", "open", "nobody", "unknown"];
+
+/// A name stands beside decisions for ever, in tables and in the tokens file, between quotes.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let wrong = |c: char| c.is_control() || c == '"' || c == '\\';
+    if name.trim().is_empty() || name.len() > 100 || name.contains(wrong) {
+        return Err(format!(
+            "the name {name:?} is not 1 to 100 bytes without control characters, quotes and backslashes"
+        ));
+    }
+    match RESERVED.contains(&name) {
+        true => Err(format!("the name {name:?} is taken by the service itself")),
+        false => Ok(()),
+    }
+}
 
 /// How it is known who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,22 +60,6 @@ impl Proof {
     }
 }
 
-/// Which collections a principal sees.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Collections {
-    All,
-    Named(BTreeSet<String>),
-}
-
-impl Collections {
-    pub fn has(&self, name: &str) -> bool {
-        match self {
-            Collections::All => true,
-            Collections::Named(names) => names.contains(name),
-        }
-    }
-}
-
 /// Cheap to copy: each request has one.
 #[derive(Clone, Debug)]
 pub struct Principal(Arc<Facts>);
@@ -70,25 +67,17 @@ pub struct Principal(Arc<Facts>);
 #[derive(Debug)]
 struct Facts {
     name: String,
-    rights: Rights,
-    collections: Collections,
+    grant: Grant,
     proof: Proof,
     expires: Option<Timestamp>,
     ended: AtomicBool,
 }
 
 impl Principal {
-    pub fn new(
-        name: &str,
-        rights: Rights,
-        collections: Collections,
-        proof: Proof,
-        expires: Option<Timestamp>,
-    ) -> Self {
+    pub fn new(name: &str, grant: Grant, proof: Proof, expires: Option<Timestamp>) -> Self {
         Self(Arc::new(Facts {
             name: name.to_owned(),
-            rights,
-            collections,
+            grant,
             proof,
             expires,
             ended: AtomicBool::new(false),
@@ -97,13 +86,12 @@ impl Principal {
 
     /// Who showed nothing: may see what anybody may.
     pub fn nobody() -> Self {
-        let none = Collections::Named(BTreeSet::new());
-        Self::new("nobody", Rights::NONE, none, Proof::Nobody, None)
+        Self::new("nobody", Grant::nothing(), Proof::Nobody, None)
     }
 
     /// Where nobody is asked for proof: all rights.
     pub fn everybody(proof: Proof) -> Self {
-        Self::new(proof.as_str(), Rights::ALL, Collections::All, proof, None)
+        Self::new(proof.as_str(), Grant::everything(), proof, None)
     }
 
     pub fn name(&self) -> &str {
@@ -111,19 +99,19 @@ impl Principal {
     }
 
     pub fn rights(&self) -> Rights {
-        self.0.rights
+        self.0.grant.rights
     }
 
     pub fn may(&self, right: Right) -> bool {
-        self.0.rights.has(right)
+        self.0.grant.rights.has(right)
     }
 
     pub fn collections(&self) -> &Collections {
-        &self.0.collections
+        &self.0.grant.collections
     }
 
     pub fn sees(&self, collection: &str) -> bool {
-        self.0.collections.has(collection)
+        self.0.grant.collections.has(collection)
     }
 
     pub fn proof(&self) -> Proof {
@@ -157,8 +145,7 @@ impl Principal {
     pub fn is_as(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.0, &other.0);
         ours.name == theirs.name
-            && ours.rights == theirs.rights
-            && ours.collections == theirs.collections
+            && ours.grant == theirs.grant
             && ours.proof == theirs.proof
             && ours.expires == theirs.expires
     }
@@ -170,6 +157,7 @@ impl Principal {
 
 #[cfg(test)]
 mod tests {
+    use super::super::grant::ORDERS;
     use super::*;
 
     #[test]

@@ -5,7 +5,7 @@
 //! It is read again when it changes. A file that cannot be read, or is broken, takes nobody's token away and gives nobody
 //! one: what was read last counts until it is mended.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -18,14 +18,13 @@ use toml::Spanned;
 use toml::value::Datetime;
 
 use super::certificate::Certificate;
-use super::principal::{Collections, Principal, Proof};
-use super::right::{Right, Rights, Role};
+use super::grant::Grant;
+use super::principal::{Principal, Proof, check_name};
+use super::right::{Right, Role};
 use super::token::{Hash, Mistyped, Token};
 
 /// The largest file that is read: some 5,000 tokens.
 const MAX_BYTES: u64 = 1 << 20;
-/// Names that decisions have from elsewhere: who has one of them would be taken for the service itself, or for nobody.
-const RESERVED: [&str; 5] = ["waybill", "local", "open", "nobody", "unknown"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
@@ -93,54 +92,18 @@ struct CertificateEntry {
 impl Entry {
     fn known(self) -> Result<Known, String> {
         let hash = self.sha256.parse::<Hash>()?;
-        let grant = (self.role, self.rights, self.collections, self.expires);
-        Known::new(hash, self.name, grant, Proof::Token)
+        let (rights, collections) = (self.rights.as_deref(), self.collections.as_deref());
+        let grant = Grant::written(self.role, rights, collections)?;
+        Known::new(hash, &self.name, grant, Proof::Token, self.expires)
     }
 }
 
 impl CertificateEntry {
     fn known(self) -> Result<Known, String> {
         let hash = Certificate::hash_of(&self.subject)?;
-        let grant = (self.role, self.rights, self.collections, self.expires);
-        Known::new(hash, self.name, grant, Proof::Certificate)
-    }
-}
-
-type Grant = (
-    Option<Role>,
-    Option<Vec<Right>>,
-    Option<Vec<String>>,
-    Option<Datetime>,
-);
-
-/// A name stands beside decisions for ever, in tables and in this file, between quotes.
-pub fn check_name(name: &str) -> Result<(), String> {
-    let wrong = |c: char| c.is_control() || c == '"' || c == '\\';
-    if name.trim().is_empty() || name.len() > 100 || name.contains(wrong) {
-        return Err(format!(
-            "the name {name:?} is not 1 to 100 bytes without control characters, quotes and backslashes"
-        ));
-    }
-    match RESERVED.contains(&name) {
-        true => Err(format!("the name {name:?} is taken by the service itself")),
-        false => Ok(()),
-    }
-}
-
-pub fn checked_collections(names: &[String]) -> Result<BTreeSet<String>, String> {
-    let fits = |name: &String| {
-        name.len() <= 41
-            && name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-    };
-    match names.iter().find(|name| !fits(name)) {
-        Some(name) => Err(format!("{name:?} is no name of a collection, like orders")),
-        None if names.is_empty() => {
-            Err("collections is empty: leave it out if all are meant".to_owned())
-        }
-        None => Ok(names.iter().cloned().collect()),
+        let (rights, collections) = (self.rights.as_deref(), self.collections.as_deref());
+        let grant = Grant::written(self.role, rights, collections)?;
+        Known::new(hash, &self.name, grant, Proof::Certificate, self.expires)
     }
 }
 
@@ -163,22 +126,14 @@ struct Known {
 impl Known {
     fn new(
         hash: Hash,
-        name: String,
-        (role, rights, collections, expires): Grant,
+        name: &str,
+        grant: Grant,
         proof: Proof,
+        expires: Option<Datetime>,
     ) -> Result<Self, String> {
-        check_name(&name)?;
-        let rights = match (role, &rights) {
-            (Some(role), None) => role.rights(),
-            (None, Some(rights)) => Rights::of(rights),
-            _ => return Err("it has either a role or rights".to_owned()),
-        };
-        let collections = match &collections {
-            None => Collections::All,
-            Some(names) => Collections::Named(checked_collections(names)?),
-        };
+        check_name(name)?;
         let expires = expires.as_ref().map(instant).transpose()?;
-        let principal = Principal::new(&name, rights, collections, proof, expires);
+        let principal = Principal::new(name, grant, proof, expires);
         Ok(Self { hash, principal })
     }
 }

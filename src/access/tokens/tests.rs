@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use super::super::grant::Collections;
+use super::super::right::Rights;
 use super::*;
 
 fn entry(name: &str, grant: &str, token: &Token) -> String {
