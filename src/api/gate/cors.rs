@@ -24,7 +24,7 @@ const SHOWN: HeaderValue = HeaderValue::from_static(
 /// How long a browser need not ask again, in seconds.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("600");
 
-/// An origin as a browser writes it: https://desk.example, http://localhost:3000.
+/// An origin as a browser writes it: `https://desk.example`, `http://localhost:3000`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named(HeaderValue);
 
