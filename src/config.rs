@@ -257,6 +257,42 @@ pub struct ServeArgs {
     #[arg(long, env = "WAYBILL_TLS_CLIENT_CA", value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert", help_heading = "HTTP")]
     pub tls_client_ca: Option<PathBuf>,
 
+    /// Networks of proxies whose Forwarded or X-Forwarded-For and -Proto say who asks, read from the right: 10.0.0.0/8. Several
+    /// with commas. Of everybody else these headers are ignored.
+    #[arg(
+        long,
+        env = "WAYBILL_TRUSTED_PROXY",
+        value_name = "CIDR",
+        value_delimiter = ',',
+        help_heading = "HTTP"
+    )]
+    pub trusted_proxy: Vec<ipnet::IpNet>,
+
+    /// Requests that one may make: N/s, or N/s:BURST with how many at once after a pause (else 2 s' worth), or off. Whoever is
+    /// proven is counted by name, others by address; beyond it is 429. On loopback without tokens nobody is counted.
+    #[arg(
+        long,
+        env = "WAYBILL_LIMIT_REQUESTS",
+        value_name = "LIMIT",
+        default_value = "2000/s",
+        help_heading = "HTTP"
+    )]
+    pub limit_requests: api::Limit,
+
+    /// Messages that one may publish over HTTP, likewise; they do not count as requests.
+    #[arg(
+        long,
+        env = "WAYBILL_LIMIT_PUBLISHING",
+        value_name = "LIMIT",
+        default_value = "5000/s",
+        help_heading = "HTTP"
+    )]
+    pub limit_publishing: api::Limit,
+
+    /// Exports and searches by text that one may have under way.
+    #[arg(long, env = "WAYBILL_LIMIT_EXPORTS", value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "HTTP")]
+    pub limit_exports: u32,
+
     /// Listen off loopback and ask nobody: whoever reaches the port can read and decide everything.
     #[arg(long, env = "WAYBILL_INSECURE_LISTEN", help_heading = "HTTP")]
     pub insecure_listen: bool,
@@ -392,6 +428,12 @@ impl ServeArgs {
                 cors_origins: self.cors_origin.clone(),
                 tokens,
                 tls,
+                trusted_proxies: self.trusted_proxy.clone(),
+                limits: api::LimitsConfig {
+                    requests: self.limit_requests,
+                    publishing: self.limit_publishing,
+                    at_once: self.limit_exports,
+                },
                 max_body_bytes: self.max_body_bytes as usize,
             },
             cache_bytes: self.cache_bytes,

@@ -59,7 +59,9 @@ async fn asking() -> anyhow::Result<(Stage, String)> {
         .default_headers(headers)
         .build()?;
     let file = file.to_str().context("the directory's name is not UTF-8")?;
-    stage.serve(&["--tokens", file]).await?;
+    stage
+        .serve(&["--tokens", file, "--limit-requests", "1000000/s"])
+        .await?;
     stage
         .until("cache_warm", |stats| stats["cache_warm"] == true)
         .await?;

@@ -8,7 +8,9 @@
 mod attempts;
 mod cookie;
 mod cors;
+mod forwarded;
 mod host;
+mod limits;
 mod may;
 mod reload;
 mod site;
@@ -33,10 +35,13 @@ use crate::telemetry::Metrics;
 
 pub use cors::Named as CorsOrigin;
 pub use host::{InvalidPublicUrl, PublicUrl};
+pub use limits::{InvalidLimit, Limit, LimitsConfig, UnderWay};
 
 use attempts::Attempts;
 use cors::Cors;
+use forwarded::Proxies;
 use host::Names;
+use limits::Limits;
 use table::Found;
 use who::Who;
 
@@ -46,7 +51,7 @@ pub struct Refused {
     problem: Problem,
     /// Who was refused, if that is known.
     who: Option<Principal>,
-    header: Option<(HeaderName, HeaderValue)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refused {
@@ -55,7 +60,7 @@ impl Refused {
             why,
             problem: Problem::new(status, why, detail),
             who: None,
-            header: None,
+            headers: Vec::new(),
         }
     }
 }
@@ -63,7 +68,7 @@ impl Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let mut response = self.problem.into_response();
-        response.headers_mut().extend(self.header);
+        response.headers_mut().extend(self.headers);
         response
     }
 }
@@ -80,6 +85,8 @@ pub struct Gate {
     cors: Cors,
     who: Who,
     attempts: Attempts,
+    limits: Arc<Limits>,
+    proxies: Proxies,
     tls: Option<Arc<Tls>>,
     metrics: Arc<Metrics>,
     audit: Audit,
@@ -103,15 +110,17 @@ impl Gate {
             cors: Cors::new(config.cors_origins.clone()),
             who: Who::new(config.listen.ip().is_loopback(), config.tokens.clone()),
             attempts: Attempts::default(),
+            limits: Arc::new(Limits::new(config.limits)),
+            proxies: Proxies::new(config.trusted_proxies.clone()),
             tls: config.tls.clone(),
             metrics,
             audit,
         }
     }
 
-    /// Reads again who is known, and the service's own certificate, until it is dropped.
+    /// Reads again who is known, and the service's own certificate, and forgets who asked long ago, until it is dropped.
     pub fn watch(&self) -> Vec<AbortOnDropHandle<()>> {
-        let mut watching = Vec::new();
+        let mut watching = vec![tokio::spawn(self.limits.clone().forget())];
         if let Some(tokens) = self.who.tokens().cloned() {
             let well = self.metrics.tokens_file_well.clone();
             let look = move || tokens.look();
@@ -140,26 +149,44 @@ impl Gate {
         self.tls.as_ref()
     }
 
-    /// Who asks, who may; or why not. It changes nothing.
-    pub fn admit<B>(&self, request: &Request<B>, from: &Peer) -> Result<Principal, Refused> {
+    /// Whether this address is a proxy's that was named.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.proxies.trusts(address)
+    }
+
+    /// From where a request comes: from behind a proxy, if a trusted one says so. What others say of it is taken away.
+    pub fn client<B>(&self, request: &mut Request<B>, peer: &Peer) -> IpAddr {
+        let peer = peer.address.ip();
+        self.proxies.strip(request, peer);
+        self.proxies.client(request.headers(), peer)
+    }
+
+    /// Who asks, who may; or why not. With what is to be held until the answer is sent. It changes nothing.
+    pub fn admit<B>(
+        &self,
+        request: &Request<B>,
+        peer: &Peer,
+        from: IpAddr,
+    ) -> Result<(Principal, Option<UnderWay>), Refused> {
         self.names.check(request)?;
         let path = request.uri().path();
         let found = table::find(request.method(), path);
         let asks = {
-            let certificate = from.certificate.as_ref();
+            let certificate = peer.certificate.as_ref();
             self.who
                 .find(request, &self.names, &self.cors, certificate)?
         };
+        let under_way = self.limits.check(request, &asks.principal, from)?;
         match (may::check(&found, path, &asks), asks.not_known) {
             (Ok(()), _) => {
                 let principal = asks.principal;
                 if principal.proof().is_proven() {
                     let (name, proof) = (principal.name(), principal.proof().as_str());
-                    self.audit.seen(name, proof, from.address.ip());
+                    self.audit.seen(name, proof, from);
                 }
-                Ok(principal)
+                Ok((principal, under_way))
             }
-            (Err(_), Some(why)) => Err(self.not_known(&why, None, from.address.ip())),
+            (Err(_), Some(why)) => Err(self.not_known(&why, None, from)),
             (Err(mut refused), None) => {
                 refused.who = Some(asks.principal);
                 Err(refused)
@@ -201,7 +228,7 @@ impl Gate {
 
     /// Whether it is known that whoever asks speaks TLS, to us or to a proxy before us.
     pub fn is_over_tls(&self, headers: &HeaderMap) -> bool {
-        self.names.is_over_tls(headers)
+        self.names.is_over_tls(headers) || self.proxies.says_tls(headers)
     }
 
     /// Who has this token, if it is that name's.
@@ -243,9 +270,16 @@ impl Gate {
     }
 
     /// Puts on record that a request was refused.
-    pub fn refused<B>(&self, request: &Request<B>, refused: &Refused, from: &Peer) {
+    pub fn refused<B>(&self, request: &Request<B>, refused: &Refused, from: IpAddr) {
         self.metrics.refused.with_label_values(&[refused.why]).inc();
-        if matches!(refused.why, "not-found" | "method-not-allowed") {
+        // Nor who is only told to come later: under a flood that is each path that there is.
+        let of_no_interest = [
+            "not-found",
+            "method-not-allowed",
+            "too-many-requests",
+            "too-many-at-once",
+        ];
+        if of_no_interest.contains(&refused.why) {
             return;
         }
         // Not the query: it may be anything, and each would be an entry of its own.
@@ -259,7 +293,7 @@ impl Gate {
             Some(who) => (who.name(), who.proof().as_str()),
             None => ("", Proof::Nobody.as_str()),
         };
-        let address = from.address.ip().to_canonical().to_string();
+        let address = from.to_canonical().to_string();
         self.audit
             .note(Entry::new(What::Refused, who, proof, &address, &detail));
     }
@@ -275,7 +309,7 @@ impl Gate {
             None => std::time::Duration::ZERO,
             Some(principal) => principal.lives_for(cookie::LONGEST_LIFE),
         };
-        cookie::set(token, life, self.names.is_over_tls(headers))
+        cookie::set(token, life, self.is_over_tls(headers))
     }
 
     pub fn signed_out(&self, principal: &Principal, from: Option<SocketAddr>) {
@@ -315,7 +349,7 @@ impl Gate {
                         "Too many tokens that are not known came from here{said}. Try again in {seconds} s; one that is right is taken at once."
                     ),
                 );
-                refused.header = Some((RETRY_AFTER, seconds.into()));
+                refused.headers.push((RETRY_AFTER, seconds.into()));
                 refused
             }
         }

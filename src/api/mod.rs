@@ -35,6 +35,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
 use poem::{EndpointExt, IntoEndpoint, Route, get};
@@ -52,7 +53,7 @@ use crate::postgres::Database;
 use crate::source;
 use crate::telemetry::Metrics;
 
-pub use gate::{CorsOrigin, Gate, InvalidPublicUrl, PublicUrl};
+pub use gate::{CorsOrigin, Gate, InvalidLimit, InvalidPublicUrl, Limit, LimitsConfig, PublicUrl};
 pub use orders::HotRead;
 pub use server::{listen, serve};
 pub use tls::{Tls, TlsFiles};
@@ -68,6 +69,9 @@ pub struct Config {
     pub tokens: Option<Arc<TokenFile>>,
     /// How connections are made secret, if the service does it itself.
     pub tls: Option<Arc<Tls>>,
+    /// Proxies whose word about who is behind them counts.
+    pub trusted_proxies: Vec<IpNet>,
+    pub limits: LimitsConfig,
     pub max_body_bytes: usize,
 }
 

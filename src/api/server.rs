@@ -4,6 +4,7 @@
 //! 0.7 of bare hyper, this 0.9.
 
 mod connection;
+mod crowd;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::orders::HotRead;
 use crate::audit::Audit;
 use crate::telemetry::Metrics;
 use connection::{Connection, Stop};
+use crowd::Crowd;
 
 /// An idle one costs 12 kB; more than this, and new ones wait for one to end.
 const MAX_CONNECTIONS: usize = 16_384;
@@ -98,7 +100,9 @@ pub async fn serve(
     let routes: Arc<BoxEndpoint<'static>> = Arc::new(routes);
     let _watching = gate.watch();
     let local = listener.local_addr().ok();
-    let room = Arc::new(Semaphore::new(room()));
+    let room = room();
+    let crowd = Crowd::new(room);
+    let room = Arc::new(Semaphore::new(room));
     let how_to_stop = Stop {
         asked: stop.clone(),
         cut: CancellationToken::new(),
@@ -122,6 +126,17 @@ pub async fn serve(
                 continue;
             }
         };
+        let address = remote.ip().to_canonical();
+        let seat = match address.is_loopback() || gate.trusts(address) {
+            true => None,
+            false => match crowd.enter(address) {
+                Some(seat) => Some(seat),
+                None => {
+                    metrics.refused.with_label_values(&["crowded"]).inc();
+                    continue;
+                }
+            },
+        };
         let connection = Connection {
             routes: routes.clone(),
             hot: hot.clone(),
@@ -140,7 +155,7 @@ pub async fn serve(
                 () = connection.run(stream, stop) => {}
                 () = cut.cancelled() => {}
             }
-            drop(permit);
+            drop((permit, seat));
         });
     }
     drop(listener);

@@ -34,6 +34,7 @@ mod https;
 mod junk;
 mod kill;
 mod least_privilege;
+mod limits;
 mod model_grows;
 mod network;
 mod operations;

@@ -43,7 +43,7 @@ impl Attempts {
 }
 
 /// Of IPv6 the first 64 bits: one machine has all addresses below them.
-fn network(address: IpAddr) -> String {
+pub fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => format!("address {address}"),
         IpAddr::V6(address) => format!("network {:016x}", address.to_bits() >> 64),

@@ -65,7 +65,7 @@ fn somebody(asks: &Asks) -> Result<(), Refused> {
 pub fn unauthenticated(detail: impl Into<String>) -> Refused {
     let mut refused = Refused::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail);
     let way = HeaderValue::from_static("Bearer realm=\"waybill\"");
-    refused.header = Some((WWW_AUTHENTICATE, way));
+    refused.headers.push((WWW_AUTHENTICATE, way));
     refused
 }
 
@@ -96,6 +96,6 @@ fn other_methods(methods: &[Method]) -> Refused {
         "method-not-allowed",
         format!("This path takes {names}; /docs lists what there is."),
     );
-    refused.header = Some((ALLOW, allowed));
+    refused.headers.push((ALLOW, allowed));
     refused
 }

@@ -2,7 +2,7 @@
 //! keep us waiting for a bounded time.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -191,25 +191,29 @@ impl Connection {
 
     async fn answer(
         &self,
-        request: hyper::Request<Incoming>,
+        mut request: hyper::Request<Incoming>,
         under_way: UnderWay,
     ) -> hyper::Response<Body> {
+        let from = self.gate.client(&mut request, &self.peer);
         let origin = self.gate.origin(&request);
         let over_tls = self.gate.is_over_tls(request.headers());
         // First of all: whatever answers, answers behind it.
         let admitted = match *request.method() {
             Method::OPTIONS => Err(self.gate.options(&request)),
-            _ => self.gate.admit(&request, &self.peer).map_err(Err),
+            _ => self.gate.admit(&request, &self.peer, from).map_err(Err),
         };
         let hit = |principal: &Principal| self.hot.hit(&request, principal);
         let mut response = match admitted {
-            Ok(principal) => match hit(&principal) {
+            Ok((principal, heavy)) => match hit(&principal) {
                 Some(response) => response.map(Either::Left),
                 // On the heap, and only if it is needed: each request's future is moved, and this one is large.
-                None => Box::pin(self.route(request, principal, under_way)).await,
+                None => {
+                    let held = (under_way, heavy);
+                    Box::pin(self.route(request, from, principal, held)).await
+                }
             },
             Err(Ok(options)) => sent(options, under_way),
-            Err(Err(refused)) => Box::pin(self.refuse(request, refused, under_way)).await,
+            Err(Err(refused)) => Box::pin(self.refuse(request, from, refused, under_way)).await,
         };
         self.gate.guard(response.headers_mut(), origin, over_tls);
         response
@@ -218,14 +222,18 @@ impl Connection {
     async fn route(
         &self,
         mut request: hyper::Request<Incoming>,
+        from: IpAddr,
         principal: Principal,
-        under_way: UnderWay,
+        held: impl Send + Sync + 'static,
     ) -> hyper::Response<Body> {
         let on_record = audit::on_record(&request);
         request.extensions_mut().insert(principal.clone());
         name_content(&mut request);
         let local = LocalAddr(Addr::SocketAddr(self.local.unwrap_or(self.peer.address)));
-        let remote = RemoteAddr(Addr::SocketAddr(self.peer.address));
+        let remote = RemoteAddr(Addr::SocketAddr(SocketAddr::new(
+            from,
+            self.peer.address.port(),
+        )));
         let scheme = match self.gate.tls() {
             None => Scheme::HTTP,
             Some(_) => Scheme::HTTPS,
@@ -235,7 +243,7 @@ impl Connection {
         if let Some((what, asked)) = on_record
             && response.status().is_success()
         {
-            let address = self.peer.address.ip().to_canonical().to_string();
+            let address = from.to_canonical().to_string();
             let entry = audit::entry(what, &principal, &address, &asked);
             let stored = self.audit.record(entry).await;
             // Work that was begun goes on; no data leaves that nobody could ask after.
@@ -243,16 +251,17 @@ impl Connection {
                 response = audit::not_on_record().into_response();
             }
         }
-        sent(response, under_way)
+        sent(response, held)
     }
 
     async fn refuse(
         &self,
         request: hyper::Request<Incoming>,
+        from: IpAddr,
         refused: Refused,
         under_way: UnderWay,
     ) -> hyper::Response<Body> {
-        self.gate.refused(&request, &refused, &self.peer);
+        self.gate.refused(&request, &refused, from);
         // Who waits to be asked for the body (Expect) is not.
         if !request.headers().contains_key(EXPECT) {
             let read = read_on(request.into_body());
@@ -298,7 +307,8 @@ async fn read_on(mut body: Incoming) {
     }
 }
 
-fn sent(response: Response, under_way: UnderWay) -> hyper::Response<Body> {
+/// `held` is let go with the last byte.
+fn sent(response: Response, held: impl Send + Sync + 'static) -> hyper::Response<Body> {
     let mut response = hyper::Response::from(response);
     // `map_frame` forgets the length, and every answer would come in chunks.
     if let Some(length) = response.body().size_hint().exact().filter(|n| *n > 0) {
@@ -306,7 +316,7 @@ fn sent(response: Response, under_way: UnderWay) -> hyper::Response<Body> {
     }
     response.map(|body| {
         let streamed = body.map_frame(move |frame| {
-            let _ = &under_way;
+            let _ = &held;
             frame
         });
         Either::Right(BoxBody::new(streamed))
