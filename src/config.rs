@@ -252,7 +252,7 @@ pub struct ServeArgs {
     #[arg(long, env = "WAYBILL_TLS_KEY", value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert", help_heading = "HTTP")]
     pub tls_key: Option<PathBuf>,
 
-    /// Know clients by certificates that these authorities (PEM) have signed; [[certificate]] entries in the --tokens file say
+    /// Know clients by certificates that these authorities (PEM) have signed; certificate entries in the --tokens file say
     /// what each subject may do. A certificate is asked for, and needed only if the file knows nobody in another way.
     #[arg(long, env = "WAYBILL_TLS_CLIENT_CA", value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert", help_heading = "HTTP")]
     pub tls_client_ca: Option<PathBuf>,

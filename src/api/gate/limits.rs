@@ -248,7 +248,7 @@ impl Drop for UnderWay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{Collections, Rights};
+    use crate::access::Grant;
 
     fn limits(requests: &str, at_once: u32) -> Limits {
         Limits::new(LimitsConfig {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     fn named(name: &str) -> Principal {
-        Principal::new(name, Rights::ALL, Collections::All, Proof::Token, None)
+        Principal::new(name, Grant::everything(), Proof::Token, None)
     }
 
     fn get(path: &str) -> Request<()> {
