@@ -1,6 +1,8 @@
 //! Flags and environment of `serve`, checked and turned into one struct for each room. Every flag has its `WAYBILL_*`
 //! variable, every secret can come from a file. Called by the CLI. A wrong setting is one sentence and exit code 2.
 
+mod oidc;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, FromArgMatches, ValueHint};
 
 use crate::access::TokenFile;
+use crate::access::oidc::Oidc;
 use crate::stan;
 use crate::telemetry::LogFormat;
 use crate::{api, inbox, operation, postgres, projection, source};
@@ -293,6 +296,9 @@ pub struct ServeArgs {
     #[arg(long, env = "WAYBILL_LIMIT_EXPORTS", value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "HTTP")]
     pub limit_exports: u32,
 
+    #[command(flatten)]
+    pub oidc: oidc::OidcArgs,
+
     /// Listen off loopback and ask nobody: whoever reaches the port can read and decide everything.
     #[arg(long, env = "WAYBILL_INSECURE_LISTEN", help_heading = "HTTP")]
     pub insecure_listen: bool,
@@ -402,6 +408,13 @@ impl ServeArgs {
                 })?))
             }
         };
+        let oidc = self.oidc.settings()?.map(Oidc::new).transpose();
+        let oidc = oidc.map_err(|error| wrong(format!("--oidc-issuer: {error}")))?;
+        if oidc.is_some() && tokens.is_none() {
+            return Err(wrong(
+                "--oidc-issuer says who people are, and nothing says what they may do: give it --tokens FILE with an [[oidc]] entry for each role (docs/access.md shows one)",
+            ));
+        }
         let client_id = match &self.client_id {
             Some(id) => id.clone(),
             None => default_client_id(),
@@ -434,6 +447,7 @@ impl ServeArgs {
                     publishing: self.limit_publishing,
                     at_once: self.limit_exports,
                 },
+                oidc: oidc.map(Arc::new),
                 max_body_bytes: self.max_body_bytes as usize,
             },
             cache_bytes: self.cache_bytes,

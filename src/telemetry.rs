@@ -71,6 +71,7 @@ pub struct Metrics {
     pub audit_lost: IntCounter,
     pub tls_files_well: IntGauge,
     pub tls_handshakes_failed: IntCounter,
+    pub issuer_well: IntGauge,
 }
 
 impl Metrics {
@@ -100,6 +101,7 @@ impl Metrics {
             cache_bytes: make.gauge("waybill_cache_bytes", "Weight of the cache")?,
             http_requests: make.counters("waybill_http_requests_total", "Answers by status class", &["class"])?,
             refused: make.counters("waybill_http_refused_total", "Requests that were refused before anything looked at them, by cause", &["cause"])?,
+            issuer_well: make.gauge("waybill_oidc_issuer_well", "1 if the OpenID Connect issuer answered when it was last asked for its keys; 0 if it did not, or none is set")?,
             sign_ins: make.counters("waybill_sign_ins_total", "Sign-ins to the page, by how they ended", &["result"])?,
             audit_lost: make.counter("waybill_audit_lost_total", "Entries of the audit that were not stored, because Postgres was away or too many came")?,
             tokens_file_well: make.gauge("waybill_tokens_file_well", "1 while the tokens file could be read as it is; 0 while an earlier one counts, or none is set")?,

@@ -38,6 +38,8 @@ pub enum Proof {
     Token,
     /// Shown in the handshake of TLS.
     Certificate,
+    /// The issuer's signature, over OpenID Connect.
+    Oidc,
 }
 
 impl Proof {
@@ -48,6 +50,7 @@ impl Proof {
             Proof::Open => "open",
             Proof::Token => "token",
             Proof::Certificate => "certificate",
+            Proof::Oidc => "oidc",
         }
     }
 
@@ -55,8 +58,22 @@ impl Proof {
     pub fn is_proven(self) -> bool {
         match self {
             Proof::Nobody | Proof::Local | Proof::Open => false,
-            Proof::Token | Proof::Certificate => true,
+            Proof::Token | Proof::Certificate | Proof::Oidc => true,
         }
+    }
+}
+
+/// What principals stand on: an entry of the tokens file. When it is taken away, all that stand on it are over.
+#[derive(Clone, Debug, Default)]
+pub struct Basis(Arc<AtomicBool>);
+
+impl Basis {
+    pub fn take_away(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_gone(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -70,17 +87,28 @@ struct Facts {
     grant: Grant,
     proof: Proof,
     expires: Option<Timestamp>,
-    ended: AtomicBool,
+    basis: Basis,
 }
 
 impl Principal {
     pub fn new(name: &str, grant: Grant, proof: Proof, expires: Option<Timestamp>) -> Self {
+        Self::on(Basis::default(), name, grant, proof, expires)
+    }
+
+    /// With others on the same basis.
+    pub fn on(
+        basis: Basis,
+        name: &str,
+        grant: Grant,
+        proof: Proof,
+        expires: Option<Timestamp>,
+    ) -> Self {
         Self(Arc::new(Facts {
             name: name.to_owned(),
             grant,
             proof,
             expires,
-            ended: AtomicBool::new(false),
+            basis,
         }))
     }
 
@@ -124,12 +152,12 @@ impl Principal {
 
     /// What proved it was taken away. Whoever is in the middle of a stream as this principal sees it by `is_over`.
     pub fn end(&self) {
-        self.0.ended.store(true, Ordering::Relaxed);
+        self.0.basis.take_away();
     }
 
     pub fn is_over(&self) -> bool {
         let expired = |at| at <= Timestamp::now();
-        self.0.ended.load(Ordering::Relaxed) || self.0.expires.is_some_and(expired)
+        self.0.basis.is_gone() || self.0.expires.is_some_and(expired)
     }
 
     /// So long yet, `most` at most.

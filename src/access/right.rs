@@ -89,6 +89,13 @@ impl Rights {
     }
 }
 
+impl FromIterator<Right> for Rights {
+    fn from_iter<T: IntoIterator<Item = Right>>(rights: T) -> Self {
+        let bits = rights.into_iter().map(|right| 1 << right as u8);
+        Self(bits.fold(0, |all, bit: u8| all | bit))
+    }
+}
+
 /// As in `read, letters`.
 impl fmt::Display for Rights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

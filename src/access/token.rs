@@ -54,6 +54,11 @@ impl Token {
         &self.0
     }
 
+    /// Whether it begins as one.
+    pub fn is_like(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
     /// What typing has broken, if anything.
     pub fn check(text: &str) -> Result<(), Mistyped> {
         let rest = text.strip_prefix(PREFIX).ok_or(Mistyped::Shape)?;

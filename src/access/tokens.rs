@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 use jiff::Timestamp;
@@ -21,6 +21,7 @@ use super::certificate::Certificate;
 use super::grant::Grant;
 use super::principal::{Principal, Proof, check_name};
 use super::right::{Right, Role};
+use super::roles::Roles;
 use super::token::{Hash, Mistyped, Token};
 
 /// The largest file that is read: some 5,000 tokens.
@@ -60,6 +61,8 @@ struct Written {
     token: Vec<Spanned<Entry>>,
     #[serde(default)]
     certificate: Vec<Spanned<CertificateEntry>>,
+    #[serde(default)]
+    oidc: Vec<Spanned<RoleEntry>>,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +90,26 @@ struct CertificateEntry {
     subject: String,
     /// With the certificate, if it is not given.
     expires: Option<Datetime>,
+}
+
+/// What one of the issuer's roles lets its holders do.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RoleEntry {
+    /// As the issuer's claim has it.
+    value: String,
+    role: Option<Role>,
+    rights: Option<Vec<Right>>,
+    /// All, if they are not given.
+    collections: Option<Vec<String>>,
+}
+
+impl RoleEntry {
+    fn grant(self) -> Result<(String, Grant), String> {
+        let (rights, collections) = (self.rights.as_deref(), self.collections.as_deref());
+        let grant = Grant::written(self.role, rights, collections)?;
+        Ok((self.value, grant))
+    }
 }
 
 impl Entry {
@@ -188,6 +211,7 @@ impl Holders {
 pub struct Tokens {
     tokens: Holders,
     certificates: Holders,
+    roles: Arc<Roles>,
 }
 
 impl Tokens {
@@ -216,6 +240,15 @@ impl Tokens {
                 .and_then(|known| all.certificates.add(known, "certificate"))
                 .map_err(|problem| wrong(at, problem))?;
         }
+        let mut roles = Roles::default();
+        for entry in written.oidc {
+            let at = entry.span().start;
+            let grant = entry.into_inner().grant();
+            grant
+                .and_then(|(value, grant)| roles.add(value, grant))
+                .map_err(|problem| wrong(at, problem))?;
+        }
+        all.roles = Arc::new(roles);
         Ok(all)
     }
 
@@ -239,7 +272,18 @@ impl Tokens {
 
     fn counted(&self) -> String {
         let (tokens, certificates) = (self.tokens.0.len(), self.certificates.0.len());
-        format!("tokens: {tokens}, certificates: {certificates}")
+        let roles = self.roles.len();
+        format!("tokens: {tokens}, certificates: {certificates}, roles of the issuer: {roles}")
+    }
+
+    /// As `Holders::replace`, of each kind.
+    fn replace(&mut self, with: Self) {
+        self.tokens.replace(with.tokens);
+        self.certificates.replace(with.certificates);
+        if !with.roles.is_as(&self.roles) {
+            self.roles.end();
+            self.roles = with.roles;
+        }
     }
 }
 
@@ -297,7 +341,19 @@ impl TokenFile {
     /// Whether nobody is known but by a certificate.
     pub fn is_of_certificates_alone(&self) -> bool {
         let all = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
-        all.tokens.0.is_empty() && !all.certificates.0.is_empty()
+        all.tokens.0.is_empty() && all.roles.is_empty() && !all.certificates.0.is_empty()
+    }
+
+    /// What the issuer's roles let one do.
+    pub fn roles(&self) -> Arc<Roles> {
+        let all = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        all.roles.clone()
+    }
+
+    /// Whether anybody can show a token.
+    pub fn has_tokens(&self) -> bool {
+        let all = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        !all.tokens.0.is_empty()
     }
 
     /// Reads it again if it has changed. Not by its time: editors and Kubernetes put another file in its place, which may
@@ -320,8 +376,7 @@ impl TokenFile {
             Ok(tokens) => {
                 let now = tokens.counted();
                 let mut current = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
-                current.tokens.replace(tokens.tokens);
-                current.certificates.replace(tokens.certificates);
+                current.replace(tokens);
                 Looked::Read(now)
             }
             Err(error) => Looked::Broken(error),

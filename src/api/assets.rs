@@ -19,7 +19,7 @@ use super::problem::Problem;
 use crate::ui::{self, File};
 
 /// Nothing inline, nothing from elsewhere, nothing in a frame: what an order or junk says can never become code.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Swagger UI stands in one file with all of its code. It shows our own specification, and nothing that was sent to us.

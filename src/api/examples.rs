@@ -20,7 +20,7 @@ use super::orders::{OrderPage, OrderSchema};
 use super::problem::Problem;
 use super::raw::RULES;
 use super::rules::{RulesHistory, RulesInForce};
-use super::session::SignIn;
+use super::session::{SignIn, Ways};
 use super::stream::{StreamHistory, StreamOrder, StreamStats};
 use super::trend::DeadLetterTrends;
 use crate::order::schema::{EXAMPLE, schema};
@@ -302,6 +302,7 @@ examples! {
         "broker": {"connected": true, "problem": null, "channel": "orders", "lag": 0, "last_sequence": 4990},
     });
     SignIn => json!({"name": "Grace", "token": "wb_…"});
+    Ways => json!({"token": true, "oidc": "login.example.com"});
     Me => json!({
         "name": "Grace",
         "proof": "token",

@@ -12,6 +12,7 @@ mod forwarded;
 mod host;
 mod limits;
 mod may;
+mod oidc;
 mod reload;
 mod site;
 mod table;
@@ -29,10 +30,12 @@ use tokio_util::task::AbortOnDropHandle;
 use super::problem::Problem;
 use super::tls::Tls;
 use super::{Config, headers};
+use crate::access::oidc::NotProven;
 use crate::access::{Certificate, NotKnown, Principal, Proof};
 use crate::audit::{Audit, Entry, What};
 use crate::telemetry::Metrics;
 
+pub use cookie::{begun, is_short_enough};
 pub use cors::Named as CorsOrigin;
 pub use host::{InvalidPublicUrl, PublicUrl};
 pub use limits::{InvalidLimit, Limit, LimitsConfig, UnderWay};
@@ -43,7 +46,7 @@ use forwarded::Proxies;
 use host::Names;
 use limits::Limits;
 use table::Found;
-use who::Who;
+use who::{Who, Why};
 
 /// Why a request was refused, as the metrics name it, and what it is told.
 pub struct Refused {
@@ -108,7 +111,11 @@ impl Gate {
                 config.tls.is_some(),
             ),
             cors: Cors::new(config.cors_origins.clone()),
-            who: Who::new(config.listen.ip().is_loopback(), config.tokens.clone()),
+            who: Who::new(
+                config.listen.ip().is_loopback(),
+                config.tokens.clone(),
+                config.oidc.clone(),
+            ),
             attempts: Attempts::default(),
             limits: Arc::new(Limits::new(config.limits)),
             proxies: Proxies::new(config.trusted_proxies.clone()),
@@ -118,7 +125,8 @@ impl Gate {
         }
     }
 
-    /// Reads again who is known, and the service's own certificate, and forgets who asked long ago, until it is dropped.
+    /// Reads again who is known, and the service's own certificate, asks the issuer for its keys, and forgets who asked long
+    /// ago, until it is dropped.
     pub fn watch(&self) -> Vec<AbortOnDropHandle<()>> {
         let mut watching = vec![tokio::spawn(self.limits.clone().forget())];
         if let Some(tokens) = self.who.tokens().cloned() {
@@ -130,6 +138,9 @@ impl Gate {
             let well = self.metrics.tls_files_well.clone();
             let look = move || tls.look();
             watching.push(tokio::spawn(reload::watch("TLS certificate", well, look)));
+        }
+        if let Some(oidc) = self.who.oidc().cloned() {
+            watching.push(tokio::spawn(oidc::watch(oidc, self.metrics.clone())));
         }
         watching.into_iter().map(AbortOnDropHandle::new).collect()
     }
@@ -162,7 +173,7 @@ impl Gate {
     }
 
     /// Who asks, who may; or why not. With what is to be held until the answer is sent. It changes nothing.
-    pub fn admit<B>(
+    pub async fn admit<B>(
         &self,
         request: &Request<B>,
         peer: &Peer,
@@ -171,11 +182,11 @@ impl Gate {
         self.names.check(request)?;
         let path = request.uri().path();
         let found = table::find(request.method(), path);
-        let asks = {
-            let certificate = peer.certificate.as_ref();
-            self.who
-                .find(request, &self.names, &self.cors, certificate)?
-        };
+        let certificate = peer.certificate.as_ref();
+        let asks = self
+            .who
+            .find(request, &self.names, &self.cors, certificate)
+            .await?;
         let under_way = self.limits.check(request, &asks.principal, from)?;
         match (may::check(&found, path, &asks), asks.not_known) {
             (Ok(()), _) => {
@@ -186,6 +197,7 @@ impl Gate {
                 }
                 Ok((principal, under_way))
             }
+            (Err(_), Some(Why::Jwt(NotProven::Away(why)))) => Err(oidc::away(&why)),
             (Err(_), Some(why)) => Err(self.not_known(&why, None, from)),
             (Err(mut refused), None) => {
                 refused.who = Some(asks.principal);
@@ -259,12 +271,12 @@ impl Gate {
             Ok(_) => {
                 counted("failed");
                 self.note_sign_in(What::SignInFailed, name, Proof::Nobody, address);
-                Err(self.not_known(&NotKnown::Unknown, Some(name), address))
+                Err(self.not_known(&NotKnown::Unknown.into(), Some(name), address))
             }
             Err(why) => {
                 counted("failed");
                 self.note_sign_in(What::SignInFailed, name, Proof::Nobody, address);
-                Err(self.not_known(&why, Some(name), address))
+                Err(self.not_known(&why.into(), Some(name), address))
             }
         }
     }
@@ -331,7 +343,7 @@ impl Gate {
     }
 
     /// What was shown proves nothing: told and logged, or slowed where it came too often.
-    fn not_known(&self, why: &NotKnown, name: Option<&str>, address: IpAddr) -> Refused {
+    fn not_known(&self, why: &Why, name: Option<&str>, address: IpAddr) -> Refused {
         let said = name.map_or(String::new(), |name| {
             format!(" as {:?}", name.chars().take(100).collect::<String>())
         });

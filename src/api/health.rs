@@ -10,6 +10,7 @@ use poem::{Endpoint, Request, Response, handler};
 
 use super::principal::principal;
 use super::{Dependencies, account};
+use crate::access::oidc::Oidc;
 
 #[handler]
 pub fn live() -> Response {
@@ -23,11 +24,17 @@ fn json(status: StatusCode, body: &serde_json::Value) -> Response {
         .body(body.to_string())
 }
 
-pub struct Ready(Dependencies);
+pub struct Ready {
+    deps: Dependencies,
+    oidc: Option<Arc<Oidc>>,
+}
 
 impl Ready {
-    pub fn new(deps: &Dependencies) -> Self {
-        Self(deps.clone())
+    pub fn new(deps: &Dependencies, oidc: Option<Arc<Oidc>>) -> Self {
+        Self {
+            deps: deps.clone(),
+            oidc,
+        }
     }
 }
 
@@ -36,7 +43,7 @@ impl Endpoint for Ready {
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let told = principal(&request)?.is_somebody();
-        let deps = &self.0;
+        let deps = &self.deps;
         let stopping = *deps.stopping.borrow();
         let warm = deps.cache.is_warm();
         let database = deps.inbox.is_healthy();
@@ -44,7 +51,10 @@ impl Endpoint for Ready {
             .broker
             .as_ref()
             .map(|broker| broker.status.borrow().clone());
-        let degraded = !database || broker.as_ref().is_some_and(|status| !status.connected);
+        let issuer = self.oidc.as_ref().map(|oidc| oidc.is_well());
+        let degraded = !database
+            || broker.as_ref().is_some_and(|status| !status.connected)
+            || issuer == Some(false);
         let status = match (stopping, warm, degraded) {
             (true, ..) => "stopping",
             (_, false, _) => "warming",
@@ -63,6 +73,12 @@ impl Endpoint for Ready {
                 None => "none",
                 Some(status) if status.connected => "connected",
                 Some(_) => "away",
+            },
+            // Who says who people are.
+            "issuer": match issuer {
+                None => "none",
+                Some(true) => "connected",
+                Some(false) => "away",
             },
             // It may name hosts: not for strangers.
             "broker_problem": broker.and_then(|status| status.problem).filter(|_| told),

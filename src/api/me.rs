@@ -14,7 +14,8 @@ pub struct MeApi;
 pub struct Me {
     /// As decisions name it, where it is proven.
     name: String,
-    /// How it is known who asks: token, certificate; or not at all: local (over loopback, to a service that asks for no proof), open
+    /// How it is known who asks: token, certificate, oidc (an issuer's JWT); or not at all: local (over loopback, to a service
+    /// that asks for no proof), open
     /// (--insecure-listen).
     proof: String,
     /// False where the name is what the client says: then decisions are told who decides.

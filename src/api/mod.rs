@@ -26,6 +26,7 @@ mod rendered;
 mod rules;
 mod server;
 mod session;
+mod sign_in;
 mod stream;
 mod times;
 mod tls;
@@ -45,6 +46,7 @@ use tokio::sync::{Notify, watch};
 
 use self::parameters::Parameters;
 use crate::access::TokenFile;
+use crate::access::oidc::Oidc;
 use crate::account::Patience;
 use crate::audit::Audit;
 use crate::cache::Cache;
@@ -72,6 +74,8 @@ pub struct Config {
     /// Proxies whose word about who is behind them counts.
     pub trusted_proxies: Vec<IpNet>,
     pub limits: LimitsConfig,
+    /// Whose JWTs count, beside tokens.
+    pub oidc: Option<Arc<Oidc>>,
     pub max_body_bytes: usize,
 }
 
@@ -185,7 +189,7 @@ pub fn routes(config: &Config, deps: &Dependencies, gate: Arc<Gate>) -> BoxEndpo
         stream::Live::new(deps),
         trend::Trends::new(deps),
         me::MeApi,
-        session::Sessions(gate),
+        session::Sessions(gate.clone()),
         audit::AuditApi::new(deps),
     ));
     let specification = service.spec();
@@ -203,10 +207,15 @@ pub fn routes(config: &Config, deps: &Dependencies, gate: Arc<Gate>) -> BoxEndpo
     pages
         .at("/favicon.ico", get(assets::Page::icon()))
         .at("/ui/*path", get(assets::Assets::new()))
+        .at(sign_in::PATH, get(sign_in::Begin(gate.clone())))
+        .at(sign_in::CALLBACK, get(sign_in::Callback(gate)))
         .at("/docs", get(docs))
         .at("/openapi.json", get(assets::Json::new(specification)))
         .at("/healthz/live", get(health::live))
-        .at("/healthz/ready", get(health::Ready::new(deps)))
+        .at(
+            "/healthz/ready",
+            get(health::Ready::new(deps, config.oidc.clone())),
+        )
         .at("/metrics", get(health::MetricsPage::new(deps)))
         .at("/api/v1/orders/export", exports)
         .at("/api/v1/orders/:order_uid", get(orders::HotRead::new(deps)))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use poem::http::header::{CONTENT_TYPE, SET_COOKIE};
 use poem::http::{HeaderValue, StatusCode};
 use poem::{IntoResponse, Request, Response};
+use poem_openapi::payload::Json;
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
 use poem_openapi::types::{ToJSON, Type};
 use poem_openapi::{ApiResponse, Object, OpenApi};
@@ -25,6 +26,16 @@ pub struct SignIn {
     /// As the tokens file has it.
     name: String,
     token: String,
+}
+
+/// How one signs in to the page here.
+#[derive(Object)]
+#[oai(example)]
+pub struct Ways {
+    /// By a name and a token: `POST /session`.
+    token: bool,
+    /// At an issuer's page (OpenID Connect), by /sign-in/oidc: its host; null if there is none.
+    oidc: Option<String>,
 }
 
 /// With a cookie to keep, or to forget.
@@ -77,6 +88,15 @@ impl ApiResponse for Kept {
 
 #[OpenApi]
 impl Sessions {
+    /// How one signs in
+    #[oai(path = "/session", method = "get", operation_id = "waysToSignIn")]
+    async fn ways(&self) -> Json<Ways> {
+        Json(Ways {
+            token: self.0.has_tokens(),
+            oidc: self.0.oidc().map(|oidc| oidc.host().to_owned()),
+        })
+    }
+
     /// Sign in to the page
     ///
     /// For browsers: the token is kept in a cookie, HttpOnly and SameSite=Strict, for 12 hours at most. Scripts send the token

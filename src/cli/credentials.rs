@@ -70,7 +70,7 @@ impl Credentials {
         let Some((token, place)) = self.token()? else {
             return Ok(None);
         };
-        if token.starts_with("wb_") {
+        if Token::is_like(&token) {
             Token::check(&token).map_err(|wrong| Error::Token(format!("{place}: {wrong}")))?;
         }
         let mut value = HeaderValue::from_str(&format!("Bearer {token}"))

@@ -25,8 +25,9 @@ export function open(title, content) {
   });
 }
 
-// A form in a dialog: its fields' values by name, or undefined.
-export function form(title, {text, fields = [], go = 'Go on', danger = false}) {
+// A form in a dialog: its fields' values by name, or undefined. `instead(close)` makes another way to answer; without `go`
+// it is the only one.
+export function form(title, {text, fields = [], go = 'Go on', danger = false, instead = () => null}) {
   return open(title, (close) => {
     const inputs = fields.map((one) => {
       const input = one.long ? h('textarea', {rows: 3}) : h('input', {type: one.secret ? 'password' : 'text', autocomplete: one.autocomplete ?? 'off'});
@@ -46,10 +47,11 @@ export function form(title, {text, fields = [], go = 'Go on', danger = false}) {
       },
     },
     text ? h('p', {}, text) : null,
+    instead(close),
     inputs.map(([one, input]) => field(one.label, input, one.hint)),
     h('p', {class: 'actions'},
       h('button', {type: 'button', on: {click: () => close()}}, 'Leave it'),
-      h('button', {type: 'submit', class: danger ? 'main danger' : 'main'}, go)));
+      go ? h('button', {type: 'submit', class: danger ? 'main danger' : 'main'}, go) : null));
   });
 }
 

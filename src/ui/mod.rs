@@ -57,6 +57,8 @@ pub const FILES: &[File] = files![
     "live.js",
     "session.js",
     "rights.js",
+    "signed-in.html",
+    "signed-in.js",
     "chart.js",
     "dialog.js",
     "diff.js",

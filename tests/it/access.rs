@@ -283,6 +283,11 @@ async fn every_route_answers_each_principal_as_it_must() {
     }
     asked.insert("DELETE /api/v1/session".to_owned());
     assert_eq!(desk.status("DELETE", "/api/v1/session", "", "").await, 204);
+    // Without an issuer.
+    for path in ["/sign-in/oidc", "/sign-in/oidc/callback"] {
+        asked.insert(format!("GET {path}"));
+        assert_eq!(desk.status("GET", path, "", "").await, 404);
+    }
     for path in OPEN {
         asked.insert(format!("GET {path}"));
         for authorization in strangers

@@ -22,6 +22,7 @@ pub const OPEN: &[&str] = &[
     "/ui/app.js",
     "/healthz/live",
     "/healthz/ready",
+    "/api/v1/session",
 ];
 
 /// All that the service answers to: the specification's paths, with one example for each parameter, and the root's.
@@ -40,7 +41,10 @@ pub async fn routes(service: &Service) -> Vec<(Method, String)> {
         }
     }
     assert!(routes.len() > 30, "{routes:?}");
-    let root = OPEN.iter().chain(&["/docs", "/openapi.json", "/metrics"]);
+    let more = ["/docs", "/openapi.json", "/metrics"];
+    // Without an issuer they say so.
+    let issuer = ["/sign-in/oidc", "/sign-in/oidc/callback"];
+    let root = OPEN.iter().chain(&more).chain(&issuer);
     routes.extend(root.map(|path| (Method::GET, (*path).to_owned())));
     routes
 }

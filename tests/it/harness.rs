@@ -6,6 +6,7 @@
 mod authority;
 mod cluster;
 mod frames;
+mod issuer;
 mod library;
 mod lifecycle;
 mod operator;
@@ -31,6 +32,7 @@ use waybill::sandbox::postgres::{self, Postgres};
 
 pub use authority::{Authority, Certificate};
 pub use cluster::directory;
+pub use issuer::Issuer;
 pub use library::library;
 pub use operator::{Tables, make_log, same, tables};
 pub use oracle::check;

@@ -37,6 +37,8 @@ mod least_privilege;
 mod limits;
 mod model_grows;
 mod network;
+mod oidc;
+mod oidc_page;
 mod operations;
 mod operator;
 mod owasp;

@@ -10,7 +10,8 @@ use tokio::process::Command;
 use waybill::sandbox::broker::{Broker, Store};
 
 use super::harness::{
-    Bench, Sender, Service, Sql, TokensFile, Weight, order_with, orders, until, until_equal, within,
+    Bench, Issuer, Sender, Service, Sql, TokensFile, Weight, bearer, order_with, orders, until,
+    until_equal, within,
 };
 
 /// Letters that come all at once, as if a sender had lost its mind. They go into the log itself, and the projector does the
@@ -40,6 +41,8 @@ struct Stage {
     asking: Option<(Bench, TokensFile, Service)>,
     /// The token of sam, who is given rights there and loses them.
     sam: String,
+    /// The one that `issuer` speaks of, at whose issuer one signs in.
+    signing: Option<(Bench, TokensFile, Service, Issuer)>,
 }
 
 impl Stage {
@@ -100,6 +103,48 @@ impl Stage {
                 })
                 .await;
                 return token;
+            }
+            "issuer" => {
+                let bench = self.bench.beside().await;
+                let mut file = TokensFile::new(&bench);
+                let token = file.give("ona", "role = \"owner\"");
+                file.role("support-team", "role = \"operator\"");
+                let mut issuer = Issuer::start().await;
+                let args = [&issuer.flags()[..], &file.flag()].concat();
+                let mut service = bench.serve(None, &args).await;
+                service.token = Some(token);
+                issuer.knows(&service).await;
+                issuer.roles("ada", &["support-team"]).await;
+                let letter = service
+                    .post(order_with("mended", &[("1817", "-1817")]))
+                    .await;
+                service.rests(20, 1).await;
+                let told = format!("{} {} {letter}", service.url, issuer.url);
+                self.signing = Some((bench, file, service, issuer));
+                return told;
+            }
+            "expired-jwt" => {
+                let (.., issuer) = self.signing.as_mut().unwrap();
+                let roles = json!({"roles": ["support-team"]});
+                let long_ago = jiff::Timestamp::now().as_second() - 3600;
+                let claims = json!({"realm_access": roles, "iat": long_ago, "exp": long_ago + 600});
+                return issuer.sign(claims).await;
+            }
+            "only-reads" => {
+                let (_, file, service, issuer) = self.signing.as_mut().unwrap();
+                file.regrant("support-team", "operator", "reader");
+                let roles = json!({"realm_access": {"roles": ["support-team"]}});
+                let authorization = bearer(&issuer.sign(roles).await);
+                let headers = [("authorization", authorization.as_str())];
+                until(10, "the role is a reader's", async || {
+                    let who = service.ask(Method::GET, "/api/v1/me", &headers, "").await;
+                    (who.json()["rights"] == json!(["read"])).then_some(())
+                })
+                .await;
+            }
+            "no-role" => {
+                let (.., issuer) = self.signing.as_mut().unwrap();
+                issuer.roles("ada", &[]).await;
             }
             other => panic!("tests/ui asks for {other:?}"),
         }
@@ -202,6 +247,7 @@ async fn the_page_is_usable_in_a_real_browser() {
         beside: None,
         asking: None,
         sam: String::new(),
+        signing: None,
     };
     let mut node = Command::new(program(&["node"]))
         .arg("run.mjs")

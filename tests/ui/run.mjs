@@ -5,12 +5,13 @@ import {finding, firstView, headers, notFound, outages} from './find.mjs';
 import {foreign} from './foreign.mjs';
 import {holes} from './holes.mjs';
 import {many, mending, somebodyElse} from './mend.mjs';
+import {oidc} from './oidc.mjs';
 import {rights} from './rights.mjs';
 import {session} from './session.mjs';
 import {everyView, hostile, keyboard, live, operations, rules} from './views.mjs';
 import {flood} from './flood.mjs';
 
-const stories = {headers, foreign, session, rights, firstView, finding, notFound, live, mending, somebodyElse, many, rules, operations, holes, keyboard, everyView, hostile, outages, flood};
+const stories = {headers, foreign, session, rights, oidc, firstView, finding, notFound, live, mending, somebodyElse, many, rules, operations, holes, keyboard, everyView, hostile, outages, flood};
 // Some alone: WAYBILL_STORIES="finding many" cargo test --test it page
 const wanted = (process.env.WAYBILL_STORIES ?? '').split(' ').filter(Boolean);
 

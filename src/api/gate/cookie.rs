@@ -11,19 +11,49 @@ const NAME: &str = "waybill";
 const SECURE: &str = "__Host-waybill";
 pub const LONGEST_LIFE: Duration = Duration::from_secs(12 * 3600);
 
+/// What a sign-in at the issuer has begun with, for as long as people take there. Lax, for they come back by a link from there.
+const BEGUN: &str = "waybill-sign-in";
+const BEGUN_SECURE: &str = "__Secure-waybill-sign-in";
+const BEGUN_LIFE: Duration = Duration::from_secs(600);
+/// The longest text that browsers keep as a cookie, name included.
+const MAX_BYTES: usize = 4096;
+
 pub fn token(headers: &HeaderMap) -> Option<&str> {
-    let cookies = || {
-        let texts = headers.get_all(COOKIE).into_iter();
-        texts
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|text| text.split(';'))
-            .filter_map(|cookie| cookie.trim().split_once('='))
+    named(headers, SECURE).or_else(|| named(headers, NAME))
+}
+
+pub fn begun(headers: &HeaderMap) -> Option<&str> {
+    named(headers, BEGUN_SECURE).or_else(|| named(headers, BEGUN))
+}
+
+fn named<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
+    let texts = headers.get_all(COOKIE).into_iter();
+    let mut cookies = texts
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='));
+    cookies.find_map(|(name, value)| (name == wanted).then_some(value))
+}
+
+/// Whether a browser would keep it.
+pub fn is_short_enough(token: &str) -> bool {
+    SECURE.len() + 1 + token.len() <= MAX_BYTES
+}
+
+/// Seen by the sign-in's own routes alone. `secrets` are empty to forget them.
+pub fn set_begun(secrets: &str, path: &str, secure: bool) -> Option<HeaderValue> {
+    let (name, only_tls) = match secure {
+        true => (BEGUN_SECURE, "; Secure"),
+        false => (BEGUN, ""),
     };
-    let named = |wanted| {
-        let mut cookies = cookies();
-        cookies.find_map(|(name, value)| (name == wanted).then_some(value))
+    let seconds = match secrets {
+        "" => 0,
+        _ => BEGUN_LIFE.as_secs(),
     };
-    named(SECURE).or_else(|| named(NAME))
+    let text = format!(
+        "{name}={secrets}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{only_tls}"
+    );
+    HeaderValue::from_str(&text).ok()
 }
 
 /// `token` is empty to forget it.
@@ -64,5 +94,13 @@ mod tests {
             "__Host-waybill=wb_1; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure"
         );
         assert!(set("a\nb", Duration::ZERO, false).is_none());
+        let begun_at = set_begun("a.b", "/sign-in", true).unwrap();
+        assert_eq!(
+            begun_at,
+            "__Secure-waybill-sign-in=a.b; Path=/sign-in; Max-Age=600; HttpOnly; SameSite=Lax; Secure"
+        );
+        headers.append(COOKIE, HeaderValue::from_static("waybill-sign-in=a.b"));
+        assert_eq!(begun(&headers), Some("a.b"));
+        assert_eq!(token(&headers), Some("wb_2"));
     }
 }

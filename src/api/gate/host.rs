@@ -115,6 +115,21 @@ impl Names {
         public.is_some_and(|url| url.origin.starts_with("https:"))
     }
 
+    /// Where a browser that asked reaches us, to be sent back there. A proxy may change Host on the way: if the name is none
+    /// of the public addresses, the first of them is meant.
+    pub fn origin(&self, target: &Uri, headers: &HeaderMap) -> Option<String> {
+        let host = target.authority().map(|of| of.as_str());
+        let host = host.or_else(|| headers.get(HOST)?.to_str().ok())?;
+        if let Some(public) = self.public_url(host).or(self.public.first()) {
+            return Some(public.origin.clone());
+        }
+        let scheme = match self.is_over_tls(headers) {
+            true => "https",
+            false => "http",
+        };
+        Some(format!("{scheme}://{host}"))
+    }
+
     /// Whether a page of this origin is one of ours. Of a public address the scheme is known, and must be the same;
     /// otherwise a proxy may have taken TLS away, unless it is us who speak it, and host and port decide.
     pub fn is_own<B>(&self, origin: &str, request: &hyper::Request<B>) -> bool {

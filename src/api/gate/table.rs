@@ -83,6 +83,7 @@ static TABLE: &[Row] = &[
     (Method::GET, "/api/v1/stats", Need::Everything),
     (Method::GET, "/api/v1/stream", Need::Somebody),
     (Method::GET, "/api/v1/me", Need::Somebody),
+    (Method::GET, "/api/v1/session", Need::Nothing),
     (Method::POST, "/api/v1/session", Need::Nothing),
     (Method::DELETE, "/api/v1/session", Need::Nothing),
     (Method::GET, "/api/v1/audit", ADMIN),
@@ -91,6 +92,8 @@ static TABLE: &[Row] = &[
     (Method::GET, "/openapi.json", Need::Somebody),
     (Method::GET, "/healthz/live", Need::Nothing),
     (Method::GET, "/healthz/ready", Need::Nothing),
+    (Method::GET, "/sign-in/oidc", Need::Nothing),
+    (Method::GET, "/sign-in/oidc/callback", Need::Nothing),
     (Method::GET, "/favicon.ico", Need::Nothing),
     (Method::GET, "/ui/*path", Need::Nothing),
 ];

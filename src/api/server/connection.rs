@@ -200,7 +200,11 @@ impl Connection {
         // First of all: whatever answers, answers behind it.
         let admitted = match *request.method() {
             Method::OPTIONS => Err(self.gate.options(&request)),
-            _ => self.gate.admit(&request, &self.peer, from).map_err(Err),
+            _ => self
+                .gate
+                .admit(&request, &self.peer, from)
+                .await
+                .map_err(Err),
         };
         let hit = |principal: &Principal| self.hot.hit(&request, principal);
         let mut response = match admitted {

@@ -39,6 +39,14 @@ impl TokensFile {
         self.write();
     }
 
+    /// Lets holders of an issuer's role do something.
+    pub fn role(&mut self, value: &str, grant: &str) {
+        let entry = format!("[[oidc]]\nvalue = \"{value}\"\n{grant}\n\n");
+        self.entries.push((value.to_owned(), entry));
+        self.write();
+    }
+
+    /// From somebody by that name, or from a role.
     pub fn take_from(&mut self, name: &str) {
         self.entries.retain(|(holder, _)| holder != name);
         self.write();
