@@ -16,7 +16,7 @@ use self::view::OperationLetter;
 use super::problem::Problem;
 use super::{Dependencies, times};
 use crate::access::{ORDERS, Principal, Right};
-use crate::operation::{self, Error};
+use crate::operation::{self, Error, Owner};
 use crate::postgres::{Client, Database};
 
 pub use ask::{ReplayBody, Requests, Started, ask_check};
@@ -38,11 +38,18 @@ impl Operations {
 }
 
 /// Who asked for the operations that a principal sees: none for all of them. What they tell is about letters, and quotes them.
-fn only(principal: &Principal) -> Option<&str> {
+fn only(principal: &Principal) -> Option<Owner<'_>> {
     let all = principal.may(Right::Letters) || principal.may(Right::Operate);
     match all && principal.sees(ORDERS) {
         true => None,
-        false => Some(principal.name()),
+        false => Some(owner(principal)),
+    }
+}
+
+fn owner(principal: &Principal) -> Owner<'_> {
+    Owner {
+        name: principal.name(),
+        proof: principal.proof().as_str(),
     }
 }
 
@@ -53,14 +60,14 @@ async fn seen(
     principal: &Principal,
 ) -> Result<operation::Operation, Problem> {
     let found = operation::by_id(client, id).await?;
-    let seen = found.filter(|found| only(principal).is_none_or(|name| found.asked_by == name));
+    let seen = found.filter(|found| only(principal).is_none_or(|owner| owner.has(found)));
     seen.ok_or_else(|| Error::NotFound.into())
 }
 
 /// It is seen, and is the principal's own, or it may steer others'.
 async fn steered(client: &Client, id: i64, principal: &Principal) -> Result<(), Problem> {
     let operation = seen(client, id, principal).await?;
-    if operation.asked_by == principal.name() || principal.may(Right::Operate) {
+    if owner(principal).has(&operation) || principal.may(Right::Operate) {
         return Ok(());
     }
     Err(Problem::new(

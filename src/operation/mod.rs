@@ -14,8 +14,8 @@ mod worker;
 
 pub use check::CheckRequest;
 pub use store::{
-    Asked, BulkRequest, Item, Kind, Operation, State, ask, ask_bulk, by_id, cancel, items, list,
-    pause, resume, standing,
+    Asked, BulkRequest, Item, Kind, Operation, Owner, State, ask, ask_bulk, by_id, cancel, items,
+    list, pause, resume, standing,
 };
 pub use worker::{Config, run};
 

@@ -109,7 +109,7 @@ const BY_ID: &str = concat!("select ", columns!(), " from operation where id = $
 const LIST: &str = concat!(
     "select ",
     columns!(),
-    " from operation where id < $1 and ($3::text is null or asked_by = $3) order by id desc limit $2"
+    " from operation where id < $1 and ($3::text is null or (asked_by = $3 and proof = $4)) order by id desc limit $2"
 );
 /// By operation_active. Not their requests: one may name a million letters, and this is asked five times a second.
 const ACTIVE: &str = "
@@ -123,14 +123,28 @@ pub async fn by_id(client: &Client, id: i64) -> Result<Option<Operation>, postgr
         .map(from_row))
 }
 
-/// Newest first: all, or those that one asked for.
+/// Who asked for an operation. A name alone is nobody: a token's holder and somebody of the issuer's may have the same.
+#[derive(Clone, Copy)]
+pub struct Owner<'a> {
+    pub name: &'a str,
+    pub proof: &'a str,
+}
+
+impl Owner<'_> {
+    pub fn has(&self, operation: &Operation) -> bool {
+        operation.asked_by == self.name && operation.proof.as_deref() == Some(self.proof)
+    }
+}
+
+/// Newest first: all, or those of one owner.
 pub async fn list(
     client: &Client,
     before: i64,
     limit: i64,
-    asked_by: Option<&str>,
+    of: Option<Owner<'_>>,
 ) -> Result<Vec<Operation>, postgres::Error> {
-    Ok(query(client, LIST, &[&before, &limit, &asked_by])
+    let (name, proof) = (of.map(|of| of.name), of.map(|of| of.proof));
+    Ok(query(client, LIST, &[&before, &limit, &name, &proof])
         .await?
         .iter()
         .map(from_row)

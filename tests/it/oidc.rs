@@ -250,6 +250,44 @@ async fn roles_of_the_issuer_let_one_do_what_the_file_says() {
     .await;
 }
 
+/// A name proves nothing by itself: a token's holder and one whom the issuer calls the same are two.
+#[tokio::test]
+async fn who_is_called_like_a_tokens_holder_is_somebody_else() {
+    let bench = Bench::new(Weight::Light).await;
+    let mut issuer = Issuer::start().await;
+    let mut file = file(&bench);
+    let ada = file.give("ada", "rights = [\"decide\"]");
+    file.role("deciders", "rights = [\"decide\"]");
+    let mut service = serve(&bench, &issuer, &file).await;
+    service.token = Some(
+        issuer
+            .sign(json!({"realm_access": {"roles": ["owners"]}}))
+            .await,
+    );
+    service.post(order_with("sick", &[("1817", "-1")])).await;
+    service.rests(10, 1).await;
+    let slow = json!({"action": "note", "all": true, "reason": "x", "rate": 1});
+    service.token = Some(ada);
+    let operation = service.asks("/dead-letters/batch", &slow).await;
+    let path = format!("/api/v1/operations/{operation}");
+    assert_eq!(service.get(&path).await.status, 200);
+
+    service.token = Some(
+        issuer
+            .sign(json!({"realm_access": {"roles": ["deciders"]}}))
+            .await,
+    );
+    let who = service.json("/api/v1/me").await;
+    assert_eq!(
+        (&who["name"], &who["proof"]),
+        (&json!("ada"), &json!("oidc"))
+    );
+    assert_eq!(service.get(&path).await.status, 404);
+    assert_eq!(service.json("/api/v1/operations").await["items"], json!([]));
+    let cancel = format!("/operations/{operation}/cancel");
+    assert_eq!(service.tell(&cancel, None, &json!(null)).await.status, 404);
+}
+
 #[tokio::test]
 async fn a_new_key_counts_at_once_and_a_withdrawn_one_no_more() {
     let bench = Bench::new(Weight::Light).await;
