@@ -2,7 +2,7 @@
 //! anything of a token.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -43,6 +43,7 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
         )
         .ratios(ratios.collect(), Reach::AtLeast(0.95)),
         timing()?,
+        flood().await?,
     ])
 }
 
@@ -52,12 +53,7 @@ async fn asking() -> anyhow::Result<(Stage, String)> {
     let token = Token::new()?;
     let file = stage.dir.file("tokens.toml");
     std::fs::write(&file, entry("bench", token.text()))?;
-    let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.text()))?;
-    bearer.set_sensitive(true);
-    let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
-    stage.http = reqwest::Client::builder()
-        .default_headers(headers)
-        .build()?;
+    stage.http = client(token.text())?;
     let file = file.to_str().context("the directory's name is not UTF-8")?;
     stage
         .serve(&["--tokens", file, "--limit-requests", "1000000/s"])
@@ -73,6 +69,105 @@ fn entry(name: &str, token: &str) -> String {
         "[[token]]\nname = \"{name}\"\nrole = \"owner\"\nsha256 = \"{}\"\n",
         Hash::of(token)
     )
+}
+
+/// Requests a second that each may send.
+const LIMIT: u32 = 100;
+/// So many the one client sends, far more than it may, within this time.
+const FLOOD: u32 = 10_000;
+const FLOOD_TIME: Duration = Duration::from_secs(5);
+
+/// What a client that keeps to its limit notices of one that does not.
+async fn flood() -> anyhow::Result<Figure> {
+    let mut stage = Stage::empty().await?;
+    let (calm, wild) = (Token::new()?, Token::new()?);
+    let file = stage.dir.file("tokens.toml");
+    std::fs::write(
+        &file,
+        entry("calm", calm.text()) + &entry("wild", wild.text()),
+    )?;
+    let file = file.to_str().context("the directory's name is not UTF-8")?;
+    let limit = format!("{LIMIT}/s");
+    stage
+        .serve(&["--tokens", file, "--limit-requests", &limit])
+        .await?;
+    let url = format!("{}/api/v1/me", stage.url());
+    let (calm, wild) = (client(calm.text())?, client(wild.text())?);
+    // The first of all pay for connecting.
+    paced(&calm, &url, 20, Duration::from_millis(400)).await?;
+    paced(&wild, &url, 20, Duration::from_millis(400)).await?;
+    let few = LIMIT * 9 / 10 * FLOOD_TIME.as_secs() as u32;
+    let (mut ratios, mut alone, mut beside, mut refused) = (vec![], vec![], vec![], 0);
+    for _ in 0..5 {
+        let (without, none) = paced(&calm, &url, few, FLOOD_TIME).await?;
+        let (with, many) = tokio::join!(
+            paced(&calm, &url, few, FLOOD_TIME),
+            paced(&wild, &url, FLOOD, FLOOD_TIME)
+        );
+        let ((with, nobody), (_, many)) = (with?, many?);
+        anyhow::ensure!(none + nobody == 0, "the calm client was refused");
+        alone.push(without);
+        beside.push(with);
+        ratios.push(with / without);
+        refused += many;
+    }
+    let all = 5 * FLOOD;
+    Ok(Figure::new(
+        "p99 of one client beside a flood of another",
+        format!("{:.2} ms", median(beside)),
+        format!("alone {:.2} ms", median(alone)),
+    )
+    .ratios(ratios, Reach::AtMost(2.0))
+    .note(format!(
+        "of {} requests that the other sent at {} a second, {} were answered 429: {LIMIT} a second are taken",
+        grouped(f64::from(all)),
+        grouped(f64::from(FLOOD) / FLOOD_TIME.as_secs_f64()),
+        grouped(f64::from(refused))
+    )))
+}
+
+fn client(token: &str) -> anyhow::Result<reqwest::Client> {
+    let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))?;
+    bearer.set_sensitive(true);
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
+    Ok(reqwest::Client::builder()
+        .default_headers(headers)
+        .build()?)
+}
+
+/// So many requests, evenly over a time: their p99 in ms, and how many of them were refused.
+async fn paced(
+    client: &reqwest::Client,
+    url: &str,
+    count: u32,
+    time: Duration,
+) -> anyhow::Result<(f64, u32)> {
+    let mut tick = tokio::time::interval(time / count);
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        tick.tick().await;
+        let request = client.get(url);
+        asked.spawn(async move {
+            let begun = Instant::now();
+            let answer = request.send().await?;
+            let status = answer.status();
+            answer.bytes().await?;
+            Ok::<_, reqwest::Error>((begun.elapsed().as_secs_f64() * 1_000.0, status))
+        });
+    }
+    let (mut times, mut refused) = (Vec::new(), 0);
+    while let Some(answer) = asked.join_next().await {
+        let (time, status) = answer??;
+        match status.as_u16() {
+            200 => {}
+            429 => refused += 1,
+            other => anyhow::bail!("{url} answered {other}"),
+        }
+        times.push(time);
+    }
+    times.sort_by(f64::total_cmp);
+    let p99 = times[(times.len() * 99 / 100).min(times.len() - 1)];
+    Ok((p99, refused))
 }
 
 /// Welch's t of two kinds of tokens that are not known: those that begin as the right one does, and those that do not. Of

@@ -160,7 +160,9 @@ impl Limits {
             return Ok(None);
         }
         let key = match principal.proof().is_proven() {
-            true => self.keys.hash_one(("name", principal.name())),
+            true => self
+                .keys
+                .hash_one((principal.proof().as_str(), principal.name())),
             false => self.keys.hash_one(("address", network(address))),
         };
         let is_message =
