@@ -343,7 +343,9 @@ async fn while_the_issuer_is_away_known_keys_go_on() {
         })
         .await;
     };
-    let health = async |service: &Service| service.json("/healthz/ready").await["issuer"].clone();
+    // Also while it is warming up, and so not ready.
+    let health =
+        async |service: &Service| service.get("/healthz/ready").await.json()["issuer"].clone();
     well(&service, "1").await;
     assert_eq!(health(&service).await, "connected");
     let claims = json!({"realm_access": staff()});
