@@ -3,13 +3,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64URL_NOPAD;
 use nkeys::KeyPair;
+use rcgen::date_time_ymd;
 use serde_json::{Value, json};
 use waybill::sandbox::broker::{Broker, Store};
 
-use crate::harness::{Authority, Bench, Service, Weight, order, until_equal};
+use crate::harness::{Authority, Bench, Service, Weight, order, until, until_equal};
 use crate::settings::waybill;
 
 fn text(path: &Path) -> &str {
@@ -76,6 +78,34 @@ async fn tls_gets_in_by_the_root_that_is_named() {
     ] {
         waits(&bench, &broker, url, flags, "no TLS connection").await;
     }
+}
+
+#[tokio::test]
+async fn a_broker_whose_certificate_has_expired_is_not_trusted() {
+    let bench = Bench::new(Weight::Light).await;
+    let ours = Authority::new(&bench.dir, "authority");
+    // The broker starts with none that has expired: this one does so a moment later.
+    let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(15);
+    let server = ours.issue_with("broker", &["127.0.0.1"], |params| {
+        params.not_after = date_time_ymd(1970, 1, 1) + end;
+    });
+    let args = [
+        "--tls",
+        "--tlscert",
+        text(&server.certificate),
+        "--tlskey",
+        text(&server.key),
+        "-tls_client_cacert",
+        text(&ours.root),
+    ];
+    let broker = bench.broker_with(Store::Memory, &args).await;
+    until(60, "it has expired", async || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        (now > end + Duration::from_secs(1)).then_some(())
+    })
+    .await;
+    let ca = ["--stan-ca", text(&ours.root)];
+    waits(&bench, &broker, &broker.url(), &ca, "no TLS connection").await;
 }
 
 #[tokio::test]

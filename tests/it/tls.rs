@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
+use rcgen::date_time_ymd;
+
 use crate::harness::{Authority, Bench, Certificate, Line, Proxy, Weight, check, order};
 use crate::hosts::two_addresses;
 use crate::settings::{is_told, waybill};
@@ -205,6 +207,30 @@ async fn a_server_that_is_not_the_one_we_mean_is_refused() {
         let serve = ["serve", "--listen", "127.0.0.1:0", "--database-url", &url];
         is_told(&serve, 2, &words);
     }
+}
+
+#[tokio::test]
+async fn a_server_whose_certificate_has_expired_is_refused() {
+    let mut secured = secured().await;
+    let url = secured.by_name(&format!("sslmode=verify-full&{}", root(&secured.authority)));
+    assert!(
+        waybill(&["migrate", "--database-url", &url])
+            .status
+            .success()
+    );
+    let expired = secured.authority.issue_with("expired", &[NAME], |params| {
+        params.not_after = date_time_ymd(2020, 1, 1);
+    });
+    let data = secured.bench.postgres().data_dir().to_owned();
+    give(&data, "server.crt", &fs::read(expired.certificate).unwrap());
+    give(&data, "server.key", &fs::read(expired.key).unwrap());
+    secured.bench.postgres().stop().await;
+    secured.bench.postgres().start_again().await.unwrap();
+    is_told(
+        &["migrate", "--database-url", &url],
+        2,
+        &["certificate", "xpired"],
+    );
 }
 
 #[tokio::test]
