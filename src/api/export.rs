@@ -65,7 +65,6 @@ impl IntoResponse for Download {
             .header(CONTENT_TYPE, media_type)
             .header(CONTENT_DISPOSITION, disposition)
             .header(CACHE_CONTROL, "no-store")
-            .header("X-Content-Type-Options", "nosniff")
             .body(self.body)
     }
 }

@@ -251,32 +251,32 @@ impl Gate {
         from: Option<SocketAddr>,
     ) -> Result<Principal, Refused> {
         let address = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |from| from.ip());
-        // Pasted into the wrong field, it would stand in the log.
-        let name = match name.contains("wb_") || name.starts_with("eyJ") {
-            true => "(a token)",
-            false => name,
-        };
         let found = match self.who.tokens() {
             None => Ok(self.who.otherwise().clone()),
-            Some(tokens) => tokens.find(token),
+            Some(tokens) => tokens
+                .find(token)
+                .and_then(|found| match found.name() == name {
+                    true => Ok(found),
+                    false => Err(NotKnown::Unknown),
+                }),
         };
         let counted = |result| self.metrics.sign_ins.with_label_values(&[result]).inc();
         match found {
-            Ok(principal) if self.who.tokens().is_none() || principal.name() == name => {
+            Ok(principal) => {
                 counted("done");
                 self.note_sign_in(What::SignedIn, name, principal.proof(), address);
                 tracing::info!(name, %address, "{name:?} signed in, from {address}");
                 Ok(principal)
             }
-            Ok(_) => {
-                counted("failed");
-                self.note_sign_in(What::SignInFailed, name, Proof::Nobody, address);
-                Err(self.not_known(&NotKnown::Unknown.into(), Some(name), address))
-            }
             Err(why) => {
+                // Pasted into the wrong field, a token would stand in the log.
+                let typed = match name.contains("wb_") || name.starts_with("eyJ") {
+                    true => "(a token)",
+                    false => name,
+                };
                 counted("failed");
-                self.note_sign_in(What::SignInFailed, name, Proof::Nobody, address);
-                Err(self.not_known(&why.into(), Some(name), address))
+                self.note_sign_in(What::SignInFailed, typed, Proof::Nobody, address);
+                Err(self.not_known(&why.into(), Some(typed), address))
             }
         }
     }
