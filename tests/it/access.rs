@@ -717,6 +717,8 @@ async fn the_commands_make_a_token_and_show_it() {
         "3",
         "--junk",
         "100%",
+        "--seed",
+        "7",
     ];
     let sent = run(&cis, &publish).await;
     assert_eq!(sent.code, 0, "{}", sent.err);
