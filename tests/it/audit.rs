@@ -5,18 +5,9 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{
-    Answer, Bench, OCTETS, Service, TokensFile, Weight, bearer, order, until, until_equal,
-};
+use crate::harness::{Bench, OCTETS, Service, TokensFile, Weight, order, until, until_equal};
+use crate::http::JSON;
 use crate::settings::waybill;
-
-const JSON: (&str, &str) = ("content-type", "application/json");
-
-async fn as_whom(service: &Service, token: &str, method: Method, path: &str, body: &str) -> Answer {
-    let bearer = bearer(token);
-    let headers = [("authorization", &*bearer), JSON];
-    service.ask(method, path, &headers, body.to_owned()).await
-}
 
 /// The entries, the oldest first, as (what, who, proof, detail).
 async fn entries(service: &Service) -> Vec<(String, String, String, String)> {
@@ -58,23 +49,22 @@ async fn what_the_log_does_not_tell_is_on_record_with_who_and_from_where() {
     assert_eq!(post(sign_in("rea", &rea)).await, 200);
     assert_eq!(post(sign_in("eve", &rea)).await, 401);
     assert_eq!(post(sign_in(&rea, "rea")).await, 401, "in the wrong fields");
-    let out = as_whom(&service, &rea, Method::DELETE, session, "").await;
+    let out = service.ask_as(&rea, Method::DELETE, session, "").await;
     assert_eq!(out.status, 204);
     let export = "/api/v1/orders/export?format=csv";
-    let taken = as_whom(&service, &rea, Method::GET, export, "").await;
+    let taken = service.ask_as(&rea, Method::GET, export, "").await;
     assert_eq!(taken.status, 200);
-    let refused = as_whom(
-        &service,
-        &rea,
-        Method::GET,
-        "/api/v1/dead-letters/export",
-        "",
-    )
-    .await;
+    let refused = service
+        .ask_as(&rea, Method::GET, "/api/v1/dead-letters/export", "")
+        .await;
     assert_eq!(refused.status, 403);
-    let replay = as_whom(&service, &ona, Method::POST, "/api/v1/replays", "{}").await;
+    let replay = service
+        .ask_as(&ona, Method::POST, "/api/v1/replays", "{}")
+        .await;
     assert_eq!(replay.status, 202);
-    let unknown = as_whom(&service, "wb_guessed", Method::GET, "/api/v1/stats", "").await;
+    let unknown = service
+        .ask_as("wb_guessed", Method::GET, "/api/v1/stats", "")
+        .await;
     assert_eq!(unknown.status, 401);
 
     let is = |what: &str, who: &str, proof: &str, detail: &str| {
@@ -139,7 +129,7 @@ async fn what_the_log_does_not_tell_is_on_record_with_who_and_from_where() {
     // An address is new once, also to a process that has just started.
     service.stop().await;
     service.start().await;
-    as_whom(&service, &rea, Method::GET, "/api/v1/me", "").await;
+    service.ask_as(&rea, Method::GET, "/api/v1/me", "").await;
     service.stop().await;
     let addresses = "select count(*) from audit where what = 'new_address'";
     assert_eq!(bench.sql().await.count(addresses).await, 2);

@@ -11,7 +11,7 @@ use rcgen::date_time_ymd;
 use serde_json::{Value, json};
 use waybill::sandbox::broker::{Broker, Store};
 
-use crate::harness::{Authority, Bench, Service, Weight, order, until, until_equal};
+use crate::harness::{Authority, Bench, Certificate, Service, Weight, order, until, until_equal};
 use crate::settings::waybill;
 
 fn text(path: &Path) -> &str {
@@ -47,21 +47,28 @@ async fn waits(bench: &Bench, broker: &Broker, url: &str, flags: &[&str], words:
     service
 }
 
+/// What a broker is told that speaks TLS alone.
+fn over_tls<'a>(server: &'a Certificate, authority: &'a Authority) -> [&'a str; 7] {
+    let (certificate, key) = (text(&server.certificate), text(&server.key));
+    let root = text(&authority.root);
+    [
+        "--tls",
+        "--tlscert",
+        certificate,
+        "--tlskey",
+        key,
+        "-tls_client_cacert",
+        root,
+    ]
+}
+
 #[tokio::test]
 async fn tls_gets_in_by_the_root_that_is_named() {
     let bench = Bench::new(Weight::Light).await;
     let ours = Authority::new(&bench.dir, "authority");
     let stranger = Authority::new(&bench.dir, "stranger");
     let server = ours.issue("broker", &["127.0.0.1"]);
-    let args = [
-        "--tls",
-        "--tlscert",
-        text(&server.certificate),
-        "--tlskey",
-        text(&server.key),
-        "-tls_client_cacert",
-        text(&ours.root),
-    ];
+    let args = over_tls(&server, &ours);
     let broker = bench.broker_with(Store::Memory, &args).await;
     let (plain, port) = (broker.url(), broker.port());
     let secure = plain.replace("nats://", "tls://");
@@ -89,15 +96,7 @@ async fn a_broker_whose_certificate_has_expired_is_not_trusted() {
     let server = ours.issue_with("broker", &["127.0.0.1"], |params| {
         params.not_after = date_time_ymd(1970, 1, 1) + end;
     });
-    let args = [
-        "--tls",
-        "--tlscert",
-        text(&server.certificate),
-        "--tlskey",
-        text(&server.key),
-        "-tls_client_cacert",
-        text(&ours.root),
-    ];
+    let args = over_tls(&server, &ours);
     let broker = bench.broker_with(Store::Memory, &args).await;
     until(60, "it has expired", async || {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

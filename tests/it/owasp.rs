@@ -11,11 +11,10 @@ use waybill::sandbox::broker::Store;
 
 use crate::gate::routes;
 use crate::harness::{
-    Answer, Bench, OCTETS, Sender, Service, TokensFile, Weight, bearer, order, order_with,
+    Bench, OCTETS, Sender, Service, TokensFile, Weight, bearer, order, order_with,
 };
+use crate::http::JSON;
 use crate::settings::is_told;
-
-const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// A service that asks for tokens, with the order `kept` and letter 2; its owner's token is the service's, that of somebody with
 /// the given grant is answered.
@@ -29,12 +28,6 @@ async fn asking(bench: &Bench, grant: &str) -> (Service, TokensFile, String) {
     service.post(order_with("sick", &[("1817", "-1")])).await;
     service.rests(10, 2).await;
     (service, file, other)
-}
-
-async fn by(service: &Service, token: &str, method: Method, path: &str, body: &str) -> Answer {
-    let bearer = bearer(token);
-    let headers = [("authorization", &*bearer), JSON];
-    service.ask(method, path, &headers, body.to_owned()).await
 }
 
 #[tokio::test]
@@ -56,30 +49,25 @@ async fn api1_objects_of_others_are_not_there_by_whatever_id() {
         "/dead-letters/2/payload",
     ] {
         let path = format!("/api/v1{path}");
-        let there = by(&service, &eve, Method::GET, &path, "").await;
+        let there = service.ask_as(&eve, Method::GET, &path, "").await;
         assert_eq!(there.status, 404, "{path}: {there:?}");
         let none = path
             .replace("/1", "/777")
             .replace("/2", "/777")
             .replace("k%65pt", "none");
-        let none = by(
-            &service,
-            &eve,
-            Method::GET,
-            &none.replace("kept", "none"),
-            "",
-        )
-        .await;
+        let none = service
+            .ask_as(&eve, Method::GET, &none.replace("kept", "none"), "")
+            .await;
         assert_eq!(there.json()["type"], none.json()["type"], "{path}");
     }
-    let decided = by(
-        &service,
-        &eve,
-        Method::POST,
-        "/api/v1/dead-letters/2/discard",
-        "{\"reason\": \"x\"}",
-    )
-    .await;
+    let decided = service
+        .ask_as(
+            &eve,
+            Method::POST,
+            "/api/v1/dead-letters/2/discard",
+            "{\"reason\": \"x\"}",
+        )
+        .await;
     assert_eq!(decided.status, 404);
     assert_eq!(
         service.json("/api/v1/dead-letters/2").await["state"],
@@ -151,12 +139,15 @@ async fn api3_no_field_is_taken_that_is_not_for_the_client_and_none_is_shown() {
         json!({"reason": "x", "rights": ["admin"]}),
     ] {
         let path = "/api/v1/dead-letters/2/notes";
-        let answer = by(&service, &eve, Method::POST, path, &body.to_string()).await;
+        let answer = service
+            .ask_as(&eve, Method::POST, path, &body.to_string())
+            .await;
         assert!(matches!(answer.status, 400 | 403), "{body}: {answer:?}");
     }
     let letter = service.json("/api/v1/dead-letters/2").await;
     assert_eq!(letter["decisions"], json!([]), "{letter}");
-    let me = by(&service, &eve, Method::GET, "/api/v1/me", "")
+    let me = service
+        .ask_as(&eve, Method::GET, "/api/v1/me", "")
         .await
         .json();
     assert_eq!(
@@ -168,7 +159,9 @@ async fn api3_no_field_is_taken_that_is_not_for_the_client_and_none_is_shown() {
     let mut file = TokensFile::new(&bench);
     let rea = file.give("rea", "role = \"reader\"");
     let narrow = bench.serve(None, &file.flag()).await;
-    let rejected = by(&narrow, &rea, Method::GET, "/api/v1/orders/sick", "").await;
+    let rejected = narrow
+        .ask_as(&rea, Method::GET, "/api/v1/orders/sick", "")
+        .await;
     let text = String::from_utf8_lossy(&rejected.body).into_owned();
     assert_eq!(rejected.status, 404);
     assert!(!text.contains("amount") && !text.contains("-1"), "{text}");
@@ -230,7 +223,9 @@ async fn api5_what_needs_a_right_needs_it_in_every_disguise() {
         "/API/V1/dead-letters/2/discard".to_owned(),
         format!("{discard};x=1"),
     ] {
-        let answer = by(&service, &eve, Method::POST, &path, "{\"reason\": \"x\"}").await;
+        let answer = service
+            .ask_as(&eve, Method::POST, &path, "{\"reason\": \"x\"}")
+            .await;
         assert!(matches!(answer.status, 403..=405), "{path}: {answer:?}");
     }
     let bearer = bearer(&eve);
@@ -263,7 +258,7 @@ async fn api5_what_needs_a_right_needs_it_in_every_disguise() {
             Method::DELETE,
             Method::PATCH,
         ] {
-            let answer = by(&service, &eve, method.clone(), path, "{}").await;
+            let answer = service.ask_as(&eve, method.clone(), path, "{}").await;
             let sees_rules = method == Method::GET && path.ends_with("rules");
             assert!(
                 sees_rules || matches!(answer.status, 403 | 405),
@@ -278,14 +273,14 @@ async fn api6_work_on_many_is_asked_for_out_loud_and_done_once() {
     let bench = Bench::new(Weight::Light).await;
     let (service, _file, eve) = asking(&bench, "role = \"operator\"").await;
     let batch = "/api/v1/dead-letters/batch";
-    let everything = by(
-        &service,
-        &eve,
-        Method::POST,
-        batch,
-        "{\"action\": \"discard\", \"reason\": \"x\"}",
-    )
-    .await;
+    let everything = service
+        .ask_as(
+            &eve,
+            Method::POST,
+            batch,
+            "{\"action\": \"discard\", \"reason\": \"x\"}",
+        )
+        .await;
     assert_eq!(
         everything.status, 400,
         "all letters are not meant by leaving the filter out"
@@ -302,7 +297,9 @@ async fn api6_work_on_many_is_asked_for_out_loud_and_done_once() {
     }
     operations.dedup();
     assert_eq!(operations.len(), 1);
-    let replays = by(&service, &eve, Method::POST, "/api/v1/replays", "{}").await;
+    let replays = service
+        .ask_as(&eve, Method::POST, "/api/v1/replays", "{}")
+        .await;
     assert_eq!(replays.status, 403);
 }
 
@@ -492,12 +489,18 @@ async fn no_payload_token_or_password_leaks() {
     }
     service.rests(20, count).await;
     for path in ["/api/v1/dead-letters/3/retry", "/api/v1/replays"] {
-        by(&service, &ona, Method::POST, path, "{}").await;
+        service.ask_as(&ona, Method::POST, path, "{}").await;
     }
     let errors = [
-        by(&service, &rea, Method::GET, "/api/v1/orders/sick", "").await,
-        by(&service, &rea, Method::GET, "/api/v1/dead-letters/3", "").await,
-        by(&service, &ona[1..], Method::GET, "/api/v1/orders/kept", "").await,
+        service
+            .ask_as(&rea, Method::GET, "/api/v1/orders/sick", "")
+            .await,
+        service
+            .ask_as(&rea, Method::GET, "/api/v1/dead-letters/3", "")
+            .await,
+        service
+            .ask_as(&ona[1..], Method::GET, "/api/v1/orders/kept", "")
+            .await,
     ];
     let metrics = service.get("/metrics").await;
     let line = std::fs::read(format!("/proc/{}/cmdline", service.pid())).unwrap();

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import {accessible, button, need, open, see} from './browser.mjs';
+import {sendEdit} from './session.mjs';
 
 const ours = async (page) => (await page.context().cookies()).filter((cookie) => cookie.name.startsWith('waybill'));
 
@@ -38,11 +39,7 @@ export async function oidc(chrome) {
   const other = await popup;
   if (!other.isClosed()) await other.waitForEvent('close');
   await page.getByRole('dialog').waitFor({state: 'detached'});
-  assert.match(await editor.inputValue(), /"amount": 1817/, 'the edit is there');
-  await button(page, 'See the difference').click();
-  await see(page, 'What you changed');
-  await button(page, 'Send it').click();
-  await see(page, 'It is an order now');
+  await sendEdit(page);
   await see(page, 'ada');
   const story = await page.evaluate(async (id) => (await fetch(`/api/v1/dead-letters/${id}`)).json(), letter);
   assert.deepEqual(story.decisions.map(({who, proof}) => [who, proof]), [['ada', 'oidc']]);

@@ -10,6 +10,15 @@ async function signIn(page, token) {
   await dialog.getByRole('button', {name: 'Sign in'}).click();
 }
 
+// The edit outlived what proved who makes it, and goes on its way.
+export async function sendEdit(page) {
+  assert.match(await page.locator('#editor').inputValue(), /"amount": 1817/, 'the edit is there');
+  await button(page, 'See the difference').click();
+  await see(page, 'What you changed');
+  await button(page, 'Send it').click();
+  await see(page, 'It is an order now');
+}
+
 export async function session(chrome) {
   const [at, token, letter] = (await need('tokens')).split(' ');
   const page = await open(chrome, {at, who: null});
@@ -33,11 +42,7 @@ export async function session(chrome) {
   await page.getByRole('dialog').waitFor();
   await signIn(page, next);
   await page.getByRole('dialog').waitFor({state: 'detached'});
-  assert.match(await editor.inputValue(), /"amount": 1817/, 'the edit is there');
-  await button(page, 'See the difference').click();
-  await see(page, 'What you changed');
-  await button(page, 'Send it').click();
-  await see(page, 'It is an order now');
+  await sendEdit(page);
   await see(page, 'ona');
 
   await button(page, 'ona: sign out').click();

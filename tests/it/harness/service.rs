@@ -11,7 +11,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 use waybill::sandbox::process::{Launch, Process, Signal, signal};
 
-use super::{until, within};
+use super::{bearer, until, within};
 
 pub struct Service {
     args: Vec<OsString>,
@@ -170,6 +170,16 @@ impl Service {
     ) -> Answer {
         let answer = self.try_ask(method, path, headers, body).await;
         answer.unwrap_or_else(|| panic!("no answer to {path}"))
+    }
+
+    /// As whoever has this token, with a body in JSON.
+    pub async fn ask_as(&self, token: &str, method: Method, path: &str, body: &str) -> Answer {
+        let bearer = bearer(token);
+        let headers = [
+            ("authorization", &*bearer),
+            ("content-type", "application/json"),
+        ];
+        self.ask(method, path, &headers, body.to_owned()).await
     }
 
     pub async fn get(&self, path: &str) -> Answer {
