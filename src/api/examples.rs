@@ -23,7 +23,7 @@ use super::rules::{RulesHistory, RulesInForce};
 use super::session::{SignIn, Ways};
 use super::stream::{StreamHistory, StreamOrder, StreamStats};
 use super::trend::DeadLetterTrends;
-use crate::order::schema::{EXAMPLE, schema};
+use crate::collection;
 
 macro_rules! examples {
     ($($type:ty => $json:expr;)*) => {
@@ -53,7 +53,7 @@ fn made<T: ParseFromJSON>(example: Value) -> T {
 }
 
 fn order() -> Value {
-    serde_json::from_str(EXAMPLE).unwrap_or_default()
+    collection::example()
 }
 
 fn audit_entry() -> Value {
@@ -255,7 +255,7 @@ examples! {
         ],
     });
     Judgement => judgement();
-    OrderJsonSchema => schema();
+    OrderJsonSchema => collection::orders().schema();
     RulesInForce => json!({"position": 3295, "hash": RULES_HASH, "text": RULES});
     RulesHistory => json!({"items": [rules_entry()], "next": null});
     Reconciliation => json!({

@@ -14,8 +14,10 @@ use super::principal::sees_orders;
 use super::problem::{Link, Problem};
 use super::raw::{Message, message_body, whole_body};
 use crate::access::Principal;
+use crate::collection;
+use crate::expression::Rules;
 use crate::inbox::{self, Appended, Inbox, Position, SourceId};
-use crate::order::{self, Rules};
+use crate::order;
 use crate::postgres::Database;
 use crate::{account, projection};
 
@@ -115,7 +117,8 @@ impl InboxApi {
         if let Some(rules) = known.filter(|rules| rules.hash() == hash) {
             return Some(rules);
         }
-        let compiled = tokio::task::spawn_blocking(move || Rules::compile(&text)).await;
+        let compiled =
+            tokio::task::spawn_blocking(move || Rules::compile(&text, order::model())).await;
         let rules = compiled.ok()?.ok()?;
         *self.known_rules() = Some(rules.clone());
         Some(rules)
@@ -248,24 +251,25 @@ impl InboxApi {
         let payload = whole_body(body.0, self.max_body_bytes.max(1 << 20)).await?;
         let rules = self.rules_in_force().await;
         let ruled = rules.is_some();
-        let judged = order::parse(&payload).and_then(|order| {
+        let model = order::model();
+        let judged = model.parse(&payload).and_then(|order| {
             if let Some(rules) = rules {
-                rules.check(&order)?;
+                rules.check(model, &order)?;
             }
             Ok(order)
         });
         Ok(Json(match judged {
             Ok(order) => Judgement {
                 valid: true,
-                order_uid: Some(order.order_uid.to_string()),
-                order: Any(serde_json::from_str(&order.to_json()).unwrap_or_default()),
+                order_uid: Some(model.key(&order).to_owned()),
+                order: Any(serde_json::from_str(&model.to_json(&order)).unwrap_or_default()),
                 reason: None,
                 violations: Any(serde_json::json!([])),
                 ruled,
             },
             Err(rejection) => Judgement {
                 valid: false,
-                order_uid: rejection.order_uid().map(str::to_owned),
+                order_uid: rejection.key().map(str::to_owned),
                 order: Any(serde_json::Value::Null),
                 reason: Some(rejection.reason().to_string()),
                 violations: Any(serde_json::to_value(rejection.violations()).unwrap_or_default()),
@@ -282,7 +286,7 @@ impl InboxApi {
     )]
     async fn schema(&self, principal: Principal) -> Result<Json<OrderJsonSchema>, Problem> {
         sees_orders(&principal)?;
-        Ok(Json(OrderJsonSchema(Any(order::schema::schema()))))
+        Ok(Json(OrderJsonSchema(Any(collection::orders().schema()))))
     }
 }
 

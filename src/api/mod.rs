@@ -42,6 +42,7 @@ use poem::http::Method;
 use poem::{EndpointExt, IntoEndpoint, Route, get};
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
+use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use self::parameters::Parameters;
@@ -50,6 +51,7 @@ use crate::access::oidc::Oidc;
 use crate::account::Patience;
 use crate::audit::Audit;
 use crate::cache::Cache;
+use crate::collection;
 use crate::inbox::{Inbox, Position, SourceId};
 use crate::postgres::Database;
 use crate::source;
@@ -169,9 +171,23 @@ impl OpenApi for Described {
 
 /// The specification, as committed under openapi/.
 pub fn specification() -> String {
-    let mut text = service(Described).spec();
+    let mut text = specified(&service(Described).spec());
     text.push('\n');
     text
+}
+
+/// A specification with what the documents look like, which no type of ours knows.
+fn specified(spec: &str) -> String {
+    let mut spec: Value = serde_json::from_str(spec).unwrap_or_default();
+    let orders = collection::orders();
+    let mut schema = orders.model.served_schema();
+    schema["title"] = Value::from(orders::OrderSchema::NAME);
+    schema["description"] = Value::from(
+        "As it is stored and served: canonical compact JSON, with its default for what the sender left out.",
+    );
+    schema["example"] = collection::example();
+    spec["components"]["schemas"][orders::OrderSchema::NAME] = schema;
+    serde_json::to_string_pretty(&spec).unwrap_or_default()
 }
 
 /// The whole of HTTP as one endpoint.
@@ -192,7 +208,7 @@ pub fn routes(config: &Config, deps: &Dependencies, gate: Arc<Gate>) -> BoxEndpo
         session::Sessions(gate.clone()),
         audit::AuditApi::new(deps),
     ));
-    let specification = service.spec();
+    let specification = specified(&service.spec());
     let docs = assets::Docs::new(&service.swagger_ui_html(), config.is_open());
     let service: Arc<BoxEndpoint<'static>> = Arc::new(service.into_endpoint().boxed());
     let exports = export::Under {

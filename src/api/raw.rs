@@ -12,8 +12,8 @@ use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaR
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use super::problem::Problem;
+use crate::collection::EXAMPLE;
 use crate::inbox::{Inbox, Payload, Room};
-use crate::order::schema::EXAMPLE;
 
 macro_rules! raw {
     ($($(#[$doc:meta])* $name:ident = $example:expr, $others:expr;)*) => {$(

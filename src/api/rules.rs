@@ -17,9 +17,10 @@ use super::problem::{Mistake, Problem};
 use super::raw::{RulesFile, whole_body};
 use super::{Dependencies, times};
 use crate::access::Principal;
+use crate::expression::{Rules, RulesError};
 use crate::inbox::{Action, Decision};
 use crate::operation::CheckRequest;
-use crate::order::{Rules, RulesError};
+use crate::order;
 use crate::postgres::Database;
 use crate::projection;
 
@@ -103,7 +104,7 @@ impl RulesApi {
             .map_err(|_| Problem::bad_request("The rules are not UTF-8."))?;
         let stopping = || Problem::unavailable("The service is stopping.");
         let _turn = self.compiler.acquire().await.map_err(|_| stopping())?;
-        let compile = move || Rules::compile(&text).map(|_| text);
+        let compile = move || Rules::compile(&text, order::model()).map(|_| text);
         let compiled = tokio::task::spawn_blocking(compile).await;
         compiled.map_err(|_| stopping())?.map_err(mistaken)
     }

@@ -176,7 +176,7 @@ impl Cache {
 /// Renders an order from the inbox's bytes by the present model. If this code is older than the one that accepted the message,
 /// it may not be able to parse it; then the projected JSON is served.
 pub fn render(stored: &store::Stored) -> Bytes {
-    match order::parse_to_serve(&stored.payload, &mut Vec::new()) {
+    match order::model().parse_to_serve(&stored.payload, &mut Vec::new()) {
         Ok((_, json)) => json,
         Err(_) => Bytes::from(stored.data.clone()),
     }

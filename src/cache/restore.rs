@@ -60,10 +60,10 @@ async fn restore_window(
     top: i64,
 ) -> Result<u64, Error> {
     let mut restored = 0;
-    let mut scratch = Vec::new();
+    let (model, mut scratch) = (order::model(), Vec::new());
     let mut put = |payload: &[u8]| {
-        if let Ok((order, json)) = order::parse_to_serve(payload, &mut scratch) {
-            cache.put(read_in, &order.order_uid, json);
+        if let Ok((order, json)) = model.parse_to_serve(payload, &mut scratch) {
+            cache.put(read_in, model.key(&order), json);
             restored += 1;
         }
     };

@@ -15,7 +15,8 @@ use serde::Deserialize;
 
 use super::client::Error;
 use super::{screen, usage};
-use crate::order::Rules;
+use crate::expression::Rules;
+use crate::order;
 
 pub use check::told as check_told;
 
@@ -106,6 +107,6 @@ fn tell(file: &Path, mistakes: &[Mistake]) -> Option<ExitCode> {
 fn ids(text: &[u8]) -> Vec<String> {
     let compiled = std::str::from_utf8(text)
         .ok()
-        .and_then(|text| Rules::compile(text).ok());
+        .and_then(|text| Rules::compile(text, order::model()).ok());
     compiled.map_or_else(Vec::new, |rules| rules.ids().map(str::to_owned).collect())
 }

@@ -140,17 +140,18 @@ fn messages(bytes: &[u8], lines: bool) -> Vec<(u64, &[u8])> {
 }
 
 fn judge(message: &[u8]) -> Judgement {
-    match order::parse(message) {
+    let model = order::model();
+    match model.parse(message) {
         Ok(order) => Judgement {
             valid: true,
             reason: None,
-            order_uid: Some(order.order_uid.to_string()),
+            order_uid: Some(model.key(&order).to_owned()),
             violations: Vec::new(),
         },
         Err(rejection) => Judgement {
             valid: false,
             reason: Some(rejection.reason().to_string()),
-            order_uid: rejection.order_uid().map(str::to_owned),
+            order_uid: rejection.key().map(str::to_owned),
             violations: rejection
                 .violations()
                 .iter()
@@ -223,6 +224,6 @@ mod tests {
             text.contains("f:7:15: wrong_type at /order_uid: "),
             "{text}"
         );
-        assert!(judge(crate::order::schema::EXAMPLE.as_bytes()).valid);
+        assert!(judge(crate::collection::EXAMPLE.as_bytes()).valid);
     }
 }

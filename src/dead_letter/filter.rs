@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{ToSql, Type};
 
 use super::letter::State;
-use crate::order::{Code, Reason};
+use crate::record::{Code, Reason};
 use crate::words::UnknownWord;
 
 /// Every field that is set narrows the set. A filter without any means every letter.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::inbox::{Action, Position, SourceId};
-use crate::order::{Code, Rejection};
+use crate::record::{Code, Rejection};
 
 words! {
     pub enum State {
@@ -48,7 +48,7 @@ impl Verdict {
             code: first.code.as_str().to_owned(),
             message: first.message.clone(),
             pointer: first.pointer.clone(),
-            order_uid: rejection.order_uid().map(str::to_owned),
+            order_uid: rejection.key().map(str::to_owned),
             violations: serde_json::to_string(rejection.violations())
                 .expect("a list of strings and numbers is always JSON"),
         }
@@ -163,10 +163,12 @@ pub fn next_attempt(letter: &Letter) -> Option<Timestamp> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::record::{Reason, Violation};
 
     #[test]
     fn no_pause_between_two_attempts_is_longer_than_the_longest() {
-        let rejection = Rejection::refused_by_postgres("22P05", None);
+        let violation = Violation::new(Code::RefusedByPostgres, "", "Postgres refused it.");
+        let rejection = Rejection::new(Reason::Unstorable, violation);
         let mut longest = Duration::ZERO;
         for id in 1..=500 {
             let verdict = Verdict::new(Position(id), &rejection, 1, 0);

@@ -64,6 +64,7 @@ pub async fn run(deps: &Dependencies, operation: Operation) -> Result<(), Error>
     let unknown = || Error::UnknownRequest(operation.id);
     let request: CheckRequest =
         serde_json::from_value(operation.request.clone()).map_err(|_| unknown())?;
+    let model = order::model();
     let asked = InForce::compile(Position(0), &request.rules).map_err(|_| unknown())?;
     let mut found: Found = serde_json::from_value(operation.progress.clone()).unwrap_or_default();
     if found.target == 0 {
@@ -79,10 +80,10 @@ pub async fn run(deps: &Dependencies, operation: Operation) -> Result<(), Error>
             order::store::window(&reader, Position(found.position), Position(to)).await?
         {
             found.orders_checked += 1;
-            let Ok(order) = order::parse(&payload) else {
+            let Ok(order) = model.parse(&payload) else {
                 continue;
             };
-            if let Err(rejection) = asked.rules.check(&order) {
+            if let Err(rejection) = asked.rules.check(model, &order) {
                 found.orders_rejected += 1;
                 for violation in rejection.violations() {
                     let rule = violation.rule.clone().unwrap_or_default();

@@ -9,9 +9,9 @@ use super::store::{self, Asked, BulkRequest};
 use super::{Dependencies, Error};
 use crate::dead_letter::{self, Filter, Judges};
 use crate::inbox::{Action, Position};
-use crate::order;
 use crate::postgres::{self, Client, execute, query_opt};
 use crate::projection::{Leadership, read_checkpoint};
+use crate::record;
 
 /// Letters a second: the append and the operators come first.
 const RATE: u32 = 20_000;
@@ -31,7 +31,7 @@ const UNDER_WAY: &str = "
 
 fn judges(leadership: &Leadership) -> Judges {
     Judges {
-        code_version: order::CODE_VERSION,
+        code_version: record::CODE_VERSION,
         rules_position: leadership.in_force.position.0,
     }
 }

@@ -1,94 +1,121 @@
-//! An order as lines of a flat table: one line for each item, with the order's own fields repeated. Called by the CSV export.
-//! The columns come from the model's table (`shape`), so a field that the model gains gets a column by itself.
+//! A document as lines of a flat table: one line for each element of its first list of objects, with the document's own fields
+//! repeated; one line if it has no such list. Called by the CSV export. The columns come from the model, so a field that it
+//! gains gets a column by itself.
 
 use serde_json::Value;
 
-use super::shape::{Field, Kind, ORDER};
+use crate::record::{Kind, Model, Object};
 
-/// A field's name in the table and its pointer: in the order, or in the item.
+/// A field's name in the table and its pointer: in the document, or in the element.
 struct Column {
     name: String,
     pointer: String,
-    of_item: bool,
 }
 
-/// The table's head: the order's columns, the item's number in its order, the item's columns.
-pub struct Columns(Vec<Column>);
+pub struct Columns {
+    own: Vec<Column>,
+    elements: Option<Elements>,
+}
+
+struct Elements {
+    /// Where the list is in the document.
+    pointer: String,
+    /// What one element is called: `item` of `items`.
+    one: String,
+    columns: Vec<Column>,
+}
 
 impl Columns {
-    pub fn of_model() -> Self {
-        let (mut order, mut item) = (Vec::new(), Vec::new());
-        for field in ORDER {
-            match field.kind {
-                Kind::Object(inner) => order.extend(inner.iter().map(|inner| Column {
-                    name: format!("{}.{}", field.name, inner.name),
-                    pointer: format!("/{}/{}", field.name, inner.name),
-                    of_item: false,
-                })),
-                Kind::List(inner) => item.extend(inner.iter().map(|inner| Column {
-                    name: format!("item.{}", inner.name),
-                    pointer: format!("/{}", inner.name),
-                    of_item: true,
-                })),
-                _ => order.push(top(field)),
-            }
-        }
-        order.extend(item);
-        Self(order)
+    pub fn of(model: &Model) -> Self {
+        let mut columns = Self {
+            own: Vec::new(),
+            elements: None,
+        };
+        columns.object(&model.object, "", "");
+        columns
     }
 
-    /// The names, with `item` (its number, from 1) before the first of an item's columns.
+    fn object(&mut self, object: &Object, prefix: &str, pointer: &str) {
+        for field in &object.fields {
+            let name = format!("{prefix}{}", field.name);
+            let pointer = format!("{pointer}/{}", field.token());
+            match &field.value.kind {
+                Kind::Object(inner) => self.object(inner, &format!("{name}."), &pointer),
+                Kind::List(list) if self.elements.is_none() => match &list.element.kind {
+                    Kind::Object(inner) => {
+                        let one = name.strip_suffix('s').unwrap_or(&name).to_owned();
+                        let mut element = Self {
+                            own: Vec::new(),
+                            // A list in a list stays in one cell.
+                            elements: Some(Elements {
+                                pointer: String::new(),
+                                one: String::new(),
+                                columns: Vec::new(),
+                            }),
+                        };
+                        element.object(inner, &format!("{one}."), "");
+                        self.elements = Some(Elements {
+                            pointer,
+                            one,
+                            columns: element.own,
+                        });
+                    }
+                    _ => self.own.push(Column { name, pointer }),
+                },
+                _ => self.own.push(Column { name, pointer }),
+            }
+        }
+    }
+
+    /// The table's head: the document's columns, the element's number in its document, the element's columns.
     pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.0.iter().map(|column| column.name.clone()).collect();
-        names.insert(self.own(), "item".to_owned());
+        let mut names: Vec<String> = self.own.iter().map(|column| column.name.clone()).collect();
+        if let Some(elements) = &self.elements {
+            names.push(elements.one.clone());
+            names.extend(elements.columns.iter().map(|column| column.name.clone()));
+        }
         names
     }
 
-    /// How many are the order's own.
-    fn own(&self) -> usize {
-        self.0.iter().filter(|column| !column.of_item).count()
-    }
-
-    /// One line for each item. A cell is null if the order does not have the field.
-    pub fn lines(&self, order: &Value, mut line: impl FnMut(&[&Value])) {
+    /// The lines of one document. A cell is null if the document does not have the field.
+    pub fn lines(&self, document: &Value, mut line: impl FnMut(&[&Value])) {
         const NONE: &[Value] = &[];
-        let items = order["items"].as_array().map_or(NONE, Vec::as_slice);
-        let own = self.own();
-        for (item, number) in items.iter().zip(1_u64..) {
-            let number = Value::from(number);
-            let mut cells: Vec<&Value> = self
-                .0
-                .iter()
-                .map(|column| {
-                    let from = if column.of_item { item } else { order };
-                    from.pointer(&column.pointer).unwrap_or(&Value::Null)
-                })
-                .collect();
-            cells.insert(own, &number);
-            line(&cells);
+        fn cells<'v>(columns: &[Column], from: &'v Value) -> Vec<&'v Value> {
+            let cell = |column: &Column| from.pointer(&column.pointer).unwrap_or(&Value::Null);
+            columns.iter().map(cell).collect()
         }
-    }
-}
-
-fn top(field: &Field) -> Column {
-    Column {
-        name: field.name.to_owned(),
-        pointer: format!("/{}", field.name),
-        of_item: false,
+        let own = cells(&self.own, document);
+        let Some(elements) = &self.elements else {
+            return line(&own);
+        };
+        let list = document.pointer(&elements.pointer);
+        let list = list.and_then(Value::as_array).map_or(NONE, Vec::as_slice);
+        for (element, number) in list.iter().zip(1_u64..) {
+            let number = Value::from(number);
+            let mut all = own.clone();
+            all.push(&number);
+            all.extend(cells(&elements.columns, element));
+            line(&all);
+        }
+        if list.is_empty() {
+            let mut all = own;
+            all.resize(all.len() + 1 + elements.columns.len(), &Value::Null);
+            line(&all);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order::schema::EXAMPLE;
+    use crate::collection::example;
 
     #[test]
     fn every_field_of_the_model_has_a_column() {
-        let mut order: Value = serde_json::from_str(EXAMPLE).unwrap();
+        let mut order = example();
         let second = order["items"][0].clone();
         order["items"].as_array_mut().unwrap().push(second);
-        let columns = Columns::of_model();
+        let columns = Columns::of(crate::order::model());
         let names = columns.names();
         let mut lines = Vec::new();
         columns.lines(&order, |cells| {

@@ -62,8 +62,9 @@ fn digest(data: &[u8]) -> [u8; 16] {
 
 /// The canonical JSON of an order; none if this code cannot read it.
 fn canonical(bytes: &[u8]) -> Option<Bytes> {
-    let order = order::parse(bytes).ok()?;
-    Some(order.to_json().into())
+    let model = order::model();
+    let order = model.parse(bytes).ok()?;
+    Some(model.to_json(&order).into())
 }
 
 /// By order_uid. The hash is seeded at random, so a sender cannot choose order_uids that collide.

@@ -11,7 +11,8 @@ use super::reader::{Examined, examine};
 use super::rules::InForce;
 use crate::dead_letter::Verdict;
 use crate::inbox::Position;
-use crate::order::{self, Rejection};
+use crate::order;
+use crate::record::{CODE_VERSION, Rejection};
 
 /// What decides whether a row is accepted or rejected.
 pub enum Judge<'a> {
@@ -86,7 +87,7 @@ impl Judge<'_> {
         }
         let rules_position = in_force.position.0;
         if let Some(sqlstate) = refused.get(&position.0) {
-            let rejection = Rejection::refused_by_postgres(sqlstate, examined.order_uid());
+            let rejection = order::model().refused_by_postgres(sqlstate, examined.order_uid());
             return Ok(rejected(position, &rejection, rules_position));
         }
         Ok(match examined {
@@ -110,7 +111,11 @@ impl Judge<'_> {
                     Some(rejection) => rejected(position, &rejection, rules_position),
                 },
                 Some(true) => Judged::Accepted(Accepted::Duplicate { order_uid }),
-                Some(false) => rejected(position, &Rejection::conflict(&order_uid), rules_position),
+                Some(false) => rejected(
+                    position,
+                    &order::model().conflict(&order_uid),
+                    rules_position,
+                ),
             },
         })
     }
@@ -126,7 +131,7 @@ fn rejected(position: Position, rejection: &Rejection, rules_position: i64) -> J
     Judged::Rejected(Verdict::new(
         position,
         rejection,
-        order::CODE_VERSION,
+        CODE_VERSION,
         rules_position,
     ))
 }

@@ -9,8 +9,9 @@ use tokio::sync::{mpsc, watch};
 use super::Error;
 use super::rules::InForce;
 use crate::inbox::{self, Action, Position, Row, Tail, Witness};
-use crate::order::{self, Order, Rejection};
+use crate::order;
 use crate::postgres::Session;
+use crate::record::{Record, Rejection};
 
 /// What the bytes alone say, before anybody asks whether the order_uid is free.
 #[derive(Clone, Debug)]
@@ -39,8 +40,9 @@ impl Ruled {
         if self.by == Some(in_force.position) {
             return self.rejection;
         }
-        match order::parse(bytes) {
-            Ok(order) => in_force.rules.check(&order).err(),
+        let model = order::model();
+        match model.parse(bytes) {
+            Ok(order) => in_force.rules.check(model, &order).err(),
             Err(rejection) => Some(rejection),
         }
     }
@@ -63,15 +65,16 @@ const CHUNK: usize = 256 * 1024;
 
 impl Examiner {
     fn examine(&mut self, bytes: &[u8], in_force: Option<&InForce>) -> Examined {
-        match order::parse_to_serve(bytes, &mut self.scratch) {
+        let model = order::model();
+        match model.parse_to_serve(bytes, &mut self.scratch) {
             Ok((order, data)) => Examined::Order {
                 data: Some(data),
                 stored: self.stored(&order),
                 ruled: Ruled {
                     by: in_force.map(|rules| rules.position),
-                    rejection: in_force.and_then(|rules| rules.rules.check(&order).err()),
+                    rejection: in_force.and_then(|rules| rules.rules.check(model, &order).err()),
                 },
-                order_uid: (*order.order_uid).into(),
+                order_uid: model.key(&order).into(),
             },
             Err(rejection) => Examined::Rejected(rejection),
         }
@@ -79,7 +82,8 @@ impl Examiner {
 
     /// For a replay, which serves nobody and asks no rules.
     pub fn examine_to_store(&mut self, bytes: &[u8]) -> Examined {
-        match order::parse(bytes) {
+        let model = order::model();
+        match model.parse(bytes) {
             Ok(order) => Examined::Order {
                 data: None,
                 stored: self.stored(&order),
@@ -87,15 +91,15 @@ impl Examiner {
                     by: None,
                     rejection: None,
                 },
-                order_uid: (*order.order_uid).into(),
+                order_uid: model.key(&order).into(),
             },
             Err(rejection) => Examined::Rejected(rejection),
         }
     }
 
-    fn stored(&mut self, order: &Order<'_>) -> Bytes {
+    fn stored(&mut self, order: &Record<'_>) -> Bytes {
         self.scratch.clear();
-        order.write_stored(&mut self.scratch);
+        order::model().write_stored(order, &mut self.scratch);
         if self.chunk.capacity() < self.scratch.len() {
             self.chunk = BytesMut::with_capacity(CHUNK.max(self.scratch.len()));
         }
@@ -108,7 +112,7 @@ impl Examined {
     pub fn order_uid(&self) -> Option<&str> {
         match self {
             Examined::Order { order_uid, .. } => Some(order_uid),
-            Examined::Rejected(rejection) => rejection.order_uid(),
+            Examined::Rejected(rejection) => rejection.key(),
         }
     }
 }

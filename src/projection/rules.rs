@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::Error;
+use crate::expression::Rules;
 use crate::inbox::Position;
-use crate::order::Rules;
+use crate::order;
 use crate::postgres::{self, Client, copy, query, query_opt};
 
 #[derive(Clone, Debug)]
@@ -30,7 +31,8 @@ impl InForce {
     }
 
     pub fn compile(position: Position, text: &str) -> Result<Arc<Self>, Error> {
-        let rules = Rules::compile(text).map_err(|_| Error::UnknownRules(position.0))?;
+        let rules =
+            Rules::compile(text, order::model()).map_err(|_| Error::UnknownRules(position.0))?;
         Ok(Arc::new(Self {
             position,
             hash: hash(text),

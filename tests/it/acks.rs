@@ -61,10 +61,14 @@ async fn doubled_shuffled_and_repeated_they_come_to_the_same_state() {
     let broker = bench.broker(Store::File).await;
     let (proxy, service) = wired(&bench, &broker, Line::Scramble).await;
     let payloads: Vec<Bytes> = mixed(2_000, "stutter");
+    let model = order::model();
     // Each uid once, whichever of its contents came first.
     let uids: HashSet<String> = payloads
         .iter()
-        .filter_map(|payload| Some(order::parse(payload).ok()?.order_uid.to_string()))
+        .filter_map(|payload| {
+            let order = model.parse(payload).ok()?;
+            Some(model.key(&order).to_owned())
+        })
         .collect();
     let ledger = Sender::new(&broker).publish(payloads).await;
     service.rests(40, 2_000).await;

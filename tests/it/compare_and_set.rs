@@ -1,13 +1,17 @@
 //! The checkpoint moves by compare-and-set: a leader that was overtaken between its read and its commit changes nothing. The
 //! other leader is a session by hand, so that it comes exactly in between; no unique key would have stopped the first one.
 
-use waybill::order;
-
 use crate::harness::{Bench, Service, Sql, Weight, check, order, until, until_equal};
 
 const AT_THE_GATE: &str = "
     select count(*) from pg_locks l join pg_stat_activity a using (pid)
     where a.application_name = 'waybill projector' and l.relation = 'orders'::regclass and not l.granted";
+
+/// As the order is served.
+fn rendered(bytes: &[u8]) -> String {
+    let model = waybill::order::model();
+    model.to_json(&model.parse(bytes).unwrap())
+}
 
 /// A service that holds the batch with this order in its hands, and waits at the door that the session keeps closed.
 async fn between_read_and_commit(bench: &Bench, sql: &Sql, order_uid: &str) -> Service {
@@ -51,7 +55,7 @@ async fn what_another_leader_has_done_meanwhile_is_not_done_twice() {
     let sql = bench.sql().await;
     let service = between_read_and_commit(&bench, &sql, "twice").await;
     let bytes = order("twice");
-    let data = order::parse(&bytes).unwrap().to_json();
+    let data = rendered(&bytes);
     sql.run(&format!(
         "insert into orders (order_uid, data, position, bytes_position) values ('twice', '{data}', 1, 1);
          update fates set count = count + 1 where fate = 'order';
@@ -73,7 +77,7 @@ async fn a_commit_that_holds_late_is_not_projected_again() {
     let bench = Bench::new(Weight::Light).await;
     let sql = bench.sql().await;
     let service = between_read_and_commit(&bench, &sql, "late").await;
-    let data = order::parse(&order("late")).unwrap().to_json();
+    let data = rendered(&order("late"));
     sql.run(&format!(
         "insert into orders (order_uid, data, position, bytes_position) values ('late', '{data}', 1, 1);
          update fates set count = count + 1 where fate = 'order';

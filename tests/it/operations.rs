@@ -29,7 +29,7 @@ async fn letters_that_would_pass(sql: &Sql, service: &Service, count: i64) {
         from generate_series(1, {count}) n, (select '{model}'::text as model) m;
         update inbox_head set next_position = next_position + {count};
         commit"#,
-        model = waybill::order::schema::EXAMPLE.replace('\'', "''"),
+        model = waybill::collection::EXAMPLE.replace('\'', "''"),
     ))
     .await;
     service.rests(30, head + count).await;
@@ -334,7 +334,7 @@ async fn letters_by_sql(sql: &Sql, count: i64) {
          update checkpoint set position = position + {count} where projection = 'live';
          commit;
          analyze dead_letters",
-        version = waybill::order::CODE_VERSION,
+        version = waybill::record::CODE_VERSION,
     ))
     .await;
 }

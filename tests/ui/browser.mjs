@@ -115,7 +115,7 @@ export async function letter(payload) {
   return id;
 }
 
-const model = JSON.parse(readFileSync(new URL('../../src/order/model.json', import.meta.url), 'utf8'));
+const model = JSON.parse(readFileSync(new URL('../../src/collection/order.json', import.meta.url), 'utf8'));
 
 export function order(uid, change = () => {}) {
   const made = structuredClone(model);

@@ -167,8 +167,9 @@ fn encode_path(segment: &str) -> String {
 /// Field by field, under the present model.
 fn differences(order: &[u8], letter: &[u8]) -> Vec<Difference> {
     let render = |bytes: &[u8]| -> serde_json::Value {
-        match order::parse(bytes) {
-            Ok(order) => serde_json::from_str(&order.to_json()).unwrap_or_default(),
+        let model = order::model();
+        match model.parse(bytes) {
+            Ok(order) => serde_json::from_str(&model.to_json(&order)).unwrap_or_default(),
             Err(_) => serde_json::Value::Null,
         }
     };

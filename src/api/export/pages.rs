@@ -57,7 +57,7 @@ impl Export {
             database,
             format,
             source,
-            columns: flat::Columns::of_model(),
+            columns: flat::Columns::of(crate::order::model()),
             head_sent: false,
         }
     }
@@ -234,8 +234,9 @@ async fn rendered(
     order_uid: &str,
     payload: &Bytes,
 ) -> Result<Bytes, Error> {
-    if let Ok(order) = crate::order::parse(payload) {
-        return Ok(Bytes::from(order.to_json()));
+    let model = crate::order::model();
+    if let Ok(order) = model.parse(payload) {
+        return Ok(Bytes::from(model.to_json(&order)));
     }
     let stored = store::by_uid(reader, order_uid).await?;
     Ok(stored.as_ref().map(cache::render).unwrap_or_default())

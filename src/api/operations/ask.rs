@@ -20,8 +20,9 @@ use crate::api::asker::Asker;
 use crate::api::body::{Strict, given};
 use crate::api::principal::{narrowed, sees_orders};
 use crate::api::problem::Problem;
+use crate::expression::Rules;
 use crate::operation::{self, CheckRequest, Error, Kind};
-use crate::order::Rules;
+use crate::order;
 use crate::postgres::Database;
 
 pub struct Requests {
@@ -195,7 +196,7 @@ pub async fn ask_check(
     asker: &Asker,
 ) -> Result<Started, Problem> {
     debug_assert!(
-        Rules::compile(&request.rules).is_ok(),
+        Rules::compile(&request.rules, order::model()).is_ok(),
         "the caller has compiled them"
     );
     let reader = database.reader().await?;

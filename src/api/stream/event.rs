@@ -125,16 +125,18 @@ impl StreamEvent {
 }
 
 pub fn summary(stored: &store::Stored) -> Option<StreamOrder> {
-    let order = order::parse(&stored.payload).ok()?;
+    let model = order::model();
+    let order = model.parse(&stored.payload).ok()?;
+    let text = |path: &[&str]| model.text(&order, path);
     Some(StreamOrder {
         position: stored.position.0,
-        order_uid: order.order_uid.to_string(),
-        track_number: cut(&order.track_number),
-        customer_id: cut(&order.customer_id),
-        date_created: order.date_created.to_string(),
-        amount: order.payment.amount,
-        currency: cut(&order.payment.currency),
-        items: order.items.len() as i64,
+        order_uid: model.key(&order).to_owned(),
+        track_number: cut(text(&["track_number"])),
+        customer_id: cut(text(&["customer_id"])),
+        date_created: text(&["date_created"]).to_owned(),
+        amount: model.whole(&order, &["payment", "amount"]),
+        currency: cut(text(&["payment", "currency"])),
+        items: model.count(&order, &["items"]) as i64,
     })
 }
 

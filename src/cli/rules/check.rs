@@ -13,7 +13,8 @@ use super::super::follow::{self, Followed, Operation};
 use super::super::screen::{self, ListOutput, Output, Sheet};
 use super::super::usage;
 use super::{Mistake, ids, read, tell, tell_mistakes};
-use crate::order::Rules;
+use crate::expression::Rules;
+use crate::order;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -96,7 +97,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn compile_only(file: &Path, text: &[u8]) -> anyhow::Result<ExitCode> {
     let text = std::str::from_utf8(text)
         .map_err(|error| usage(format!("{}: it is not UTF-8 ({error})", file.display())))?;
-    match Rules::compile(text) {
+    match Rules::compile(text, order::model()) {
         Ok(rules) => {
             let count = screen::count(rules.len() as i64, "rule", "rules");
             screen::print(format!("{}: {count}, no mistake", file.display()))?;

@@ -4,6 +4,7 @@
 use crate::inbox::Position;
 use crate::order;
 use crate::postgres::{Error, Session, execute, query, query_opt};
+use crate::record;
 
 use super::super::checkpoint::{Checkpoint, from_row};
 use super::super::rules;
@@ -43,8 +44,8 @@ fn builder() -> String {
     format!(
         "waybill {} checks {} model {}",
         env!("CARGO_PKG_VERSION"),
-        order::CODE_VERSION,
-        rules::hash(&order::schema::schema().to_string())
+        record::CODE_VERSION,
+        rules::hash(&order::model().schema().to_string())
     )
 }
 

@@ -176,7 +176,7 @@ pub async fn make_log(sql: &Sql, rows: i64) {
         from made order by position;
         update inbox_head set next_position = next_position + {rows};
         commit"#,
-        example = waybill::order::schema::EXAMPLE.replace('\'', "''"),
+        example = waybill::collection::EXAMPLE.replace('\'', "''"),
     ))
     .await;
 }

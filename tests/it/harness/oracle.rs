@@ -159,6 +159,7 @@ fn fold(
 ) -> (BTreeMap<i64, Fate>, HashMap<String, String>) {
     let mut orders: HashMap<String, String> = HashMap::new();
     let mut expected = BTreeMap::new();
+    let model = order::model();
     for row in rows {
         // A retry's bytes are its letter's.
         let (bytes, bytes_at) = match (&row.payload, row.action.as_deref(), row.letter) {
@@ -191,13 +192,13 @@ fn fold(
             expected.insert(row.position, refused);
             continue;
         }
-        let fate = match order::parse(bytes) {
+        let fate = match model.parse(bytes) {
             Err(rejection) => Fate::Letter {
                 reason: rejection.reason().to_string(),
                 code: rejection.first().code.to_string(),
             },
             Ok(order) => {
-                let (order_uid, data) = (order.order_uid.to_string(), order.to_json());
+                let (order_uid, data) = (model.key(&order).to_owned(), model.to_json(&order));
                 let ruled = matches!(fates.get(&row.position), Some(Fate::Letter { reason, .. }) if reason == "rule");
                 match orders.get(&order_uid) {
                     // Rules are not foretold here, but they are asked for a free order_uid alone.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use waybill::order::schema::EXAMPLE;
+use waybill::collection::EXAMPLE;
 use waybill::sandbox::broker::Broker;
 use waybill::stan::{Options, PubAck, PublishError, connect_with_backoff};
 

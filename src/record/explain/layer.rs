@@ -1,23 +1,24 @@
-//! What `diagnose` collects: the violations of one layer, each with its place. Pointers and sentences are written only for
+//! What an explanation collects: the violations of one layer, each with its place. Pointers and sentences are written only for
 //! what is kept, since a message can have a million violations.
 
-use super::rejection::{Code, MAX_VIOLATIONS, Reason, Rejection, Violation};
+use super::super::rejection::{Code, MAX_VIOLATIONS, Reason, Rejection, Violation};
+use super::super::shape::token;
 use super::sentence;
 
 /// The path of a value in the message; each part refers to the part around it.
 #[derive(Clone, Copy)]
 pub enum Path<'p> {
     Message,
-    Field(&'p Path<'p>, &'static str),
+    Field(&'p Path<'p>, &'p str),
     Element(&'p Path<'p>, usize),
 }
 
 impl Path<'_> {
-    /// As a JSON pointer. All names are the model's, so none needs an escape.
+    /// As a JSON pointer.
     pub fn pointer(&self) -> String {
         match self {
             Path::Message => String::new(),
-            Path::Field(parent, name) => format!("{}/{name}", parent.pointer()),
+            Path::Field(parent, name) => format!("{}/{}", parent.pointer(), token(name)),
             Path::Element(parent, index) => format!("{}/{index}", parent.pointer()),
         }
     }

@@ -1,8 +1,8 @@
-//! What `diagnose` says to people. Whatever it quotes of a message is short and has no control characters.
+//! What is said to people. Whatever it quotes of a message is short and has no control characters.
 
-use super::rejection::quote;
-use super::scan::{Mistake, Span};
-use super::shape::Kind;
+use super::super::rejection::quote;
+use super::super::scan::{Mistake, Span};
+use super::Wanted;
 
 /// What the message itself is called in a sentence.
 const MESSAGE: &str = "The message";
@@ -46,25 +46,28 @@ pub fn value(bytes: &[u8], span: Span) -> String {
     }
 }
 
-/// Another type was wanted.
-pub fn wrong_type(bytes: &[u8], kind: Kind, span: Span, name: &str) -> String {
-    let wanted = match kind {
-        Kind::Text | Kind::Key | Kind::Date => "a text",
-        Kind::Integer | Kind::Money => "a whole number",
-        Kind::Object(_) => "an object",
-        Kind::List(_) => "a list",
+/// Another type was wanted. `one` is what a document is called.
+pub fn wrong_type(one: &str, bytes: &[u8], wanted: Wanted, span: Span, name: &str) -> String {
+    let a_kind = match wanted {
+        Wanted::Text => "a text",
+        Wanted::Whole => "a whole number",
+        Wanted::Truth => "true or false",
+        Wanted::Object => "an object",
+        Wanted::List => "a list",
     };
     let found = value(bytes, span);
     let first = bytes.get(span.start).copied().unwrap_or_default();
-    let hint = match (kind, first) {
-        (Kind::Object(_), b'"') if name == MESSAGE => " Was it encoded twice?",
-        (Kind::Object(_), b'[') if name == MESSAGE => " Send each order as a message of its own.",
-        (Kind::Integer | Kind::Money, b'-' | b'0'..=b'9') => {
-            " Write it without fraction and exponent."
-        }
-        _ => "",
+    let hint = match (wanted, first) {
+        (Wanted::Object, b'"') if name == MESSAGE => " Was it encoded twice?".to_owned(),
+        (Wanted::Object, b'[') if name == MESSAGE => of_its_own(one),
+        (Wanted::Whole, b'-' | b'0'..=b'9') => " Write it without a fraction.".to_owned(),
+        _ => String::new(),
     };
-    format!("{name} must be {wanted}, but it is {found}.{hint}")
+    format!("{name} must be {a_kind}, but it is {found}.{hint}")
+}
+
+fn of_its_own(one: &str) -> String {
+    format!(" Send each {one} as a message of its own.")
 }
 
 /// The text stops being JSON.
@@ -88,11 +91,11 @@ pub fn mistake(bytes: &[u8], mistake: Mistake) -> String {
 }
 
 /// The JSON is at its end, and the message is not.
-pub fn trailing(bytes: &[u8], at: usize) -> String {
+pub fn trailing(one: &str, bytes: &[u8], at: usize) -> String {
     let rest = bytes.get(at..).unwrap_or_default();
     let hint = match rest.first() {
-        Some(b'{') => " Send each order as a message of its own.",
-        _ => "",
+        Some(b'{') => of_its_own(one),
+        _ => String::new(),
     };
     let found = quote(&first_char(rest).map(String::from).unwrap_or_default());
     format!("Something follows after the JSON's end: {found}.{hint}")

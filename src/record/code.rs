@@ -57,6 +57,16 @@ words! {
         EmptyField = "empty_field",
         /// The order has no items.
         NoItems = "no_items",
+        /// A list has fewer elements than the schema wants.
+        TooFew = "too_few",
+        /// A list has more elements than the schema allows.
+        TooMany = "too_many",
+        /// A text has fewer characters than the schema wants.
+        TooShort = "too_short",
+        /// A number is less than the schema's minimum.
+        TooSmall = "too_small",
+        /// A number is greater than the schema's maximum.
+        TooGreat = "too_great",
         /// An amount of money is negative.
         NegativeMoney = "negative_money",
         /// The order is not as a rule wants it.
@@ -67,7 +77,7 @@ words! {
         NulCharacter = "nul_character",
         /// A text holds half of a surrogate pair, which is no character.
         LoneSurrogate = "lone_surrogate",
-        /// An id is longer than 1,000 bytes, too long to index.
+        /// A text is longer than the schema allows, or an id than the 1,000 bytes that an index takes.
         TooLong = "too_long",
         /// The order is larger than Postgres' jsonb can be.
         TooLarge = "too_large",
@@ -75,6 +85,8 @@ words! {
         RefusedByPostgres = "refused_by_postgres",
         /// An order with this order_uid and other content is already there.
         OrderUidTaken = "order_uid_taken",
+        /// A document with this key and other content is already there.
+        KeyTaken = "key_taken",
         /// The message cannot be read, and no check can say why; please report it.
         Unexplained = "unexplained",
         /// A code that a newer version gave and this one does not know.
@@ -103,14 +115,18 @@ impl Code {
             | Self::BadDate
             | Self::EmptyField
             | Self::NoItems
+            | Self::TooFew
+            | Self::TooMany
+            | Self::TooShort
+            | Self::TooSmall
+            | Self::TooGreat
             | Self::NegativeMoney => &[Reason::Schema],
+            Self::TooLong => &[Reason::Schema, Reason::Unstorable],
             Self::RuleViolated | Self::RuleFailed => &[Reason::Rule],
-            Self::NulCharacter
-            | Self::LoneSurrogate
-            | Self::TooLong
-            | Self::TooLarge
-            | Self::RefusedByPostgres => &[Reason::Unstorable],
-            Self::OrderUidTaken => &[Reason::Conflict],
+            Self::NulCharacter | Self::LoneSurrogate | Self::TooLarge | Self::RefusedByPostgres => {
+                &[Reason::Unstorable]
+            }
+            Self::OrderUidTaken | Self::KeyTaken => &[Reason::Conflict],
             Self::Unknown => Reason::ALL,
         }
     }
@@ -123,7 +139,7 @@ mod tests {
     /// docs/codes.md as it should be.
     fn page() -> String {
         let mut page = String::from(
-            "# Reasons and codes\n\n<!-- Written by `WAYBILL_BLESS=1 cargo test codes_page` from src/order/code.rs. -->\n\n\
+            "# Reasons and codes\n\n<!-- Written by `WAYBILL_BLESS=1 cargo test codes_page` from src/record/code.rs. -->\n\n\
              A message that is no order is a dead letter with one *reason* and at least one violation, each with a *code*.\n\
              Both are stable words.\n\n| reason | |\n|---|---|\n",
         );

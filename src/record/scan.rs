@@ -1,8 +1,10 @@
 //! A JSON scanner that knows its offset. It skips values of any depth and length without recursion, and says at which byte the
 //! text stops being JSON and what was expected there. It accepts exactly what serde_json accepts (a test compares them).
-//! Called by `diagnose` and `encoding` alone: valid messages never come here.
+//! Valid messages never come here.
 
 use std::borrow::Cow;
+
+use super::plain::plain;
 
 /// Where a value stands in the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +164,7 @@ impl<'a> Scanner<'a> {
                 Some(0..0x20) => {
                     return Err(self.mistake("an escape in the place of a control character"));
                 }
-                Some(_) => self.at += 1,
+                Some(_) => self.at += plain(&self.bytes[self.at..]).max(1),
                 None => return Err(self.mistake("the text's closing quote")),
             }
         }

@@ -1,8 +1,9 @@
-//! Messages whose very bytes are wrong: not UTF-8, or something that is no text at all. Called by `diagnose` only.
+//! Messages whose very bytes are wrong: not UTF-8, or something that is no text at all.
 
-use super::rejection::{Code, Violation};
-use super::scan::{Scanner, Span, decode};
-use super::shape::{Field, Kind, ORDER};
+use super::super::model::Model;
+use super::super::rejection::{Code, Violation};
+use super::super::scan::{Scanner, Span, decode};
+use super::super::shape::{Kind, Object, Value, token};
 
 /// At most so many places are named; a file of random bytes has thousands.
 const MAX_PLACES: usize = 50;
@@ -38,7 +39,7 @@ pub fn foreign(bytes: &[u8]) -> Option<(Code, &'static str)> {
 }
 
 /// The places that are not UTF-8, one for each field. At least one, if the bytes are not UTF-8.
-pub fn bad_places(bytes: &[u8]) -> Vec<(usize, Violation)> {
+pub fn bad_places(model: &Model, bytes: &[u8]) -> Vec<(usize, Violation)> {
     let mut found = Vec::new();
     let mut at = 0;
     let mut blamed_until = 0;
@@ -50,7 +51,7 @@ pub fn bad_places(bytes: &[u8]) -> Vec<(usize, Violation)> {
                 pointer: String::new(),
                 until: bytes.len(),
             };
-            let blame = blame(bytes, ORDER, 0, at, "").unwrap_or(whole);
+            let blame = in_object(bytes, &model.object, 0, at, "").unwrap_or(whole);
             blamed_until = blame.until;
             let message = format!(
                 "The message must be in UTF-8, but its byte {} (0x{:02X}) is not.",
@@ -74,31 +75,33 @@ struct Blame {
 }
 
 /// The deepest known field around the byte `at`, as far as the message can be read.
-fn blame(bytes: &[u8], fields: &[Field], start: usize, at: usize, path: &str) -> Option<Blame> {
+fn in_object(bytes: &[u8], object: &Object, start: usize, at: usize, path: &str) -> Option<Blame> {
     let around = |span: Span| (span.start..span.end).contains(&at);
-    let mut hit: Option<(Option<&Field>, Span)> = None;
+    let mut hit = None;
     // A syntax error behind the byte does not matter, since the fields before it were read.
     let _ = Scanner::new(bytes, start).object(|name, value| {
         if around(value) || around(name) {
             let name = decode(bytes, name);
-            let field = fields
-                .iter()
-                .find(|field| name.as_deref() == Some(field.name));
-            hit = Some((field, value));
+            hit = Some((name.and_then(|name| object.field(&name)), value));
         }
     });
     let (field, span) = hit?;
-    let until = span.end;
     let Some(field) = field else {
         return Some(Blame {
             pointer: path.to_owned(),
-            until,
+            until: span.end,
         });
     };
-    let pointer = format!("{path}/{}", field.name);
-    let inner = match field.kind {
-        Kind::Object(fields) => blame(bytes, fields, span.start, at, &pointer),
-        Kind::List(fields) => {
+    let pointer = format!("{path}/{}", token(&field.name));
+    Some(in_value(bytes, &field.value, span, at, pointer))
+}
+
+/// The deepest known field around the byte in this value, or the value itself.
+fn in_value(bytes: &[u8], value: &Value, span: Span, at: usize, pointer: String) -> Blame {
+    let around = |span: Span| (span.start..span.end).contains(&at);
+    let inner = match &value.kind {
+        Kind::Object(object) => in_object(bytes, object, span.start, at, &pointer),
+        Kind::List(list) => {
             let mut index = 0;
             let mut hit = None;
             let _ = Scanner::new(bytes, span.start).list(|value| {
@@ -107,16 +110,14 @@ fn blame(bytes: &[u8], fields: &[Field], start: usize, at: usize, path: &str) ->
                 }
                 index += 1;
             });
-            hit.map(|(index, value)| {
-                let pointer = format!("{pointer}/{index}");
-                let inner = blame(bytes, fields, value.start, at, &pointer);
-                inner.unwrap_or(Blame {
-                    pointer,
-                    until: value.end,
-                })
+            hit.map(|(index, span)| {
+                in_value(bytes, &list.element, span, at, format!("{pointer}/{index}"))
             })
         }
         _ => None,
     };
-    Some(inner.unwrap_or(Blame { pointer, until }))
+    inner.unwrap_or(Blame {
+        pointer,
+        until: span.end,
+    })
 }

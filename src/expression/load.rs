@@ -7,8 +7,9 @@ use std::panic::catch_unwind;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::{Location, Spanned, UserMessageFormatter};
 
+use super::check;
 use super::tree::Bool;
-use super::{check, field};
+use crate::record::{Field, Kind, Model};
 
 /// Bounds of a rules file.
 const MAX_FILE_BYTES: usize = 64 << 10;
@@ -51,23 +52,24 @@ struct Written {
 }
 
 /// Compiles a rules file, or says all that is wrong with it.
-pub fn load(text: &str) -> Result<Vec<Rule>, Vec<Mistake>> {
+pub fn load(text: &str, model: &Model) -> Result<Vec<Rule>, Vec<Mistake>> {
     if text.len() > MAX_FILE_BYTES {
         return whole(format!(
             "The file is larger than {} KiB.",
             MAX_FILE_BYTES >> 10
         ));
     }
-    let copy = text.to_owned();
-    let thread = std::thread::Builder::new()
-        .name("rules".to_owned())
-        .stack_size(STACK_BYTES)
-        .spawn(move || compile(&copy));
-    match thread.map(std::thread::JoinHandle::join) {
-        Ok(Ok(compiled)) => compiled,
-        Ok(Err(_)) => whole("The file cannot be read; please report it."),
-        Err(error) => whole(format!("No thread could be started to read it: {error}.")),
-    }
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("rules".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || compile(text, model));
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(compiled)) => compiled,
+            Ok(Err(_)) => whole("The file cannot be read; please report it."),
+            Err(error) => whole(format!("No thread could be started to read it: {error}.")),
+        }
+    })
 }
 
 fn whole<T>(message: impl Into<String>) -> Result<T, Vec<Mistake>> {
@@ -79,7 +81,7 @@ fn whole<T>(message: impl Into<String>) -> Result<T, Vec<Mistake>> {
     }])
 }
 
-fn compile(text: &str) -> Result<Vec<Rule>, Vec<Mistake>> {
+fn compile(text: &str, model: &Model) -> Result<Vec<Rule>, Vec<Mistake>> {
     let written = read(text)?;
     if written.len() > MAX_RULES {
         return whole(format!(
@@ -118,12 +120,15 @@ fn compile(text: &str) -> Result<Vec<Rule>, Vec<Mistake>> {
             let message = format!("A message has 1 to {MAX_MESSAGE_CHARS} characters, and no NUL.");
             wrong(&rule.message.referenced, message);
         }
-        let pointer = field::pointer(&rule.field.value);
+        let pointer = pointer(model, &rule.field.value);
         if pointer.is_none() {
-            let message = "This is no field of the order; write payment.amount, items[].price, or order for the whole.";
-            wrong(&rule.field.referenced, message.to_owned());
+            let one = &model.one;
+            let message = format!(
+                "This is no field of the {one}; write payment.amount, items[].price, or {one} for the whole."
+            );
+            wrong(&rule.field.referenced, message);
         }
-        let expression = expression(&rule.rule.value, &mut room).map_err(|misfit| {
+        let expression = expression(model, &rule.rule.value, &mut room).map_err(|misfit| {
             let (line, column) = place(text, &rule.rule, misfit.at);
             let message = misfit.message;
             mistakes.push(Mistake {
@@ -185,7 +190,7 @@ fn read(text: &str) -> Result<Vec<Written>, Vec<Mistake>> {
     }
 }
 
-fn expression(source: &str, room: &mut usize) -> Result<Bool, check::Misfit> {
+fn expression(model: &Model, source: &str, room: &mut usize) -> Result<Bool, check::Misfit> {
     let misfit = |at, message: String| Err(check::Misfit { at, message });
     if source.len() > MAX_EXPRESSION_BYTES {
         return misfit(
@@ -199,7 +204,7 @@ fn expression(source: &str, room: &mut usize) -> Result<Bool, check::Misfit> {
     // The parser is a dependency: if it panics, the file is refused and the service goes on.
     let parsed = catch_unwind(|| cel::Env::default().parser().parse_with_source_info(source));
     let errors = match parsed {
-        Ok(Ok((expression, info))) => return check::check(&expression, &info, room),
+        Ok(Ok((expression, info))) => return check::check(model, &expression, &info, room),
         Ok(Err(errors)) => errors.errors,
         Err(_) => return misfit(0, "The expression cannot be read.".to_owned()),
     };
@@ -232,6 +237,48 @@ fn expression(source: &str, room: &mut usize) -> Result<Bool, check::Misfit> {
         format!("The expression has a mistake: {}.", short(reason))
     };
     misfit(at, message)
+}
+
+/// The JSON pointer of the field that a rule says it speaks of: `payment.amount`, or what one is called for the whole. A field
+/// of a list's elements is pointed to by the list, since a rule does not say which of them it means.
+fn pointer(model: &Model, path: &str) -> Option<String> {
+    if path == model.one {
+        return Some(String::new());
+    }
+    let path = match path.split_once('.') {
+        Some((one, rest)) if one == model.one => rest,
+        _ => path,
+    };
+    let mut object = &model.object;
+    let mut pointer = String::new();
+    // Once a list was entered, the names behind it are looked for and not written.
+    let mut in_list = false;
+    let mut names = path.split('.').peekable();
+    while let Some(written) = names.next() {
+        let name = written.strip_suffix("[]").unwrap_or(written);
+        let field: &Field = object.field(name)?;
+        if !in_list {
+            pointer = format!("{pointer}/{name}");
+        }
+        let inner = match &field.value.kind {
+            Kind::Object(inner) if name == written => Some(inner),
+            Kind::List(list) => {
+                in_list = true;
+                match &list.element.kind {
+                    Kind::Object(inner) => Some(inner),
+                    _ => None,
+                }
+            }
+            _ if name != written => return None,
+            _ => None,
+        };
+        match inner {
+            Some(inner) => object = inner,
+            None if names.peek().is_some() => return None,
+            None => {}
+        }
+    }
+    Some(pointer)
 }
 
 /// The place in the file of the byte `at` of a rule's expression. YAML folds lines, indents, quotes and escapes, but keeps the
@@ -275,4 +322,42 @@ fn place(text: &str, rule: &Spanned<String>, at: usize) -> (u64, u64) {
 fn short(text: &str) -> String {
     let clean = |char: char| if char.is_control() { ' ' } else { char };
     text.chars().take(200).map(clean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_points_to_a_field_that_exists() {
+        let model = super::super::tests::orders();
+        let good = [
+            ("order", ""),
+            ("order_uid", "/order_uid"),
+            ("order.order_uid", "/order_uid"),
+            ("payment", "/payment"),
+            ("payment.amount", "/payment/amount"),
+            ("items", "/items"),
+            ("items[]", "/items"),
+            ("items[].price", "/items"),
+            ("order.items.price", "/items"),
+        ];
+        for (path, expected) in good {
+            assert_eq!(pointer(model, path).as_deref(), Some(expected), "{path}");
+        }
+        for path in [
+            "",
+            ".",
+            "nix",
+            "payment.nix",
+            "items[].nix",
+            "payment[].amount",
+            "order_uid.x",
+            "items.price.x",
+            "order.order",
+            "payment.",
+        ] {
+            assert_eq!(pointer(model, path), None, "{path}");
+        }
+    }
 }

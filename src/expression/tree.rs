@@ -1,14 +1,13 @@
-//! A compiled rule: an expression tree in which every part has a known type, evaluated over one order without allocating. `check`
-//! builds it, so evaluation can meet no wrong type and no unknown field. What can still go wrong depends on the order
+//! A compiled rule: an expression tree in which every part has a known type, evaluated over one record without allocating. `check`
+//! builds it, so evaluation can meet no wrong type and no unknown field. What can still go wrong depends on the message
 //! (`Failure`), and its cost is bounded (`Fuel`).
 
 use std::cell::Cell;
 
-use super::field::{ItemField, OrderField};
 use super::pattern::Pattern;
-use crate::order::{Item, Order};
+use crate::record::{Field, Kind, List, Object, Record, Row, Slot, Value};
 
-/// Why a rule could not be evaluated for an order.
+/// Why a rule could not be evaluated for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     #[error("its numbers grow past 64 bits")]
@@ -17,22 +16,24 @@ pub enum Failure {
     DivisionByZero,
     #[error("it asks for an item that is not there")]
     NoSuchItem,
-    #[error("the order is too large for it")]
+    #[error("it reads a field that is not there")]
+    NotThere,
+    #[error("the message is too large for it")]
     TooCostly,
 }
 
 type Result<T> = std::result::Result<T, Failure>;
 
-/// How much one rule may do for one order, counted in parts of the expression and bytes of text; it takes some milliseconds. A
-/// real order needs a ten-thousandth of it.
+/// How much one rule may do for one message, counted in parts of the expression and bytes of text; it takes some milliseconds. A
+/// real message needs a ten-thousandth of it.
 const FUEL: u64 = 1_000_000;
 
 /// What a rule is evaluated over.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
-    order: &'a Order<'a>,
-    /// The current item of the loop. Loops do not nest, so one is enough.
-    item: Option<&'a Item<'a>>,
+    record: &'a Record<'a>,
+    /// The current element of the loop. Loops do not nest, so one is enough.
+    element: Option<Row>,
     fuel: &'a Cell<u64>,
 }
 
@@ -60,6 +61,9 @@ pub enum Bool {
     Texts(Compare, Box<(Text, Text)>),
     Test(TextTest, Box<(Text, Text)>),
     Matches(Text, Box<Pattern>),
+    Field(Place),
+    /// Whether a field that may be missing is there.
+    Has(Place),
     IntIn(Int, Vec<i64>),
     TextIn(Text, Vec<String>),
     All(Box<(Loop, Bool)>),
@@ -70,8 +74,7 @@ pub enum Bool {
 /// An expression that is a whole number.
 pub enum Int {
     Const(i64),
-    Order(fn(&Order<'_>) -> i64),
-    Item(Which, fn(&Item<'_>) -> i64),
+    Field(Place),
     Negative(Box<Int>),
     Arithmetic(Arithmetic, Box<(Int, Int)>),
     If(Box<(Bool, Int, Int)>),
@@ -83,8 +86,7 @@ pub enum Int {
 /// An expression that is a text.
 pub enum Text {
     Const(String),
-    Order(for<'a> fn(&'a Order<'_>) -> &'a str),
-    Item(Which, for<'a> fn(&'a Item<'_>) -> &'a str),
+    Field(Place),
     If(Box<(Bool, Text, Text)>),
 }
 
@@ -114,28 +116,55 @@ pub enum TextTest {
     Contains,
 }
 
-/// Which item a field is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    /// The current item of the loop.
-    Current,
-    At(usize),
+/// Where a field stands in a record.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub of: Which,
+    pub slot: usize,
 }
 
-/// A walk over the order's items, or those of them that pass the filters.
-#[derive(Default)]
+/// What a field is of.
+#[derive(Debug, Clone, Copy)]
+pub enum Which {
+    Message,
+    /// The current element of the loop.
+    Current,
+    /// The element of a list of the message, by its number.
+    At(Walk, usize),
+}
+
+/// A list of the message.
+#[derive(Debug, Clone, Copy)]
+pub struct Walk {
+    slot: usize,
+    number: usize,
+    width: usize,
+}
+
+impl Walk {
+    pub fn of(field: &Field, list: &List) -> Self {
+        Self {
+            slot: field.slot,
+            number: list.number,
+            width: list.width,
+        }
+    }
+}
+
+/// A walk over the elements of a list, or those of them that pass the filters.
 pub struct Loop {
+    pub walk: Walk,
     pub filters: Vec<Bool>,
-    /// What one step costs: the parts of the filters and of what is done for each item.
+    /// What one step costs: the parts of the filters and of what is done for each element.
     pub cost: u64,
 }
 
-/// Whether the order is as the rule wants it.
-pub fn run(rule: &Bool, order: &Order<'_>) -> Result<bool> {
+/// Whether the message is as the rule wants it.
+pub fn run(rule: &Bool, record: &Record<'_>) -> Result<bool> {
     let fuel = Cell::new(FUEL);
     let scope = Scope {
-        order,
-        item: None,
+        record,
+        element: None,
         fuel: &fuel,
     };
     rule.eval(&scope)
@@ -173,6 +202,11 @@ impl Bool {
                 scope.spend(text.len() as u64)?;
                 Ok(pattern.is_match(text))
             }
+            Bool::Field(place) => match place.find(scope)? {
+                Slot::Truth(truth) => Ok(*truth),
+                _ => Err(Failure::NotThere),
+            },
+            Bool::Has(place) => Ok(*place.find(scope)? != Slot::Absent),
             Bool::IntIn(int, list) => Ok(list.contains(&int.eval(scope)?)),
             Bool::TextIn(text, list) => {
                 let text = text.eval(scope)?;
@@ -196,8 +230,10 @@ impl Int {
     fn eval<'a>(&'a self, scope: &Scope<'a>) -> Result<i64> {
         match self {
             Int::Const(value) => Ok(*value),
-            Int::Order(get) => Ok(get(scope.order)),
-            Int::Item(which, get) => Ok(get(which.find(scope)?)),
+            Int::Field(place) => match place.find(scope)? {
+                Slot::Whole(number) => Ok(*number),
+                _ => Err(Failure::NotThere),
+            },
             Int::Negative(inner) => inner.eval(scope)?.checked_neg().ok_or(Failure::Overflow),
             Int::Arithmetic(operation, both) => {
                 operation.apply(both.0.eval(scope)?, both.1.eval(scope)?)
@@ -211,7 +247,9 @@ impl Int {
                 scope.spend(text.len() as u64 / 8)?;
                 count(text.chars().count())
             }
-            Int::Count(items) if items.filters.is_empty() => count(scope.order.items.len()),
+            Int::Count(items) if items.filters.is_empty() => {
+                count(scope.record.count(Row::ROOT, items.walk.slot))
+            }
             Int::Count(items) => {
                 let mut found = 0;
                 items.each(scope, |_| {
@@ -236,8 +274,10 @@ impl Text {
     fn eval<'a>(&'a self, scope: &Scope<'a>) -> Result<&'a str> {
         match self {
             Text::Const(value) => Ok(value),
-            Text::Order(get) => Ok(get(scope.order)),
-            Text::Item(which, get) => Ok(get(which.find(scope)?)),
+            Text::Field(place) => match place.find(scope)? {
+                Slot::Text(text) => Ok(text),
+                _ => Err(Failure::NotThere),
+            },
             Text::If(parts) => match parts.0.eval(scope)? {
                 true => parts.1.eval(scope),
                 false => parts.2.eval(scope),
@@ -247,16 +287,16 @@ impl Text {
 }
 
 impl Loop {
-    /// Calls `what` for every item that passes the filters, until it answers false.
+    /// Calls `what` for every element that passes the filters, until it answers false.
     fn each<'a>(
         &'a self,
         scope: &Scope<'a>,
         mut what: impl FnMut(&Scope<'a>) -> Result<bool>,
     ) -> Result<()> {
-        for item in &scope.order.items {
+        for index in 0..scope.record.count(Row::ROOT, self.walk.slot) {
             scope.spend(self.cost)?;
-            let item = Some(item);
-            let scope = Scope { item, ..*scope };
+            let element = Some(self.walk.element(scope.record, index)?);
+            let scope = Scope { element, ..*scope };
             let mut passes = true;
             for filter in &self.filters {
                 passes = passes && filter.eval(&scope)?;
@@ -268,7 +308,7 @@ impl Loop {
         Ok(())
     }
 
-    /// Whether the condition is `wanted` for any item. As CEL wants it, one such item outweighs failures for others.
+    /// Whether the condition is `wanted` for any element. As CEL wants it, one such element outweighs failures for others.
     fn first<'a>(&'a self, scope: &Scope<'a>, condition: &'a Bool, wanted: bool) -> Result<bool> {
         let mut outcome = Ok(false);
         self.each(scope, |scope| {
@@ -284,13 +324,21 @@ impl Loop {
     }
 }
 
-impl Which {
-    fn find<'a>(self, scope: &Scope<'a>) -> Result<&'a Item<'a>> {
-        match self {
-            Which::Current => scope.item,
-            Which::At(index) => scope.order.items.get(index),
-        }
-        .ok_or(Failure::NoSuchItem)
+impl Walk {
+    fn element(self, record: &Record<'_>, index: usize) -> Result<Row> {
+        let row = record.element(Row::ROOT, self.slot, self.number, self.width, index);
+        row.ok_or(Failure::NoSuchItem)
+    }
+}
+
+impl Place {
+    fn find<'a>(&self, scope: &Scope<'a>) -> Result<&'a Slot<'a>> {
+        let row = match self.of {
+            Which::Message => Row::ROOT,
+            Which::Current => scope.element.ok_or(Failure::NoSuchItem)?,
+            Which::At(walk, index) => walk.element(scope.record, index)?,
+        };
+        Ok(scope.record.slot(row, self.slot))
     }
 }
 
@@ -324,45 +372,47 @@ impl Arithmetic {
 }
 
 /// A part of an expression with its type.
-pub enum Typed {
+pub enum Typed<'m> {
     Bool(Bool),
     Int(Int),
     Text(Text),
-    Items(Loop),
-    Item(Which),
-    Order,
-    Section(&'static str),
+    List(Loop, &'m List),
+    /// The message, an object in it, or an element of a list.
+    Object(&'m Object, Which),
 }
 
-impl Typed {
+impl<'m> Typed<'m> {
     pub fn name(&self) -> &'static str {
         match self {
             Typed::Bool(_) => "a truth",
             Typed::Int(_) => "a number",
             Typed::Text(_) => "a text",
-            Typed::Items(_) => "the list of items",
-            Typed::Item(_) => "an item",
-            Typed::Order => "the order",
-            Typed::Section(_) => "a part of the order",
+            Typed::List(..) => "a list",
+            Typed::Object(..) => "an object",
         }
     }
-}
 
-impl From<OrderField> for Typed {
-    fn from(field: OrderField) -> Self {
-        match field {
-            OrderField::Text(get) => Self::Text(Text::Order(get)),
-            OrderField::Int(get) => Self::Int(Int::Order(get)),
-        }
-    }
-}
-
-impl From<(Which, ItemField)> for Typed {
-    fn from((which, field): (Which, ItemField)) -> Self {
-        match field {
-            ItemField::Text(get) => Self::Text(Text::Item(which, get)),
-            ItemField::Int(get) => Self::Int(Int::Item(which, get)),
-        }
+    /// A value of the message; none for a list that is no field of the message itself.
+    pub fn of(value: &'m Value, field: Option<&'m Field>, of: Which) -> Option<Self> {
+        let place = Place {
+            of,
+            slot: field.map_or(0, |field| field.slot),
+        };
+        Some(match (&value.kind, field, of) {
+            (Kind::Text(_), ..) => Self::Text(Text::Field(place)),
+            (Kind::Whole(_), ..) => Self::Int(Int::Field(place)),
+            (Kind::Truth, ..) => Self::Bool(Bool::Field(place)),
+            (Kind::Object(object), ..) => Self::Object(object, of),
+            (Kind::List(list), Some(field), Which::Message) => Self::List(
+                Loop {
+                    walk: Walk::of(field, list),
+                    filters: Vec::new(),
+                    cost: 0,
+                },
+                list,
+            ),
+            (Kind::List(_), ..) => return None,
+        })
     }
 }
 

@@ -6,8 +6,8 @@
 
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, SourceInfo};
 
-use super::field;
-use super::tree::{Bool, Int, Loop, Text, Typed, Which};
+use super::tree::{Bool, Int, Place, Text, Typed, Which};
+use crate::record::{Kind, List, Model, Object};
 
 /// Deeper expressions are refused, since they are evaluated recursively on threads with small stacks. Real rules have at most
 /// ten levels.
@@ -23,8 +23,14 @@ pub struct Misfit {
 pub type Result<T> = std::result::Result<T, Misfit>;
 
 /// Checks a whole rule, which must be true or false. The size of its compiled patterns is subtracted from `room`.
-pub fn check(expression: &IdedExpr, info: &SourceInfo, room: &mut usize) -> Result<Bool> {
+pub fn check(
+    model: &Model,
+    expression: &IdedExpr,
+    info: &SourceInfo,
+    room: &mut usize,
+) -> Result<Bool> {
     let mut checker = Checker {
+        model,
         info,
         room,
         variable: None,
@@ -44,17 +50,18 @@ pub fn check(expression: &IdedExpr, info: &SourceInfo, room: &mut usize) -> Resu
 }
 
 pub struct Checker<'s> {
+    pub model: &'s Model,
     info: &'s SourceInfo,
     /// How many bytes are left for the patterns of all rules.
     pub room: &'s mut usize,
-    /// The name of the item in the loop around this part.
-    pub variable: Option<String>,
+    /// The name of the element in the loop around this part, and the list that it is of.
+    pub variable: Option<(String, &'s List)>,
     depth: usize,
     /// How many parts were checked so far, from which the cost of a loop's step is computed.
     pub parts: u64,
 }
 
-impl Checker<'_> {
+impl<'s> Checker<'s> {
     pub fn misfit<T>(&self, at: &IdedExpr, message: impl Into<String>) -> Result<T> {
         let at = self
             .info
@@ -64,7 +71,7 @@ impl Checker<'_> {
         Err(Misfit { at, message })
     }
 
-    pub fn typed(&mut self, expression: &IdedExpr) -> Result<Typed> {
+    pub fn typed(&mut self, expression: &IdedExpr) -> Result<Typed<'s>> {
         self.parts += 1;
         self.depth += 1;
         if self.depth > MAX_DEPTH {
@@ -93,62 +100,53 @@ impl Checker<'_> {
         typed
     }
 
-    fn literal(&self, at: &IdedExpr, literal: &LiteralValue) -> Result<Typed> {
+    fn literal(&self, at: &IdedExpr, literal: &LiteralValue) -> Result<Typed<'s>> {
         match literal {
             LiteralValue::Boolean(value) => Ok(Typed::Bool(Bool::Const(*value.inner()))),
             LiteralValue::Int(value) => Ok(Typed::Int(Int::Const(*value.inner()))),
             LiteralValue::String(value) => Ok(Typed::Text(Text::Const(value.inner().to_owned()))),
             LiteralValue::Null => self.misfit(
                 at,
-                "Nothing in an order is null: what is missing is \"\" or 0.",
+                "Nothing is null here: what is missing has its default, or is asked for by has(…).",
             ),
-            LiteralValue::Double(_) => self.misfit(
-                at,
-                "The numbers of an order are whole; write 1 and not 1.0.",
-            ),
+            LiteralValue::Double(_) => {
+                self.misfit(at, "The numbers here are whole; write 1 and not 1.0.")
+            }
             LiteralValue::UInt(_) => {
                 self.misfit(at, "There is one kind of number; write 1 and not 1u.")
             }
-            LiteralValue::Bytes(_) => self.misfit(
-                at,
-                "There are no bytes in an order; write 'a' and not b'a'.",
-            ),
-        }
-    }
-
-    fn name(&self, at: &IdedExpr, name: &str) -> Result<Typed> {
-        if name == "order" {
-            Ok(Typed::Order)
-        } else if self.variable.as_deref() == Some(name) {
-            Ok(Typed::Item(Which::Current))
-        } else {
-            self.misfit(
-                at,
-                format!("`{name}` is not known; everything begins with `order`."),
-            )
-        }
-    }
-
-    fn select(&self, at: &IdedExpr, owner: Typed, name: &str) -> Result<Typed> {
-        let (found, section) = match &owner {
-            Typed::Order => match name {
-                "items" => (Some(Typed::Items(Loop::default())), ""),
-                "delivery" => (Some(Typed::Section("delivery")), ""),
-                "payment" => (Some(Typed::Section("payment")), ""),
-                _ => (field::of_order(name).map(Typed::from), ""),
-            },
-            Typed::Section(section) => {
-                let path = format!("{section}.{name}");
-                (field::of_order(&path).map(Typed::from), *section)
+            LiteralValue::Bytes(_) => {
+                self.misfit(at, "There are no bytes here; write 'a' and not b'a'.")
             }
-            Typed::Item(which) => (
-                field::of_item(name).map(|field| Typed::from((*which, field))),
-                "items",
+        }
+    }
+
+    fn name(&self, at: &IdedExpr, name: &str) -> Result<Typed<'s>> {
+        let one = &self.model.one;
+        match &self.variable {
+            _ if name == one => Ok(Typed::Object(&self.model.object, Which::Message)),
+            Some((variable, list)) if variable == name => self.element(at, list, Which::Current),
+            _ => self.misfit(
+                at,
+                format!("`{name}` is not known; everything begins with `{one}`."),
             ),
-            Typed::Items(_) => {
-                let message = format!(
-                    "To read `{name}` of the items, go over them: order.items.all(i, i.{name} …)."
-                );
+        }
+    }
+
+    pub fn element(&self, at: &IdedExpr, list: &'s List, of: Which) -> Result<Typed<'s>> {
+        match Typed::of(&list.element, None, of) {
+            Some(typed) => Ok(typed),
+            None => self.misfit(at, "A list in a list cannot be read here."),
+        }
+    }
+
+    fn select(&self, at: &IdedExpr, owner: Typed<'s>, name: &str) -> Result<Typed<'s>> {
+        let (object, of) = match owner {
+            Typed::Object(object, of) => (object, of),
+            Typed::List(..) => {
+                let list = self.a_list();
+                let message =
+                    format!("To read `{name}` of a list, go over it: {list}.all(i, i.{name} …).");
                 return self.misfit(at, message);
             }
             _ => {
@@ -161,16 +159,48 @@ impl Checker<'_> {
                 );
             }
         };
-        match found {
+        let Some(field) = object.field(name) else {
+            let message = format!(
+                "There is no field `{name}` here; there are {}.",
+                names(object)
+            );
+            return self.misfit(at, message);
+        };
+        match Typed::of(&field.value, Some(field), of) {
             Some(typed) => Ok(typed),
-            None => {
-                let names = field::names(section);
-                self.misfit(
-                    at,
-                    format!("There is no field `{name}` here; there are {names}."),
-                )
-            }
+            None => self.misfit(at, "A list in a list cannot be read here."),
         }
+    }
+
+    /// Whether a field that may be missing is there.
+    pub fn has(&mut self, at: &IdedExpr, field: &IdedExpr) -> Result<Typed<'s>> {
+        let Expr::Select(select) = &field.expr else {
+            return self.misfit(at, "`has` wants a field: has(x.y).");
+        };
+        let (owner, name) = (self.typed(&select.operand)?, &select.field);
+        let field = match &owner {
+            Typed::Object(object, of) => object.field(name).map(|field| (field, *of)),
+            _ => None,
+        };
+        match field {
+            Some((field, of)) if !field.is_certain() => Ok(Typed::Bool(Bool::Has(Place {
+                of,
+                slot: field.slot,
+            }))),
+            Some(_) => self.misfit(
+                at,
+                format!("`{name}` is always there: what is missing has its default. Compare it with that."),
+            ),
+            None => self.select(at, owner, name),
+        }
+    }
+
+    /// A list of this model, for an example.
+    pub fn a_list(&self) -> String {
+        let mut fields = self.model.object.fields.iter();
+        let list = fields.find(|field| matches!(field.value.kind, Kind::List(_)));
+        let name = list.map_or("items", |field| field.name.as_str());
+        format!("{}.{name}", self.model.one)
     }
 
     pub fn bool(&mut self, part: &IdedExpr, wanted_by: &str) -> Result<Bool> {
@@ -208,4 +238,14 @@ impl Checker<'_> {
             ),
         }
     }
+}
+
+/// The names of an object's fields, to be listed if somebody mistyped one.
+fn names(object: &Object) -> String {
+    let names: Vec<_> = object
+        .fields
+        .iter()
+        .map(|field| field.name.as_str())
+        .collect();
+    names.join(", ")
 }

@@ -1,17 +1,16 @@
-//! Rules that users write: a YAML list, each an id, a message, the field it speaks of, and a CEL expression over the order.
-//! Each order that passes the built-in checks, and whose uid is free, is judged by them.
+//! Rules that users write: a YAML list, each an id, a message, the field it speaks of, and a CEL expression over the record.
+//! Each message that the schema takes, and whose key is free, is judged by them.
 //!
 //! Whatever is wrong with a rule is found when it is loaded, with line and column. What cannot be known then, because it
-//! depends on the order, makes the order fail by the rule: numbers that overflow, a division by zero. Neither loading nor
+//! depends on the message, makes the message fail by the rule: numbers that overflow, a division by zero. Neither loading nor
 //! checking can harm the service: the size of a file, the depth of an expression, the size of a pattern, and the work for
-//! one order are all bounded, and the outcome depends on nothing but the rules and the order.
+//! one message are all bounded, and the outcome depends on nothing but the rules and the message.
 //!
 //! The language is described in docs/rules.md. Its syntax is CEL's, by the crate `cel`; its interpreter is not used, since
 //! it knows no types before it runs, and is a hundred times slower.
 
 mod call;
 mod check;
-mod field;
 #[cfg(test)]
 mod harm;
 mod load;
@@ -25,7 +24,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{Code, Order, Reason, Rejection, Violation};
+use crate::record::{Code, Model, Reason, Record, Rejection, Violation};
 pub use load::Mistake;
 use load::Rule;
 
@@ -51,14 +50,14 @@ struct Compiled {
 }
 
 impl Rules {
-    /// No rules: every order passes.
+    /// No rules: every message passes.
     pub fn none() -> Self {
         Self::new(NONE, Vec::new())
     }
 
     /// Compiles a rules file. It may take tens of milliseconds, and blocks.
-    pub fn compile(text: &str) -> Result<Self, RulesError> {
-        let rules = load::load(text).map_err(|mistakes| RulesError { mistakes })?;
+    pub fn compile(text: &str, model: &Model) -> Result<Self, RulesError> {
+        let rules = load::load(text, model).map_err(|mistakes| RulesError { mistakes })?;
         Ok(Self::new(text, rules))
     }
 
@@ -69,18 +68,18 @@ impl Rules {
         Self(Arc::new(Compiled { text, hash, rules }))
     }
 
-    /// Judges an order that the built-in checks let pass: all rules that it violates are listed.
-    pub fn check(&self, order: &Order<'_>) -> Result<(), Rejection> {
+    /// Judges a message that the schema took: all rules that it violates are listed.
+    pub fn check(&self, model: &Model, record: &Record<'_>) -> Result<(), Rejection> {
         let mut violations = self
             .0
             .rules
             .iter()
-            .filter_map(|rule| violation(rule, order));
+            .filter_map(|rule| violation(model, rule, record));
         match violations.next() {
             None => Ok(()),
             Some(first) => {
                 let rejection = Rejection::new(Reason::Rule, first).and(violations);
-                Err(rejection.of_order(Some(&order.order_uid)))
+                Err(rejection.of(Some(model.key(record))))
             }
         }
     }
@@ -120,14 +119,14 @@ impl fmt::Debug for Rules {
     }
 }
 
-fn violation(rule: &Rule, order: &Order<'_>) -> Option<Violation> {
-    let (code, message) = match tree::run(&rule.expression, order) {
+fn violation(model: &Model, rule: &Rule, record: &Record<'_>) -> Option<Violation> {
+    let (code, message) = match tree::run(&rule.expression, record) {
         Ok(true) => return None,
         Ok(false) => (Code::RuleViolated, rule.message.clone()),
         Err(failure) => {
             let message = format!(
-                "The rule {} cannot be worked out for this order: {failure}.",
-                rule.id
+                "The rule {} cannot be worked out for this {}: {failure}.",
+                rule.id, model.one
             );
             (Code::RuleFailed, message)
         }

@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::schema::EXAMPLE;
-use super::{CODE_VERSION, Code, Reason, Rules, parse};
+use super::{EXAMPLE, orders};
+use crate::expression::Rules;
+use crate::record::{CODE_VERSION, Code, Reason};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/verdicts.json");
 
@@ -77,12 +78,16 @@ impl Case {
     }
 
     fn judge(&self) -> Verdict {
+        let model = &orders().model;
         let rules = if self.strict {
-            Rules::compile(STRICT).unwrap()
+            Rules::compile(STRICT, model).unwrap()
         } else {
             Rules::none()
         };
-        match parse(&self.payload()).and_then(|order| rules.check(&order)) {
+        match model
+            .parse(&self.payload())
+            .and_then(|order| rules.check(model, &order))
+        {
             Ok(()) => Verdict::Order,
             Err(rejection) => {
                 let violations = rejection.violations().iter();
@@ -116,7 +121,7 @@ fn verdicts_stay_what_they_were() {
             assert!(
                 raised,
                 "{name}: was {was:?}, is {verdict:?}. A verdict has changed: raise CODE_VERSION in \
-                 src/order/validate.rs, then run `WAYBILL_BLESS=1 cargo test verdicts_stay`"
+                 src/record/mod.rs, then run `WAYBILL_BLESS=1 cargo test verdicts_stay`"
             );
         }
         case.verdict = Some(verdict);

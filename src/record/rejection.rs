@@ -8,8 +8,8 @@ pub use super::code::{Code, Reason};
 
 /// How many violations are kept; the rest is only counted.
 pub const MAX_VIOLATIONS: usize = 50;
-/// How much of an order_uid is kept, so that an index can take it.
-const MAX_ORDER_UID_BYTES: usize = 1_000;
+/// How much of a key is kept, so that an index can take it.
+const MAX_KEPT_KEY_BYTES: usize = 1_000;
 /// How much of a message's own text a sentence may quote.
 const MAX_QUOTE_CHARS: usize = 80;
 
@@ -45,13 +45,13 @@ impl Violation {
     }
 }
 
-/// Why a message is no order: one reason, and all that is wrong in that layer of the checks.
+/// Why a message was not taken: one reason, and all that is wrong in that layer of the checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rejection {
     reason: Reason,
     violations: Vec<Violation>,
     omitted: usize,
-    order_uid: Option<String>,
+    key: Option<String>,
 }
 
 impl Rejection {
@@ -61,7 +61,7 @@ impl Rejection {
             reason,
             violations: vec![first],
             omitted: 0,
-            order_uid: None,
+            key: None,
         }
     }
 
@@ -83,34 +83,14 @@ impl Rejection {
         self
     }
 
-    /// With the order_uid that could be read, cut to what an index takes.
-    pub fn of_order(mut self, order_uid: Option<&str>) -> Self {
-        let cut = |uid: &str| uid[..uid.floor_char_boundary(MAX_ORDER_UID_BYTES)].to_owned();
-        self.order_uid = order_uid
-            .filter(|uid| !uid.is_empty())
+    /// With the key that could be read, cut to what an index takes.
+    pub fn of(mut self, key: Option<&str>) -> Self {
+        let cut = |key: &str| key[..key.floor_char_boundary(MAX_KEPT_KEY_BYTES)].to_owned();
+        self.key = key
+            .filter(|key| !key.is_empty())
             // Cut a second time, since the character that replaces a NUL is longer than a NUL.
-            .map(|uid| cut(&cut(uid).replace('\0', "\u{fffd}")));
+            .map(|key| cut(&cut(key).replace('\0', "\u{fffd}")));
         self
-    }
-
-    /// Another order already has this order_uid, with other content.
-    pub fn conflict(order_uid: &str) -> Self {
-        let message = format!(
-            "An order with the order_uid {} and other content is already there; the first one stays.",
-            quote(order_uid)
-        );
-        let violation = Violation::new(Code::OrderUidTaken, "/order_uid", message);
-        Self::new(Reason::Conflict, violation).of_order(Some(order_uid))
-    }
-
-    /// Postgres would not take the order, although the checks let it pass.
-    pub fn refused_by_postgres(sqlstate: &str, order_uid: Option<&str>) -> Self {
-        let message = format!(
-            "Postgres refused the order with SQLSTATE {}; it will be tried again.",
-            quote(sqlstate)
-        );
-        let violation = Violation::new(Code::RefusedByPostgres, "", message);
-        Self::new(Reason::Unstorable, violation).of_order(order_uid)
     }
 
     pub fn reason(&self) -> Reason {
@@ -133,9 +113,9 @@ impl Rejection {
         self.omitted
     }
 
-    /// The order_uid, if one could be read, without NUL and at most 1,000 bytes long.
-    pub fn order_uid(&self) -> Option<&str> {
-        self.order_uid.as_deref()
+    /// The key, if one could be read, without NUL and at most 1,000 bytes long.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     /// Rejections with the same fingerprint are one group: a hash of reason, code (or the rule's id) and pointer of the first
@@ -159,7 +139,7 @@ impl Rejection {
 }
 
 /// Somebody else's text inside a sentence of ours: short, in quotes, without control characters.
-pub(super) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let mut quoted = String::from("\"");
     let mut chars = text.chars();
     for char in chars.by_ref().take(MAX_QUOTE_CHARS) {
@@ -230,16 +210,10 @@ mod tests {
         assert_eq!(rejection.omitted(), 50);
 
         let long = "я\0".repeat(5_000);
-        let rejection = rejection.of_order(Some(&long));
-        let kept = rejection.order_uid().unwrap();
+        let rejection = rejection.of(Some(&long));
+        let kept = rejection.key().unwrap();
         assert!(kept.len() <= 1_000 && !kept.contains('\0'));
-        assert_eq!(Rejection::conflict("").order_uid(), None);
-
-        let sentence = &Rejection::conflict(&long).first().message.clone();
-        assert!(
-            sentence.len() < 1_000 && !sentence.contains('\0'),
-            "{sentence}"
-        );
+        assert_eq!(rejection.of(Some("")).key(), None);
         assert_eq!(quote("a\"b'\n\u{0}\u{202e}"), "\"a\\\"b'\\n\\0\\u{202e}\"");
     }
 }

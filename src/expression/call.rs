@@ -7,8 +7,8 @@ use super::check::{Checker, Result};
 use super::pattern::{self, Pattern};
 use super::tree::{Arithmetic, Bool, Compare, Int, Text, TextTest, Typed, Which};
 
-impl Checker<'_> {
-    pub fn call(&mut self, at: &IdedExpr, call: &CallExpr) -> Result<Typed> {
+impl<'s> Checker<'s> {
+    pub fn call(&mut self, at: &IdedExpr, call: &CallExpr) -> Result<Typed<'s>> {
         let name = call.func_name.as_str();
         let compare = match name {
             operators::EQUALS => Some(Compare::Equal),
@@ -59,15 +59,16 @@ impl Checker<'_> {
             (operators::INDEX, None, [list, index]) => self.index(at, list, index),
             ("size", None, [inner]) | ("size", Some(inner), []) => match self.typed(inner)? {
                 Typed::Text(text) => Ok(Typed::Int(Int::Length(text))),
-                Typed::Items(items) => Ok(Typed::Int(Int::Count(items))),
+                Typed::List(items, _) => Ok(Typed::Int(Int::Count(items))),
                 other => self.misfit(
                     at,
                     format!(
-                        "`size` counts a text or the items, but this is {}.",
+                        "`size` counts a text or a list, but this is {}.",
                         other.name()
                     ),
                 ),
             },
+            ("has", None, [field]) => self.has(at, field),
             ("matches", Some(text), [pattern]) => self.matches(at, text, pattern),
             ("startsWith", Some(text), [part]) => self.test(TextTest::StartsWith, name, text, part),
             ("endsWith", Some(text), [part]) => self.test(TextTest::EndsWith, name, text, part),
@@ -93,22 +94,19 @@ impl Checker<'_> {
         }
     }
 
-    fn unknown(&self, at: &IdedExpr, call: &CallExpr) -> Result<Typed> {
+    fn unknown(&self, at: &IdedExpr, call: &CallExpr) -> Result<Typed<'s>> {
         let name = &call.func_name;
+        let list = self.a_list();
         let message = match name.as_str() {
-            "has" => {
-                "Every field is always there: what is missing is \"\" or 0. Compare it with that."
-                    .to_owned()
-            }
-            "map" => "`map` is known only as order.items.map(i, …).sum().".to_owned(),
+            "map" => format!("`map` is known only as {list}.map(i, …).sum()."),
             "all" | "exists" | "exists_one" | "existsOne" | "filter" | "sum" => {
-                format!("`{name}` is written order.items.{name}(i, …).")
+                format!("`{name}` is written {list}.{name}(i, …).")
             }
             "matches" | "startsWith" | "endsWith" | "contains" => {
-                format!("`{name}` is written order.entry.{name}('…').")
+                format!("`{name}` is written {}.entry.{name}('…').", self.model.one)
             }
             _ => format!(
-                "There is no function `{name}`; there are all, exists, exists_one, filter, sum, size, matches, \
+                "There is no function `{name}`; there are all, exists, exists_one, filter, sum, size, has, matches, \
                  startsWith, endsWith, contains."
             ),
         };
@@ -121,12 +119,12 @@ impl Checker<'_> {
         name: &str,
         text: &IdedExpr,
         part: &IdedExpr,
-    ) -> Result<Typed> {
+    ) -> Result<Typed<'s>> {
         let both = Box::new((self.text(text, name)?, self.text(part, name)?));
         Ok(Typed::Bool(Bool::Test(test, both)))
     }
 
-    fn matches(&mut self, at: &IdedExpr, text: &IdedExpr, pattern: &IdedExpr) -> Result<Typed> {
+    fn matches(&mut self, at: &IdedExpr, text: &IdedExpr, pattern: &IdedExpr) -> Result<Typed<'s>> {
         let text = self.text(text, "matches")?;
         let Text::Const(source) = self.text(pattern, "matches")? else {
             return self.misfit(at, "`matches` wants its pattern written out: '^[0-9]+$'.");
@@ -163,7 +161,7 @@ impl Checker<'_> {
         compare: Compare,
         left: &IdedExpr,
         right: &IdedExpr,
-    ) -> Result<Typed> {
+    ) -> Result<Typed<'s>> {
         let (left, right) = (self.typed(left)?, self.typed(right)?);
         let (left_name, right_name) = (left.name(), right.name());
         let comparison = match (compare, left, right) {
@@ -196,7 +194,7 @@ impl Checker<'_> {
         operation: Arithmetic,
         left: &IdedExpr,
         right: &IdedExpr,
-    ) -> Result<Typed> {
+    ) -> Result<Typed<'s>> {
         match (self.typed(left)?, self.typed(right)?) {
             (Typed::Int(left), Typed::Int(right)) => Ok(Typed::Int(Int::Arithmetic(
                 operation,
@@ -218,7 +216,7 @@ impl Checker<'_> {
         condition: &IdedExpr,
         yes: &IdedExpr,
         no: &IdedExpr,
-    ) -> Result<Typed> {
+    ) -> Result<Typed<'s>> {
         let condition = self.bool(condition, "?")?;
         match (self.typed(yes)?, self.typed(no)?) {
             (Typed::Bool(yes), Typed::Bool(no)) => {
@@ -238,7 +236,7 @@ impl Checker<'_> {
         }
     }
 
-    fn is_in(&mut self, at: &IdedExpr, needle: &IdedExpr, list: &IdedExpr) -> Result<Typed> {
+    fn is_in(&mut self, at: &IdedExpr, needle: &IdedExpr, list: &IdedExpr) -> Result<Typed<'s>> {
         let Expr::List(list) = &list.expr else {
             return self.misfit(at, "`in` wants a list that is written out: ['a', 'b'].");
         };
@@ -270,20 +268,23 @@ impl Checker<'_> {
         }))
     }
 
-    fn index(&mut self, at: &IdedExpr, list: &IdedExpr, index: &IdedExpr) -> Result<Typed> {
-        let (list, index) = (self.typed(list)?, self.typed(index)?);
-        match (list, index) {
-            (Typed::Items(items), Typed::Int(Int::Const(index))) if items.filters.is_empty() => {
+    fn index(&mut self, at: &IdedExpr, list: &IdedExpr, index: &IdedExpr) -> Result<Typed<'s>> {
+        match (self.typed(list)?, self.typed(index)?) {
+            (Typed::List(items, list), Typed::Int(Int::Const(index)))
+                if items.filters.is_empty() =>
+            {
                 match usize::try_from(index) {
-                    Ok(index) => Ok(Typed::Item(Which::At(index))),
-                    Err(_) => self.misfit(at, "The first item is order.items[0]."),
+                    Ok(index) => self.element(at, list, Which::At(items.walk, index)),
+                    Err(_) => {
+                        self.misfit(at, format!("The first element is {}[0].", self.a_list()))
+                    }
                 }
             }
-            _ => self.misfit(at, "`[ ]` is known only as order.items[0]."),
+            _ => self.misfit(at, format!("`[ ]` is known only as {}[0].", self.a_list())),
         }
     }
 
-    /// One of the functions that go over the items.
+    /// One of the functions that go over a list.
     fn over(
         &mut self,
         at: &IdedExpr,
@@ -291,23 +292,31 @@ impl Checker<'_> {
         list: &IdedExpr,
         variable: &IdedExpr,
         each: &IdedExpr,
-    ) -> Result<Typed> {
-        let Typed::Items(mut items) = self.typed(list)? else {
-            return self.misfit(at, format!("`{name}` goes over order.items only."));
+    ) -> Result<Typed<'s>> {
+        let Typed::List(mut items, of) = self.typed(list)? else {
+            return self.misfit(
+                at,
+                format!("`{name}` goes over lists only: {}.", self.a_list()),
+            );
         };
         let Expr::Ident(variable) = &variable.expr else {
             return self.misfit(
                 variable,
-                format!("`{name}` wants a name for the item first: order.items.{name}(i, …)."),
+                format!(
+                    "`{name}` wants a name for the element first: {}.{name}(i, …).",
+                    self.a_list()
+                ),
             );
         };
-        if variable == "order" {
-            return self.misfit(at, "The item needs a name of its own; `order` is taken.");
+        let one = &self.model.one;
+        if variable == one {
+            let message = format!("The element needs a name of its own; `{one}` is taken.");
+            return self.misfit(at, message);
         }
         if self.variable.is_some() {
-            return self.misfit(at, "One walk over the items cannot stand inside another.");
+            return self.misfit(at, "One walk over a list cannot stand inside another.");
         }
-        self.variable = Some(variable.clone());
+        self.variable = Some((variable.clone(), of));
         let before = self.parts;
         let each = if name == "sum" {
             self.int(each, name).map(Typed::Int)
@@ -319,7 +328,7 @@ impl Checker<'_> {
         Ok(match (name, each?) {
             ("filter", Typed::Bool(each)) => {
                 items.filters.push(each);
-                Typed::Items(items)
+                Typed::List(items, of)
             }
             ("all", Typed::Bool(each)) => Typed::Bool(Bool::All(Box::new((items, each)))),
             ("exists", Typed::Bool(each)) => Typed::Bool(Bool::Exists(Box::new((items, each)))),

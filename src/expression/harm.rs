@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Rules;
-use super::tests::{file, run};
-use crate::order::parse;
-use crate::order::schema::EXAMPLE;
+use super::tests::{EXAMPLE, file, orders, parse, run};
 
 /// Longer than this, and it would stall the service; also in a debug build on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -57,9 +55,13 @@ fn no_expression_can_harm() {
     for rule in cases {
         let start = Instant::now();
         // Whatever comes of it, it comes, and the rule can run on this small stack and be dropped on it.
-        if let Ok(rules) = Rules::compile(&file(&rule)) {
+        if let Ok(rules) = Rules::compile(&file(&rule), orders()) {
             let small = std::thread::Builder::new().stack_size(256 << 10);
-            let check = move || rules.check(&parse(EXAMPLE.as_bytes()).unwrap()).is_ok();
+            let check = move || {
+                rules
+                    .check(orders(), &parse(EXAMPLE.as_bytes()).unwrap())
+                    .is_ok()
+            };
             small.spawn(check).unwrap().join().unwrap();
         }
         assert!(
@@ -135,7 +137,7 @@ fn no_token_salad_can_harm() {
                 file(&salad).replace("id: a", &format!("id: a{index}"))
             })
             .collect();
-        if let Err(error) = Rules::compile(&rules.concat()) {
+        if let Err(error) = Rules::compile(&rules.concat(), orders()) {
             for mistake in error.mistakes {
                 assert!(mistake.line >= 1 && mistake.column >= 1 && mistake.message.len() < 1_000);
             }
@@ -152,7 +154,7 @@ fn no_file_can_harm() {
             .map(|index| rule.replace("id: a", &format!("id: a{index}")))
             .collect()
     };
-    assert_eq!(Rules::compile(&many(100)).unwrap().len(), 100);
+    assert_eq!(Rules::compile(&many(100), orders()).unwrap().len(), 100);
     let patterns = "order.entry.matches('^(a|b)*a(a|b){11}$') || ".repeat(20) + "true";
     let heavy: String = (0..60)
         .map(|index| file(&patterns).replace("id: a", &format!("id: a{index}")))
@@ -180,7 +182,7 @@ fn no_file_can_harm() {
     ];
     for text in bad {
         let start = Instant::now();
-        assert!(Rules::compile(&text).is_err(), "{}", &text[..60]);
+        assert!(Rules::compile(&text, orders()).is_err(), "{}", &text[..60]);
         assert!(
             start.elapsed() < PATIENCE,
             "{:?} {}",

@@ -1,0 +1,103 @@
+//! The fields of a model: which there are, where each stands in a record, and what is asked of it.
+
+use std::collections::HashMap;
+
+use super::check::{Range, Says, TextCheck};
+use super::slot::Slot;
+
+/// What all elements of a list need.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub width: usize,
+    /// The most that one element takes in jsonb without its texts: names, an entry for each name and value, numbers, padding.
+    pub jsonb_bytes: usize,
+}
+
+#[derive(Debug)]
+pub struct Object {
+    pub fields: Vec<Field>,
+    pub(super) by_name: HashMap<String, usize>,
+}
+
+#[derive(Debug)]
+pub struct Field {
+    pub name: String,
+    /// The name as it mostly stands in JSON.
+    pub(super) quoted: Box<str>,
+    /// What it means, for the published schema.
+    pub about: String,
+    pub required: bool,
+    /// What a message has that lacks the field.
+    pub default: Option<Slot<'static>>,
+    /// Its place in its row. An object that must be there has none.
+    pub slot: usize,
+    pub value: Value,
+}
+
+#[derive(Debug)]
+pub struct Value {
+    pub kind: Kind,
+    /// How it is said that a keyword is broken, if the schema says so itself.
+    pub(super) says: Says,
+}
+
+#[derive(Debug)]
+pub enum Kind {
+    Text(TextCheck),
+    Whole(Range),
+    Truth,
+    Object(Object),
+    List(Box<List>),
+}
+
+#[derive(Debug)]
+pub struct List {
+    pub number: usize,
+    pub width: usize,
+    pub element: Value,
+    pub least: usize,
+    pub most: usize,
+}
+
+/// How many fields an object may have that are looked at one after the other; beyond it they are looked up by name.
+const FEW: usize = 16;
+
+impl Object {
+    /// Finds a field by its name, first at `hint`, since most senders have the fields in the schema's order.
+    pub(super) fn find(&self, name: &str, hint: usize) -> Option<usize> {
+        let is = |field: &Field| field.name == name;
+        if self.fields.get(hint).is_some_and(is) {
+            return Some(hint);
+        }
+        match self.fields.len() > FEW {
+            true => self.by_name.get(name).copied(),
+            false => self.fields.iter().position(is),
+        }
+    }
+
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.find(name, 0).map(|index| &self.fields[index])
+    }
+}
+
+impl Field {
+    /// Its name as a token of a JSON pointer.
+    pub fn token(&self) -> String {
+        token(&self.name)
+    }
+
+    /// True if it is in every record: it is required, or has a default.
+    pub fn is_certain(&self) -> bool {
+        self.required || self.default.is_some()
+    }
+
+    /// True if the field itself has a slot, and not only what is in it.
+    pub(super) fn has_slot(&self) -> bool {
+        !self.required || !matches!(self.value.kind, Kind::Object(_))
+    }
+}
+
+/// A name as a token of a JSON pointer.
+pub fn token(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
