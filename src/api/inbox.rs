@@ -261,7 +261,7 @@ impl InboxApi {
         Ok(Json(match judged {
             Ok(order) => Judgement {
                 valid: true,
-                order_uid: Some(model.key(&order).to_owned()),
+                order_uid: Some(model.key(&order).into_owned()),
                 order: Any(serde_json::from_str(&model.to_json(&order)).unwrap_or_default()),
                 reason: None,
                 violations: Any(serde_json::json!([])),

@@ -63,7 +63,7 @@ async fn restore_window(
     let (model, mut scratch) = (order::model(), Vec::new());
     let mut put = |payload: &[u8]| {
         if let Ok((order, json)) = model.parse_to_serve(payload, &mut scratch) {
-            cache.put(read_in, model.key(&order), json);
+            cache.put(read_in, &model.key(&order), json);
             restored += 1;
         }
     };

@@ -145,7 +145,7 @@ fn judge(message: &[u8]) -> Judgement {
         Ok(order) => Judgement {
             valid: true,
             reason: None,
-            order_uid: Some(model.key(&order).to_owned()),
+            order_uid: Some(model.key(&order).into_owned()),
             violations: Vec::new(),
         },
         Err(rejection) => Judgement {

@@ -67,7 +67,7 @@ fn compile(text: &str) -> Result<Collection, String> {
     let model = Model::compile(
         &definition.one,
         &definition.schema,
-        &definition.key,
+        &[&definition.key],
         &lookups,
     )
     .map_err(|mistake| format!("{}: {}", mistake.pointer, mistake.message))?;

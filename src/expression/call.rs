@@ -4,8 +4,8 @@
 use cel::common::ast::{CallExpr, Expr, IdedExpr, operators};
 
 use super::check::{Checker, Result};
-use super::pattern::{self, Pattern};
 use super::tree::{Arithmetic, Bool, Compare, Int, Text, TextTest, Typed, Which};
+use crate::record::Pattern;
 
 impl<'s> Checker<'s> {
     pub fn call(&mut self, at: &IdedExpr, call: &CallExpr) -> Result<Typed<'s>> {
@@ -149,7 +149,7 @@ impl<'s> Checker<'s> {
                 }
             },
             Err(message) => {
-                *self.room = self.room.saturating_sub(pattern::MAX_BYTES);
+                *self.room = self.room.saturating_sub(Pattern::MAX_BYTES);
                 self.misfit(pattern, message)
             }
         }

@@ -136,7 +136,7 @@ impl<'s> Checker<'s> {
     pub fn element(&self, at: &IdedExpr, list: &'s List, of: Which) -> Result<Typed<'s>> {
         match Typed::of(&list.element, None, of) {
             Some(typed) => Ok(typed),
-            None => self.misfit(at, "A list in a list cannot be read here."),
+            None => self.misfit(at, "No rule can read this: it is a list in a list, a number that may have a fraction, or JSON of any shape."),
         }
     }
 
@@ -168,7 +168,7 @@ impl<'s> Checker<'s> {
         };
         match Typed::of(&field.value, Some(field), of) {
             Some(typed) => Ok(typed),
-            None => self.misfit(at, "A list in a list cannot be read here."),
+            None => self.misfit(at, "No rule can read this: it is a list in a list, a number that may have a fraction, or JSON of any shape."),
         }
     }
 

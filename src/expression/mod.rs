@@ -14,7 +14,6 @@ mod check;
 #[cfg(test)]
 mod harm;
 mod load;
-mod pattern;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -79,7 +78,7 @@ impl Rules {
             None => Ok(()),
             Some(first) => {
                 let rejection = Rejection::new(Reason::Rule, first).and(violations);
-                Err(rejection.of(Some(model.key(record))))
+                Err(rejection.of(Some(&model.key(record))))
             }
         }
     }

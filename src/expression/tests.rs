@@ -14,7 +14,7 @@ pub fn orders() -> &'static Model {
         }
         let text = include_str!("../collection/orders.yaml");
         let definition: Definition = serde_saphyr::from_str(text).unwrap();
-        Model::compile("order", &definition.schema, "/order_uid", &[]).unwrap()
+        Model::compile("order", &definition.schema, &["/order_uid"], &[]).unwrap()
     });
     &MODEL
 }

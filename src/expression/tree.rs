@@ -4,8 +4,7 @@
 
 use std::cell::Cell;
 
-use super::pattern::Pattern;
-use crate::record::{Field, Kind, List, Object, Record, Row, Slot, Value};
+use crate::record::{Field, Kind, List, Object, Pattern, Record, Row, Slot, Value};
 
 /// Why a rule could not be evaluated for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -392,7 +391,7 @@ impl<'m> Typed<'m> {
         }
     }
 
-    /// A value of the message; none for a list that is no field of the message itself.
+    /// A value of the message; none for what no rule can read: a list in a list, a number with a fraction, any JSON.
     pub fn of(value: &'m Value, field: Option<&'m Field>, of: Which) -> Option<Self> {
         let place = Place {
             of,
@@ -411,7 +410,7 @@ impl<'m> Typed<'m> {
                 },
                 list,
             ),
-            (Kind::List(_), ..) => return None,
+            (Kind::List(_) | Kind::Number(_) | Kind::Any, ..) => return None,
         })
     }
 }

@@ -63,6 +63,16 @@ words! {
         TooMany = "too_many",
         /// A text has fewer characters than the schema wants.
         TooShort = "too_short",
+        /// A text is not as the schema's pattern wants it.
+        NoMatch = "no_match",
+        /// A value is none of those that the schema lists.
+        NotOneOf = "not_one_of",
+        /// A UUID is not as RFC 4122 writes it.
+        BadUuid = "bad_uuid",
+        /// A field is there that the schema does not allow.
+        UnknownField = "unknown_field",
+        /// Another demand of the schema is not met.
+        SchemaViolated = "schema_violated",
         /// A number is less than the schema's minimum.
         TooSmall = "too_small",
         /// A number is greater than the schema's maximum.
@@ -118,6 +128,11 @@ impl Code {
             | Self::TooFew
             | Self::TooMany
             | Self::TooShort
+            | Self::NoMatch
+            | Self::NotOneOf
+            | Self::BadUuid
+            | Self::UnknownField
+            | Self::SchemaViolated
             | Self::TooSmall
             | Self::TooGreat
             | Self::NegativeMoney => &[Reason::Schema],

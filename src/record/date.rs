@@ -50,6 +50,20 @@ pub fn is_rfc3339(text: &[u8]) -> bool {
         && two(&moment[17..19]) <= 60
 }
 
+/// A day by the grammar of RFC 3339, on a day that exists.
+pub fn is_date(text: &[u8]) -> bool {
+    text.len() == 10 && is_rfc3339(&[text, b"T00:00:00Z"].concat())
+}
+
+/// A UUID as RFC 4122 writes it, of any version.
+pub fn is_uuid(text: &[u8]) -> bool {
+    text.len() == 36
+        && text.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
 /// Two digits as a number.
 fn two(digits: &[u8]) -> u32 {
     digits
@@ -59,7 +73,23 @@ fn two(digits: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::is_rfc3339;
+    use super::{is_date, is_rfc3339, is_uuid};
+
+    #[test]
+    fn a_day_and_a_uuid_have_one_form() {
+        assert!(is_date(b"2024-02-29"));
+        for day in ["2023-02-29", "2024-2-29", "2024-02-29Z", "", "24-02-29"] {
+            assert!(!is_date(day.as_bytes()), "{day}");
+        }
+        assert!(is_uuid(b"2eb8aa08-AA98-11ea-b4aa-73b441d16380"));
+        for uuid in [
+            "",
+            "2eb8aa08aa9811eab4aa73b441d16380",
+            "2eb8aa08-aa98-11ea-b4aa-73b441d1638x",
+        ] {
+            assert!(!is_uuid(uuid.as_bytes()), "{uuid}");
+        }
+    }
 
     #[test]
     fn dates_are_judged_by_rfc_3339() {

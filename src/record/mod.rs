@@ -9,12 +9,17 @@
 //! What is accepted, Postgres accepts as jsonb and reads back equal: every text is UTF-8 without NUL, every number an
 //! integer of 64 bits, every object has its names once, and the whole is not larger than jsonb can be.
 
+#[cfg(test)]
+mod agreement;
 mod check;
 mod code;
 mod date;
 mod explain;
+mod judge;
+mod kept;
 mod model;
 mod number;
+mod pattern;
 mod plain;
 mod published;
 mod read;
@@ -32,6 +37,7 @@ use bytes::Bytes;
 
 pub use code::{Code, Reason};
 pub use model::Model;
+pub use pattern::Pattern;
 pub use rejection::{MAX_VIOLATIONS, Rejection, Violation};
 pub use schema::Mistake;
 pub use shape::{Field, Kind, List, Object, Value};
@@ -78,6 +84,7 @@ impl Model {
             let straight = straight::read(&self.straight, width, lists, text);
             let is_canonical = straight.is_some();
             if let Some(record) = straight.or_else(|| read::read(&self.object, width, lists, text))
+                && self.judge.as_ref().is_none_or(|judge| judge.takes(text))
                 && !self.is_too_large(payload.len(), record.rows())
             {
                 return Ok((record, is_canonical));

@@ -2,10 +2,13 @@
 //! document looks like follows from this table: reading, writing, what is wrong with a message, the published schema, the
 //! columns of an export, and what a rule may speak of.
 
+use std::borrow::Cow;
+
 use super::code::{Code, Reason};
+use super::judge::Judge;
 use super::rejection::{Rejection, Violation, quote};
 use super::shape::{Field, Kind, Object, Table, token};
-use super::slot::{Record, Row};
+use super::slot::{Record, Row, Slot};
 use super::{straight, write};
 
 /// A list in jsonb may have 256 MiB (its offsets have 28 bits). The difference is room for the fields beside it.
@@ -22,8 +25,12 @@ pub struct Model {
     pub width: usize,
     /// For each list, by its number.
     pub(super) lists: Vec<Table>,
-    /// The field that a document is known by.
-    pub(super) key: Known,
+    /// Whether any part is kept as it was sent.
+    pub(super) keeps: bool,
+    /// The fields that a document is known by.
+    pub(super) keys: Vec<Known>,
+    /// What the schema asks of a message beside what its kinds can check.
+    pub(super) judge: Option<Judge>,
     pub(super) straight: Vec<straight::Step>,
     pub(super) served: Vec<write::Step>,
     pub(super) stored: Vec<write::Step>,
@@ -31,7 +38,8 @@ pub struct Model {
 
 #[derive(Debug)]
 pub(super) struct Known {
-    pub name: String,
+    /// The names on the way to it.
+    pub path: Vec<String>,
     pub slot: usize,
     /// The code of a message whose key is taken.
     pub taken: Code,
@@ -43,7 +51,13 @@ impl Model {
     pub(super) fn is_too_large(&self, bytes: usize, slots: impl Iterator<Item = usize>) -> bool {
         let rows = |(table, slots): (&Table, usize)| slots / table.width * table.jsonb_bytes;
         let filled: usize = self.lists.iter().zip(slots).map(rows).sum();
-        bytes.saturating_add(filled) > MAX_JSONB_BYTES
+        // Of what is kept as it was sent, [1,1] is eight times as large there.
+        let kept = if self.keeps {
+            bytes.saturating_mul(8)
+        } else {
+            bytes
+        };
+        kept.saturating_add(filled) > MAX_JSONB_BYTES
     }
 
     /// The field at a path of names (`payment`, `amount`), not into lists.
@@ -83,14 +97,21 @@ impl Model {
             true => "An",
             false => "A",
         };
+        let names: Vec<String> = self.keys.iter().map(|key| key.path.join(".")).collect();
         let message = format!(
             "{article} {} with the {} {} and other content is already there; the first one stays.",
             self.one,
-            self.key.name,
+            names.join(", "),
             quote(key)
         );
-        let pointer = format!("/{}", token(&self.key.name));
-        let violation = Violation::new(self.key.taken, pointer, message);
+        let first = self.keys.first();
+        let path = first.map_or(&[][..], |key| &key.path);
+        let pointer: String = path
+            .iter()
+            .map(|name| format!("/{}", token(name)))
+            .collect();
+        let taken = first.map_or(Code::KeyTaken, |key| key.taken);
+        let violation = Violation::new(taken, pointer, message);
         Rejection::new(Reason::Conflict, violation).of(Some(key))
     }
 
@@ -105,9 +126,25 @@ impl Model {
         Rejection::new(Reason::Unstorable, violation).of(key)
     }
 
-    /// What the document is known by.
-    pub fn key<'r>(&self, record: &'r Record<'_>) -> &'r str {
-        record.text(Row::ROOT, self.key.slot)
+    /// What the document is known by: a text, a number's digits, or a list of both as JSON. "" if it has no key.
+    pub fn key<'r>(&self, record: &'r Record<'_>) -> Cow<'r, str> {
+        match self.keys.as_slice() {
+            [] => Cow::Borrowed(""),
+            [key] => match record.slot(Row::ROOT, key.slot) {
+                Slot::Text(text) => Cow::Borrowed(text),
+                Slot::Whole(number) => Cow::Owned(number.to_string()),
+                _ => Cow::Borrowed(""),
+            },
+            keys => {
+                let part = |key: &Known| match record.slot(Row::ROOT, key.slot) {
+                    Slot::Text(text) => serde_json::Value::from(&**text),
+                    Slot::Whole(number) => serde_json::Value::from(*number),
+                    _ => serde_json::Value::Null,
+                };
+                let parts = keys.iter().map(part).collect();
+                Cow::Owned(serde_json::Value::Array(parts).to_string())
+            }
+        }
     }
 
     /// Appends the served form: the canonical compact JSON. Two documents are equal if it is.

@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::check::{Range, TextCheck};
+use super::check::{Format, NumberCheck, TextCheck, WholeCheck};
 use super::model::Model;
-use super::shape::{Field, Kind, Object, Value};
+use super::shape::{Field, Kind, Object, Others, Value};
 use super::slot::Slot;
 
 /// For whom a schema is written.
@@ -41,16 +41,31 @@ fn object(object: &Object, whom: For) -> Json {
     let required: Vec<_> = object
         .fields
         .iter()
-        .filter(|field| field.required || whom == For::Readers && field.is_certain())
+        .filter(|field| match whom {
+            For::Senders => field.required,
+            For::Readers => field.is_certain(),
+        })
         .map(|field| field.name.as_str())
         .collect();
-    json!({ "type": "object", "properties": properties, "required": required })
+    let mut schema = json!({ "type": "object", "properties": properties, "required": required });
+    match object.others {
+        Others::Dropped => {}
+        Others::Refused => schema["additionalProperties"] = json!(false),
+        Others::Kept { .. } => schema["additionalProperties"] = json!(true),
+    }
+    schema
 }
 
 fn property(field: &Field, whom: For) -> Json {
     let mut property = value(&field.value, whom);
-    if whom == For::Senders && !field.required {
+    if whom == For::Senders && field.may_be_null && !property["type"].is_null() {
         property["type"] = json!([property["type"], "null"]);
+        if let Some(Json::Array(values)) = property.get_mut("enum") {
+            values.push(Json::Null);
+        }
+    }
+    if !field.title.is_empty() {
+        property["title"] = json!(field.title);
     }
     if !field.about.is_empty() {
         property["description"] = json!(field.about);
@@ -68,14 +83,18 @@ fn constant(slot: &Slot<'_>) -> Json {
         Slot::Text(text) => json!(text),
         Slot::Whole(number) => json!(number),
         Slot::Truth(truth) => json!(truth),
-        Slot::Absent | Slot::Present | Slot::List { .. } => Json::Null,
+        Slot::Number(json) | Slot::Kept(json) => serde_json::from_str(json).unwrap_or(Json::Null),
+        Slot::List { .. } => json!([]),
+        Slot::Absent | Slot::Present => Json::Null,
     }
 }
 
 fn value(value: &Value, whom: For) -> Json {
     match &value.kind {
         Kind::Text(check) => text(check),
-        Kind::Whole(range) => whole(*range),
+        Kind::Whole(check) => whole(check),
+        Kind::Number(check) => number(check),
+        Kind::Any => json!({}),
         Kind::Truth => json!({ "type": "boolean" }),
         Kind::Object(inner) => object(inner, whom),
         Kind::List(list) => {
@@ -93,11 +112,17 @@ fn value(value: &Value, whom: For) -> Json {
 
 fn text(check: &TextCheck) -> Json {
     let mut schema = json!({ "type": "string" });
-    if check.is_date_time {
-        schema["format"] = json!("date-time");
-    } else {
+    if let Some((source, _)) = &check.pattern {
+        schema["pattern"] = json!(source);
+    } else if check.format.is_none() && check.one_of.is_none() {
         // JSON Schema's patterns see NUL as this escape.
         schema["pattern"] = json!("^[^\\u0000]*$");
+    }
+    if let Some(format) = check.format {
+        schema["format"] = json!(Format::name(format));
+    }
+    if let Some(values) = &check.one_of {
+        schema["enum"] = json!(values);
     }
     if check.shortest > 0 {
         schema["minLength"] = json!(check.shortest);
@@ -109,6 +134,22 @@ fn text(check: &TextCheck) -> Json {
     schema
 }
 
-fn whole(range: Range) -> Json {
-    json!({ "type": "integer", "minimum": range.least, "maximum": range.most })
+fn whole(check: &WholeCheck) -> Json {
+    let mut schema = json!({ "type": "integer", "minimum": check.least, "maximum": check.most });
+    if let Some(values) = &check.one_of {
+        schema["enum"] = json!(values);
+    }
+    schema
+}
+
+fn number(check: &NumberCheck) -> Json {
+    let json = |digits: &String| serde_json::from_str(digits).unwrap_or(Json::Null);
+    let mut schema = json!({ "type": "number" });
+    for (keyword, bound) in &check.bounds {
+        schema[keyword.word()] = json(bound);
+    }
+    if let Some(values) = &check.one_of {
+        schema["enum"] = values.iter().map(json).collect();
+    }
+    schema
 }

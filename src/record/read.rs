@@ -6,10 +6,11 @@
 
 use std::borrow::Cow;
 
+use super::kept::{self, Names};
 use super::number::{self, Whole};
 use super::plain::plain;
-use super::scan::{Scanner, decode};
-use super::shape::{Field, Kind, List, Object, Value};
+use super::scan::{Scanner, Span, decode};
+use super::shape::{Field, Kind, List, Object, Others, Value};
 use super::slot::{Record, Row, Slot};
 use super::straight::begins_with;
 
@@ -72,19 +73,15 @@ impl<'a> Reader<'a> {
     fn object(&mut self, object: &Object, row: Row) -> Option<()> {
         self.byte(b'{')?;
         let mut seen = Seen::default();
+        let mut others = Members::default();
         let mut hint = 0;
         let mut more = !self.is_empty(b'}');
         while more {
             let found = self.name(object, hint)?;
             self.byte(b':')?;
             match found {
-                None => {
-                    self.at = Scanner::new(self.text.as_bytes(), self.at)
-                        .value()
-                        .ok()?
-                        .end
-                }
-                Some(index) => {
+                Found::Other(name) => self.other(&object.others, name, &mut others)?,
+                Found::Field(index) => {
                     hint = index + 1;
                     if !seen.add(index) {
                         return None;
@@ -104,26 +101,61 @@ impl<'a> Reader<'a> {
                 self.set(row, field.slot, default.clone());
             }
         }
+        if let Others::Kept { slot, .. } = &object.others {
+            self.set(row, *slot, Slot::Kept(Cow::Owned(others.json)));
+        }
         Some(())
     }
 
-    /// Finds the field of the name that stands here. Some(None) if there is no such field.
-    fn name(&mut self, object: &Object, hint: usize) -> Option<Option<usize>> {
+    /// A field that the schema does not name.
+    fn other(&mut self, others: &Others, name: Span, members: &mut Members<'a>) -> Option<()> {
+        let bytes = self.text.as_bytes();
+        let span = Scanner::new(bytes, self.at).value().ok()?;
+        self.at = span.end;
+        let judge = match others {
+            Others::Dropped => return Some(()),
+            Others::Refused => return None,
+            Others::Kept { judge, .. } => judge,
+        };
+        let decoded = decode(bytes, name)?;
+        if decoded.contains('\0') || !members.names.add(decoded) {
+            return None;
+        }
+        let value = kept::keep(self.text, span).ok()?;
+        if judge.as_ref().is_some_and(|judge| !judge.takes(&value)) {
+            return None;
+        }
+        if !members.json.is_empty() {
+            members.json.push(',');
+        }
+        members.json += self.text.get(name.start..name.end)?;
+        members.json.push(':');
+        members.json += &value;
+        Some(())
+    }
+
+    /// Finds the field of the name that stands here.
+    fn name(&mut self, object: &Object, hint: usize) -> Option<Found> {
         self.peek();
         if let Some(field) = object.fields.get(hint)
             && begins_with(self.bytes(), field.quoted.as_bytes())
         {
             self.at += field.quoted.len();
-            return Some(Some(hint));
+            return Some(Found::Field(hint));
         }
+        let start = self.at;
         let name = self.text()?;
-        Some(object.find(&name, hint))
+        let end = self.at;
+        Some(match object.find(&name, hint) {
+            Some(index) => Found::Field(index),
+            None => Found::Other(Span { start, end }),
+        })
     }
 
     fn field(&mut self, field: &Field, row: Row) -> Option<()> {
         // Null means what a missing field means.
         if self.peek() == Some(b'n') {
-            let is_null = !field.required && self.bytes().starts_with(b"null");
+            let is_null = field.may_be_null && self.bytes().starts_with(b"null");
             return is_null.then(|| self.at += 4);
         }
         let slot = Some(field.slot).filter(|_| field.has_slot());
@@ -132,9 +164,10 @@ impl<'a> Reader<'a> {
 
     /// The slot is none for an object that must be there.
     fn value(&mut self, value: &Value, row: Row, slot: Option<usize>) -> Option<()> {
+        self.peek();
+        let start = self.at;
         let read = match &value.kind {
             Kind::Text(check) => {
-                self.peek();
                 let text = self.text()?;
                 // JSON allows NUL only as an escape, and a text with escapes is never borrowed.
                 let has_nul = matches!(&text, Cow::Owned(text) if text.contains('\0'));
@@ -143,12 +176,24 @@ impl<'a> Reader<'a> {
                 }
                 Slot::Text(text)
             }
-            Kind::Whole(range) => {
+            Kind::Whole(check) => {
                 let number = self.whole()?;
-                if range.broken(number).is_some() {
+                if check.broken(number).is_some() {
                     return None;
                 }
                 Slot::Whole(number)
+            }
+            Kind::Number(check) => {
+                let number = number::plain(self.number()?)?;
+                if check.broken(&number).is_some() {
+                    return None;
+                }
+                Slot::Number(number)
+            }
+            Kind::Any => {
+                let span = Scanner::new(self.text.as_bytes(), self.at).value().ok()?;
+                self.at = span.end;
+                Slot::Kept(kept::keep(self.text, span).ok()?)
             }
             Kind::Truth => {
                 let truth = self.peek()? == b't';
@@ -165,6 +210,11 @@ impl<'a> Reader<'a> {
             }
             Kind::List(list) => self.list(list)?,
         };
+        if let Some(judge) = &value.judge
+            && !judge.takes(self.text.get(start..self.at)?)
+        {
+            return None;
+        }
         if let Some(slot) = slot {
             self.set(row, slot, read);
         }
@@ -232,16 +282,36 @@ impl<'a> Reader<'a> {
             return Some(if negative { -number } else { number });
         }
         // With a fraction or an exponent (1.0, 1e2), with many digits, or no number at all.
-        if !matches!(bytes.first(), Some(b'-' | b'0'..=b'9')) {
-            return None;
-        }
-        let span = Scanner::new(self.text.as_bytes(), self.at).value().ok()?;
-        self.at = span.end;
-        match number::whole(self.text.get(span.start..span.end)?) {
+        match number::whole(self.number()?) {
             Whole::Fits(number) => Some(number),
             Whole::Fraction | Whole::TooLarge => None,
         }
     }
+
+    /// A number, as it stands there.
+    fn number(&mut self) -> Option<&'a str> {
+        if !matches!(self.bytes().first(), Some(b'-' | b'0'..=b'9')) {
+            return None;
+        }
+        let span = Scanner::new(self.text.as_bytes(), self.at).value().ok()?;
+        self.at = span.end;
+        self.text.get(span.start..span.end)
+    }
+}
+
+/// Whose name it is.
+enum Found {
+    Field(usize),
+    /// No field of the schema's.
+    Other(Span),
+}
+
+/// The members of an object that its schema does not name.
+#[derive(Default)]
+struct Members<'a> {
+    names: Names<'a>,
+    /// As JSON, with commas between them.
+    json: String,
 }
 
 /// Which fields were there. The first 64 need no memory.

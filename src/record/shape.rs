@@ -1,8 +1,10 @@
 //! The fields of a model: which there are, where each stands in a record, and what is asked of it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::check::{Range, Says, TextCheck};
+use super::check::{NumberCheck, Says, TextCheck, WholeCheck};
+use super::judge::Judge;
 use super::slot::Slot;
 
 /// What all elements of a list need.
@@ -16,7 +18,20 @@ pub(super) struct Table {
 #[derive(Debug)]
 pub struct Object {
     pub fields: Vec<Field>,
+    pub(super) others: Others,
     pub(super) by_name: HashMap<String, usize>,
+}
+
+/// What becomes of the fields that the schema does not name.
+#[derive(Debug)]
+pub(super) enum Others {
+    Dropped,
+    Refused,
+    /// They are kept in a slot of their own, as they were sent; each is judged, if the schema says how.
+    Kept {
+        slot: usize,
+        judge: Option<Judge>,
+    },
 }
 
 #[derive(Debug)]
@@ -24,9 +39,13 @@ pub struct Field {
     pub name: String,
     /// The name as it mostly stands in JSON.
     pub(super) quoted: Box<str>,
-    /// What it means, for the published schema.
+    /// What it is called, if the schema says so.
+    pub title: String,
+    /// What it means.
     pub about: String,
     pub required: bool,
+    /// Null means that it is not there. If it must be there, null will do only if the schema says so.
+    pub(super) may_be_null: bool,
     /// What a message has that lacks the field.
     pub default: Option<Slot<'static>>,
     /// Its place in its row. An object that must be there has none.
@@ -39,15 +58,21 @@ pub struct Value {
     pub kind: Kind,
     /// How it is said that a keyword is broken, if the schema says so itself.
     pub(super) says: Says,
+    /// What the schema asks beside what its kind can check.
+    pub(super) judge: Option<Judge>,
 }
 
 #[derive(Debug)]
 pub enum Kind {
-    Text(TextCheck),
-    Whole(Range),
+    Text(Arc<TextCheck>),
+    Whole(Arc<WholeCheck>),
+    /// A number that may have a fraction.
+    Number(Arc<NumberCheck>),
     Truth,
     Object(Object),
     List(Box<List>),
+    /// Any JSON, kept as it was sent.
+    Any,
 }
 
 #[derive(Debug)]
@@ -61,6 +86,17 @@ pub struct List {
 
 /// How many fields an object may have that are looked at one after the other; beyond it they are looked up by name.
 const FEW: usize = 16;
+
+impl Value {
+    /// Any JSON at all.
+    pub(super) fn any() -> Self {
+        Self {
+            kind: Kind::Any,
+            says: Says::default(),
+            judge: None,
+        }
+    }
+}
 
 impl Object {
     /// Finds a field by its name, first at `hint`, since most senders have the fields in the schema's order.
@@ -88,12 +124,12 @@ impl Field {
 
     /// True if it is in every record: it is required, or has a default.
     pub fn is_certain(&self) -> bool {
-        self.required || self.default.is_some()
+        self.required && !self.may_be_null || self.default.is_some()
     }
 
     /// True if the field itself has a slot, and not only what is in it.
     pub(super) fn has_slot(&self) -> bool {
-        !self.required || !matches!(self.value.kind, Kind::Object(_))
+        !self.required || self.may_be_null || !matches!(self.value.kind, Kind::Object(_))
     }
 }
 

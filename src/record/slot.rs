@@ -12,7 +12,11 @@ pub enum Slot<'a> {
     Present,
     Text(Cow<'a, str>),
     Whole(i64),
+    /// A number that may have a fraction, written plainly.
+    Number(Cow<'a, str>),
     Truth(bool),
+    /// Any JSON without white space; or the members of an object that its schema does not name.
+    Kept(Cow<'a, str>),
     /// These rows of the list's table.
     List {
         start: usize,

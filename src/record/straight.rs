@@ -4,34 +4,67 @@
 //! `read`.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::check::{Range, TextCheck};
+use super::check::{NumberCheck, TextCheck, WholeCheck};
+use super::judge::Judge;
+use super::kept::{self, Names};
+use super::number;
 use super::plain::plain;
-use super::shape::{Field, Kind, Object, Value};
+use super::scan::{Scanner, Span, decode};
+use super::shape::{Field, Kind, Object, Others, Value};
 use super::slot::{Record, Slot};
 
+/// First these bytes must stand here: names, punctuation, and the quotes of the texts between them. Then comes something.
 #[derive(Debug)]
-pub enum Step {
-    /// These bytes must stand here: names, punctuation, and the quotes of the texts between them.
-    Skip(Box<str>),
+pub struct Step {
+    skip: Box<[u8]>,
+    then: Then,
+}
+
+#[derive(Debug)]
+enum Then {
+    Nothing,
     /// A text of which nothing is asked, up to its closing quote.
     Text,
-    CheckedText(Box<TextCheck>),
-    Whole(Range),
-    Truth,
-    List(Box<ListSteps>),
-    /// A field's name with the colon, behind a comma if another field stands before it.
-    Name {
-        name: Box<str>,
-        /// If the field may be missing.
-        missing: Option<Missing>,
+    CheckedText(Arc<TextCheck>),
+    Whole {
+        least: i64,
+        most: i64,
     },
+    CheckedWhole(Arc<WholeCheck>),
+    Number(Arc<NumberCheck>),
+    Truth,
+    Any,
+    /// Members that the schema does not name, behind those that it does.
+    Others(Arc<Members>),
+    /// What these steps read is judged as a whole.
+    Judged(Box<(Judge, Vec<Step>)>),
+    List(Box<ListSteps>),
+    /// A field's name, behind a comma if another field stands before it.
+    Name(Box<Name>),
     /// An object that may be missing is there.
     Present,
 }
 
 #[derive(Debug)]
-pub struct Missing {
+struct Members {
+    /// Of the fields that the schema names.
+    known: HashSet<String>,
+    judge: Option<Judge>,
+}
+
+#[derive(Debug)]
+struct Name {
+    /// With the colon.
+    quoted: Box<[u8]>,
+    /// If the field may be missing.
+    missing: Option<Missing>,
+}
+
+#[derive(Debug)]
+struct Missing {
     /// How many steps the value has.
     steps: usize,
     /// How many slots stay empty without it.
@@ -39,7 +72,7 @@ pub struct Missing {
 }
 
 #[derive(Debug)]
-pub struct ListSteps {
+struct ListSteps {
     number: usize,
     width: usize,
     least: usize,
@@ -79,6 +112,76 @@ impl<'a> Rest<'a> {
         let text = self.text.get(self.at..end)?;
         self.at = end;
         Some(text)
+    }
+
+    /// A number that may have a fraction, and is written plainly.
+    fn number(&mut self) -> Option<&'a str> {
+        if !matches!(self.bytes().first(), Some(b'-' | b'0'..=b'9')) {
+            return None;
+        }
+        let end = self.value()?.end;
+        let text = self.text.get(self.at..end)?;
+        self.at = end;
+        match number::plain(text)? {
+            Cow::Borrowed(plain) if plain.len() == text.len() => Some(plain),
+            _ => None,
+        }
+    }
+
+    /// The value that begins here, without white space before it.
+    fn value(&self) -> Option<Span> {
+        let span = Scanner::new(self.text.as_bytes(), self.at).value().ok()?;
+        (span.start == self.at).then_some(span)
+    }
+
+    /// Any JSON but null, without white space between its parts.
+    fn any(&mut self) -> Option<&'a str> {
+        let span = self.value()?;
+        self.at = span.end;
+        match kept::keep(self.text, span).ok()? {
+            Cow::Borrowed("null") => None,
+            Cow::Borrowed(kept) => Some(kept),
+            Cow::Owned(_) => None,
+        }
+    }
+
+    fn others(&mut self, members: &Members) -> Option<&'a str> {
+        let bytes = self.text.as_bytes();
+        let is_first = bytes.get(self.at.checked_sub(1)?) == Some(&b'{');
+        if bytes.get(self.at) == Some(&b'}') {
+            return Some("");
+        }
+        if !is_first {
+            self.skip(b",")?;
+        }
+        let start = self.at;
+        let mut names = Names::default();
+        loop {
+            let span = self.value().filter(|_| bytes.get(self.at) == Some(&b'"'))?;
+            let name = decode(bytes, span)?;
+            if members.known.contains(&*name) || name.contains('\0') || !names.add(name) {
+                return None;
+            }
+            self.at = span.end;
+            self.skip(b":")?;
+            let span = self.value()?;
+            let value = match kept::keep(self.text, span).ok()? {
+                Cow::Borrowed(value) => value,
+                Cow::Owned(_) => return None,
+            };
+            if members
+                .judge
+                .as_ref()
+                .is_some_and(|judge| !judge.takes(value))
+            {
+                return None;
+            }
+            self.at = span.end;
+            if bytes.get(self.at) == Some(&b'}') {
+                return self.text.get(start..self.at);
+            }
+            self.skip(b",")?;
+        }
     }
 
     /// A whole number in canonical form (no leading zero), and too short to overflow.
@@ -134,48 +237,75 @@ fn run<'a>(
     let mut index = 0;
     while let Some(step) = steps.get(index) {
         index += 1;
-        match step {
-            Step::Skip(expected) => rest.skip(expected.as_bytes())?,
+        if !step.skip.is_empty() {
+            rest.skip(&step.skip)?;
+        }
+        match &step.then {
+            Then::Nothing => {}
             // NUL needs no check: in JSON it is an escape, and a text with an escape is not read here.
-            Step::Text => row.push(Slot::Text(Cow::Borrowed(rest.text()?))),
-            Step::CheckedText(check) => {
+            Then::Text => row.push(Slot::Text(Cow::Borrowed(rest.text()?))),
+            Then::CheckedText(check) => {
                 let text = rest.text()?;
                 if !check.holds(text) {
                     return None;
                 }
                 row.push(Slot::Text(Cow::Borrowed(text)));
             }
-            Step::Whole(range) => {
+            Then::Whole { least, most } => {
                 let number = rest.whole()?;
-                if range.broken(number).is_some() {
+                if number < *least || number > *most {
                     return None;
                 }
                 row.push(Slot::Whole(number));
             }
-            Step::Truth => {
+            Then::CheckedWhole(check) => {
+                let number = rest.whole()?;
+                if check.broken(number).is_some() {
+                    return None;
+                }
+                row.push(Slot::Whole(number));
+            }
+            Then::Number(check) => {
+                let number = rest.number()?;
+                if check.broken(number).is_some() {
+                    return None;
+                }
+                row.push(Slot::Number(Cow::Borrowed(number)));
+            }
+            Then::Any => row.push(Slot::Kept(Cow::Borrowed(rest.any()?))),
+            Then::Others(members) => row.push(Slot::Kept(Cow::Borrowed(rest.others(members)?))),
+            Then::Judged(judged) => {
+                let (judge, steps) = &**judged;
+                let start = rest.at;
+                run(steps, rest, row, lists)?;
+                if !judge.takes(rest.text.get(start..rest.at)?) {
+                    return None;
+                }
+            }
+            Then::Truth => {
                 let truth = rest.skip(b"true").is_some();
                 if !truth {
                     rest.skip(b"false")?;
                 }
                 row.push(Slot::Truth(truth));
             }
-            Step::List(list) => {
+            Then::List(list) => {
                 let (start, count) = elements(list, rest, lists)?;
                 row.push(Slot::List { start, count });
             }
-            Step::Name { name, missing } => {
+            Then::Name(name) => {
                 let before = rest.at;
                 let first = rest.text.as_bytes()[..rest.at].last() == Some(&b'{');
                 let there =
-                    (first || rest.skip(b",").is_some()) && rest.skip(name.as_bytes()).is_some();
+                    (first || rest.skip(b",").is_some()) && rest.skip(&name.quoted).is_some();
                 if !there {
-                    let missing = missing.as_ref()?;
+                    let missing = name.missing.as_ref()?;
                     rest.at = before;
                     index += missing.steps;
                     row.extend(std::iter::repeat_n(Slot::Absent, missing.slots));
                 }
             }
-            Step::Present => row.push(Slot::Present),
+            Then::Present => row.push(Slot::Present),
         }
     }
     Some(())
@@ -228,10 +358,15 @@ struct Compiler {
 }
 
 impl Compiler {
+    /// What comes behind the bytes that are pending.
+    fn then(&mut self, then: Then) {
+        let skip = std::mem::take(&mut self.pending).into_bytes().into();
+        self.steps.push(Step { skip, then });
+    }
+
     fn flush(&mut self) {
         if !self.pending.is_empty() {
-            let skipped = std::mem::take(&mut self.pending);
-            self.steps.push(Step::Skip(skipped.into()));
+            self.then(Then::Nothing);
         }
     }
 
@@ -251,6 +386,16 @@ impl Compiler {
                 self.apart(field);
             }
         }
+        if let Others::Kept { judge, .. } = &object.others {
+            self.then(Then::Others(Arc::new(Members {
+                known: object
+                    .fields
+                    .iter()
+                    .map(|field| field.name.clone())
+                    .collect(),
+                judge: judge.clone(),
+            })));
+        }
         self.pending.push('}');
     }
 
@@ -258,41 +403,62 @@ impl Compiler {
     fn apart(&mut self, field: &Field) {
         self.flush();
         let mut inner = Compiler::default();
+        inner.value(&field.value);
+        inner.flush();
         if let Kind::Object(_) = &field.value.kind
             && field.has_slot()
         {
-            inner.steps.push(Step::Present);
+            inner.then(Then::Present);
         }
-        inner.value(&field.value);
-        inner.flush();
-        self.steps.push(Step::Name {
-            name: name(field).into(),
-            missing: (!field.is_certain()).then(|| Missing {
+        self.then(Then::Name(Box::new(Name {
+            quoted: name(field).into_bytes().into(),
+            missing: (!field.required && field.default.is_none()).then(|| Missing {
                 steps: inner.steps.len(),
                 slots: usize::from(field.has_slot()) + inner_slots(&field.value),
             }),
-        });
+        })));
         self.steps.append(&mut inner.steps);
     }
 
     fn value(&mut self, value: &Value) {
-        match &value.kind {
+        let Some(judge) = &value.judge else {
+            return self.kind(&value.kind);
+        };
+        self.flush();
+        let mut inner = Compiler::default();
+        inner.kind(&value.kind);
+        inner.flush();
+        let judged = Box::new((judge.clone(), inner.steps));
+        self.then(Then::Judged(judged));
+    }
+
+    fn kind(&mut self, kind: &Kind) {
+        match kind {
             Kind::Text(check) => {
                 self.pending.push('"');
-                self.flush();
-                self.steps.push(match check.is_any() {
-                    true => Step::Text,
-                    false => Step::CheckedText(Box::new(check.clone())),
+                self.then(match check.is_any() {
+                    true => Then::Text,
+                    false => Then::CheckedText(check.clone()),
                 });
                 self.pending.push('"');
             }
-            Kind::Whole(range) => {
-                self.flush();
-                self.steps.push(Step::Whole(*range));
+            Kind::Whole(check) => {
+                self.then(match check.one_of {
+                    None => Then::Whole {
+                        least: check.least,
+                        most: check.most,
+                    },
+                    Some(_) => Then::CheckedWhole(check.clone()),
+                });
+            }
+            Kind::Number(check) => {
+                self.then(Then::Number(check.clone()));
+            }
+            Kind::Any => {
+                self.then(Then::Any);
             }
             Kind::Truth => {
-                self.flush();
-                self.steps.push(Step::Truth);
+                self.then(Then::Truth);
             }
             Kind::Object(object) => self.object(object),
             Kind::List(list) => {
@@ -300,7 +466,7 @@ impl Compiler {
                 let mut element = Compiler::default();
                 element.value(&list.element);
                 element.flush();
-                self.steps.push(Step::List(Box::new(ListSteps {
+                self.then(Then::List(Box::new(ListSteps {
                     number: list.number,
                     width: list.width,
                     least: list.least,
@@ -315,11 +481,11 @@ impl Compiler {
 /// How many slots the fields of an object have.
 fn inner_slots(value: &Value) -> usize {
     match &value.kind {
-        Kind::Object(object) => object
-            .fields
-            .iter()
-            .map(|field| usize::from(field.has_slot()) + inner_slots(&field.value))
-            .sum(),
+        Kind::Object(object) => {
+            let kept = usize::from(matches!(object.others, Others::Kept { .. }));
+            let field = |field: &Field| usize::from(field.has_slot()) + inner_slots(&field.value);
+            kept + object.fields.iter().map(field).sum::<usize>()
+        }
         _ => 0,
     }
 }

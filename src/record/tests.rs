@@ -35,7 +35,7 @@ fn model() -> Model {
             "a \"b\" \u{e9}/~": {"type": "integer"},
         },
     });
-    Model::compile("thing", &schema, "/id", &[]).unwrap()
+    Model::compile("thing", &schema, &["/id"], &[]).unwrap()
 }
 
 /// As it is served; and whatever is served is read again by the short way.
@@ -123,48 +123,260 @@ fn each_keyword_says_what_is_wrong_and_where() {
 fn a_schema_with_a_mistake_is_refused_where_it_stands() {
     let with = |field: Value| json!({"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}, "f": field}});
     let cases = [
-        (
-            json!({"type": "string", "minimum": 1}),
-            "/properties/f/minimum",
-        ),
-        (json!({"type": "text"}), "/properties/f/type"),
-        (json!({"type": ["string", "integer"]}), "/properties/f"),
-        (
-            json!({"type": "integer", "default": ""}),
-            "/properties/f/default",
-        ),
+        (json!({"type": "string", "minLenght": 1}), "/minLenght"),
+        (json!({"type": "text"}), "/type"),
+        (json!({"type": "integer", "default": ""}), "/default"),
         (
             json!({"type": "integer", "minimum": 1, "default": 0}),
-            "/properties/f/default",
+            "/default",
         ),
         (
-            json!({"type": "string", "minLength": -1}),
-            "/properties/f/minLength",
+            json!({"type": "string", "enum": ["a"], "default": "b"}),
+            "/default",
         ),
+        (json!({"type": "object", "default": {}}), "/default"),
         (
-            json!({"type": "string", "format": "color"}),
-            "/properties/f/format",
+            json!({"anyOf": [{"type": "string"}], "default": 1}),
+            "/default",
         ),
-        (json!({"type": "array"}), "/properties/f"),
-        (
-            json!({"type": "object", "required": ["x"]}),
-            "/properties/f/required",
-        ),
+        (json!({"type": "string", "minLength": -1}), "/minLength"),
+        (json!({"type": "string", "pattern": "("}), "/pattern"),
+        (json!({"type": "string", "pattern": "(?=a)"}), "/pattern"),
+        (json!({"type": "string", "format": 1}), "/format"),
+        (json!({"type": "string", "enum": "a"}), "/enum"),
+        (json!({"type": "integer", "minimum": "1"}), "/minimum"),
+        (json!({"type": "object", "required": "x"}), "/required"),
         (
             json!({"type": "string", "x-code": {"minLength": "empty_field"}}),
-            "/properties/f/x-code",
+            "/x-code/minLength",
         ),
         (
             json!({"type": "string", "minLength": 1, "x-code": {"minLength": "nix"}}),
-            "/properties/f/x-code/minLength",
+            "/x-code/minLength",
         ),
-        (json!(true), "/properties/f"),
+        (
+            json!({"type": "string", "x-message": {"type": ""}}),
+            "/x-message/type",
+        ),
+        (json!({"$ref": "https://example.com/a.json"}), "/$ref"),
+        (json!({"$ref": "#/nowhere"}), "/$ref"),
+        (json!({"$dynamicRef": "#a"}), "/$dynamicRef"),
+        (json!({"oneOf": [{"type": "nix"}]}), "/oneOf/0/type"),
+        (json!(1), ""),
     ];
     for (field, pointer) in cases {
-        let mistake = Model::compile("thing", &with(field.clone()), "/id", &[]).unwrap_err();
-        assert_eq!(mistake.pointer, pointer, "{field}: {}", mistake.message);
+        let mistake = Model::compile("thing", &with(field.clone()), &["/id"], &[]).unwrap_err();
+        assert_eq!(
+            mistake.pointer,
+            format!("/properties/f{pointer}"),
+            "{field}: {}",
+            mistake.message
+        );
     }
+    let typing_error = with(json!({"type": "string", "minLenght": 1}));
+    let mistake = Model::compile("thing", &typing_error, &["/id"], &[]).unwrap_err();
+    assert!(
+        mistake.message.ends_with("Is it minLength?"),
+        "{}",
+        mistake.message
+    );
     let required = json!({"type": "object", "required": ["id"], "properties": {"id": {"type": "string", "default": "a"}}});
-    assert!(Model::compile("thing", &required, "/id", &[]).is_err());
-    assert!(Model::compile("thing", &with(json!({"type": "string"})), "/f", &[]).is_err());
+    assert!(Model::compile("thing", &required, &["/id"], &[]).is_err());
+    assert!(Model::compile("thing", &with(json!({"type": "string"})), &["/f"], &[]).is_err());
+}
+
+/// What orders have no use for, each with a message that it takes and one that it does not.
+#[test]
+fn each_word_of_a_schema_is_asked() {
+    let cases = [
+        (
+            json!({"type": "number", "minimum": 0.5}),
+            "0.5",
+            "0.4",
+            "too_small /f",
+        ),
+        (
+            json!({"type": "number", "exclusiveMaximum": 1}),
+            "0.99999",
+            "1.0",
+            "too_great /f",
+        ),
+        (
+            json!({"type": "integer", "minimum": 0.5}),
+            "1",
+            "0",
+            "too_small /f",
+        ),
+        (
+            json!({"type": "integer", "exclusiveMinimum": -1}),
+            "0",
+            "-1",
+            "too_small /f",
+        ),
+        (
+            json!({"enum": ["a", "b"]}),
+            "\"b\"",
+            "\"c\"",
+            "not_one_of /f",
+        ),
+        (json!({"const": 7}), "7.0", "8", "not_one_of /f"),
+        (
+            json!({"type": "string", "pattern": "^a+$"}),
+            "\"aa\"",
+            "\"ab\"",
+            "no_match /f",
+        ),
+        (
+            json!({"type": "string", "format": "date"}),
+            "\"2024-02-29\"",
+            "\"2023-02-29\"",
+            "bad_date /f",
+        ),
+        (
+            json!({"type": "string", "format": "uuid"}),
+            "\"2eb8aa08-aa98-11ea-b4aa-73b441d16380\"",
+            "\"2eb8aa08\"",
+            "bad_uuid /f",
+        ),
+        (
+            json!({"type": "string", "format": "email"}),
+            "\"no e-mail\"",
+            "1",
+            "wrong_type /f",
+        ),
+        (
+            json!({"type": "object", "additionalProperties": false, "properties": {"a": {}}}),
+            "{\"a\":[1]}",
+            "{\"b\":1}",
+            "unknown_field /f/b",
+        ),
+        (
+            json!({"type": "object", "additionalProperties": {"type": "integer"}}),
+            "{\"b\":1}",
+            "{\"b\":\"\"}",
+            "schema_violated /f/b",
+        ),
+        (
+            json!({"type": "array", "uniqueItems": true}),
+            "[1,2]",
+            "[1,1]",
+            "schema_violated /f",
+        ),
+        (
+            json!({"type": "array", "items": {"type": ["integer", "null"]}}),
+            "[1,null]",
+            "[\"\"]",
+            "schema_violated /f/0",
+        ),
+        (
+            json!({"oneOf": [{"type": "string"}, {"minimum": 3}]}),
+            "3",
+            "2",
+            "schema_violated /f",
+        ),
+        (
+            json!({"type": ["string", "integer"]}),
+            "1",
+            "true",
+            "schema_violated /f",
+        ),
+        (
+            json!({"type": "integer", "multipleOf": 3}),
+            "9",
+            "10",
+            "schema_violated /f",
+        ),
+        (json!({"$ref": "#/$defs/small"}), "9", "10", "too_great /f"),
+        (
+            json!({"$ref": "#/$defs/tree"}),
+            "{\"in\":{\"in\":{}}}",
+            "{\"in\":{\"in\":1}}",
+            "schema_violated /f/in/in",
+        ),
+        (json!(false), "", "1", "schema_violated /f"),
+        (
+            json!(true),
+            "[{\"a\":[]}]",
+            "{\"a\":1,\"a\":2}",
+            "duplicate_field /f",
+        ),
+    ];
+    for (field, good, bad, expected) in cases {
+        let schema = json!({
+            "type": "object",
+            "required": ["id"],
+            "properties": {"id": {"type": "string"}, "f": field},
+            "$defs": {
+                "small": {"type": "integer", "maximum": 9},
+                "tree": {"type": "object", "properties": {"in": {"$ref": "#/$defs/tree"}}},
+            },
+        });
+        let model = Model::compile("thing", &schema, &["/id"], &[]).unwrap();
+        if !good.is_empty() {
+            let message = format!("{{\"id\":\"a\",\"f\":{good}}}");
+            let record = model.parse(message.as_bytes()).unwrap();
+            let json = model.to_json(&record);
+            assert_eq!(
+                model.parse(json.as_bytes()).as_ref(),
+                Ok(&record),
+                "{field}"
+            );
+        }
+        let message = format!("{{\"id\":\"a\",\"f\":{bad}}}");
+        let rejection = model.parse(message.as_bytes()).unwrap_err();
+        let first = rejection.first();
+        assert_eq!(
+            format!("{} {}", first.code, first.pointer),
+            expected,
+            "{field}: {first:?}"
+        );
+    }
+}
+
+#[test]
+fn a_schema_may_say_it_in_its_own_words() {
+    let schema = json!({
+        "type": "object",
+        "required": ["id"],
+        "properties": {
+            "id": {"type": "string", "x-message": {"required": "Who is it?"}},
+            "n": {"type": "integer", "minimum": 0, "x-code": {"minimum": "negative_money"}, "x-message": {"minimum": "No debts."}},
+        },
+    });
+    let model = Model::compile("thing", &schema, &["/id"], &[]).unwrap();
+    let said = |message: &str| {
+        let rejection = model.parse(message.as_bytes()).unwrap_err();
+        format!("{} {}", rejection.first().code, rejection.first().message)
+    };
+    assert_eq!(said("{}"), "missing_field Who is it?");
+    assert_eq!(said(r#"{"id":"a","n":-1}"#), "negative_money No debts.");
+}
+
+#[test]
+fn a_key_may_be_a_number_deep_inside_or_of_several_parts() {
+    let schema = json!({
+        "type": "object",
+        "required": ["a", "b"],
+        "properties": {
+            "a": {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}},
+            "b": {"type": "string"},
+        },
+    });
+    let key = |keys: &[&str]| {
+        let model = Model::compile("thing", &schema, keys, &[]).unwrap();
+        let message = br#"{"b":"x\u0021","a":{"n":1e2}}"#;
+        let record = model.parse(message).unwrap();
+        let key = model.key(&record).into_owned();
+        // A message that is broken elsewhere has its key all the same.
+        let broken = br#"{"b":"x\u0021","a":{"n":1e2},"b":1}"#;
+        let rejection = model.parse(broken).unwrap_err();
+        assert_eq!(rejection.key().unwrap_or_default(), key);
+        key
+    };
+    assert_eq!(key(&["/b"]), "x!");
+    assert_eq!(key(&["/a/n"]), "100");
+    assert_eq!(key(&["/b", "/a/n"]), r#"["x!",100]"#);
+    assert_eq!(key(&[]), "");
+    assert!(Model::compile("thing", &schema, &["/a"], &[]).is_err());
+    assert!(Model::compile("thing", &schema, &["/c"], &[]).is_err());
 }

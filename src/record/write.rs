@@ -6,7 +6,7 @@
 //! Written by hand and not by serde: this runs for every message, and most texts need no escape.
 
 use super::plain::is_plain;
-use super::shape::{Field, Kind, Object, Value};
+use super::shape::{Field, Kind, Object, Others, Value};
 use super::slot::{Record, Row, Slot};
 
 #[derive(Debug)]
@@ -17,6 +17,10 @@ pub enum Step {
     Text(usize),
     Whole(usize),
     Truth(usize),
+    /// As it is kept: a number's digits, or any JSON.
+    Kept(usize),
+    /// The members that the schema does not name.
+    Others(usize),
     List {
         slot: usize,
         number: usize,
@@ -65,6 +69,21 @@ pub fn write(steps: &[Step], record: &Record<'_>, row: Row, out: &mut Vec<u8>) {
                 if let Slot::Whole(number) = &slots[*slot] {
                     serde_json::to_writer(&mut *out, number)
                         .expect("a number is always writable as JSON");
+                }
+            }
+            Step::Kept(slot) => {
+                if let Slot::Number(text) | Slot::Kept(text) = &slots[*slot] {
+                    out.extend_from_slice(text.as_bytes());
+                }
+            }
+            Step::Others(slot) => {
+                if let Slot::Kept(members) = &slots[*slot]
+                    && !members.is_empty()
+                {
+                    if out.last() != Some(&b'{') {
+                        out.push(b',');
+                    }
+                    out.extend_from_slice(members.as_bytes());
                 }
             }
             Step::Truth(slot) => {
@@ -196,6 +215,10 @@ impl Compiler {
             });
             self.steps.append(&mut inner);
         }
+        if let Others::Kept { slot, .. } = &object.others {
+            self.flush();
+            self.steps.push(Step::Others(*slot));
+        }
         self.pending.push(b'}');
     }
 
@@ -210,6 +233,10 @@ impl Compiler {
             Kind::Whole(_) => {
                 self.flush();
                 self.steps.push(Step::Whole(slot));
+            }
+            Kind::Number(_) | Kind::Any => {
+                self.flush();
+                self.steps.push(Step::Kept(slot));
             }
             Kind::Truth => {
                 self.flush();

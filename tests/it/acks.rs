@@ -67,7 +67,7 @@ async fn doubled_shuffled_and_repeated_they_come_to_the_same_state() {
         .iter()
         .filter_map(|payload| {
             let order = model.parse(payload).ok()?;
-            Some(model.key(&order).to_owned())
+            Some(model.key(&order).into_owned())
         })
         .collect();
     let ledger = Sender::new(&broker).publish(payloads).await;

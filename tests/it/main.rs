@@ -31,6 +31,7 @@ mod hosts;
 mod hot_read;
 mod http;
 mod https;
+mod json_schema;
 mod junk;
 mod kill;
 mod least_privilege;

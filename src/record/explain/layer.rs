@@ -1,6 +1,7 @@
 //! What an explanation collects: the violations of one layer, each with its place. Pointers and sentences are written only for
 //! what is kept, since a message can have a million violations.
 
+use super::super::check::{Keyword, Says};
 use super::super::rejection::{Code, MAX_VIOLATIONS, Reason, Rejection, Violation};
 use super::super::shape::token;
 use super::sentence;
@@ -45,6 +46,28 @@ impl Layer {
             let name = sentence::name(&pointer);
             Violation::new(code, pointer, message(&name))
         });
+    }
+
+    /// A keyword is broken: with the schema's own code and sentence for it, if it has them.
+    pub fn say(
+        &mut self,
+        at: usize,
+        says: &Says,
+        keyword: Keyword,
+        usual: Code,
+        path: Path<'_>,
+        message: impl FnOnce(&str) -> String,
+    ) {
+        self.add(at, says.code(keyword, usual), path, |name| {
+            match says.messages.get(&keyword) {
+                Some(own) => own.clone(),
+                None => message(name),
+            }
+        });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
     }
 
     pub fn add_with(&mut self, at: usize, violation: impl FnOnce() -> Violation) {

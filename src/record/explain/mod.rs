@@ -11,17 +11,15 @@ use std::borrow::Cow;
 
 use layer::{Layer, Path};
 
-use super::check::{Keyword, Range, Says, TextCheck};
+use super::check::{Format, Keyword, NumberCheck, Says, TextCheck, WholeCheck};
 use super::code::{Code, Reason};
-use super::model::Model;
+use super::judge::Judge;
+use super::kept::{self, MAX_DEPTH, Names, Unkept};
+use super::model::{Known, Model};
 use super::number::{self, Whole};
-use super::rejection::{Rejection, Violation};
+use super::rejection::{MAX_VIOLATIONS, Rejection, Violation};
 use super::scan::{Scanner, Span, decode, too_deep};
-use super::shape::{Kind, List, Object, Value};
-
-/// Nesting in a known field beyond which it is reported as too deep and not as a wrong type; serde_json's own limit. Unknown
-/// fields may be nested without limit.
-const MAX_DEPTH: usize = 128;
+use super::shape::{Kind, List, Object, Others, Value};
 
 /// What is wrong with a message that the model does not take.
 pub fn explain(model: &Model, bytes: &[u8]) -> Rejection {
@@ -121,7 +119,10 @@ impl Diagnosis<'_> {
         let model = self.model;
         match bytes.get(span.start) {
             Some(b'{') => self.object(&model.object, span, Path::Message),
-            _ => self.wrong_type(Wanted::Object, span, Path::Message),
+            _ => self.wrong_type(Wanted::Object, &Says::default(), span, Path::Message),
+        }
+        if let Some(judge) = &model.judge {
+            self.judged(judge, span, Path::Message);
         }
         let slots = std::mem::take(&mut self.slots);
         if model.is_too_large(bytes.len(), slots.into_iter()) {
@@ -132,25 +133,104 @@ impl Diagnosis<'_> {
         }
     }
 
-    fn value(&mut self, value: &Value, optional: bool, span: Span, path: Path<'_>) {
+    fn value(&mut self, value: &Value, may_be_null: bool, span: Span, path: Path<'_>) {
         let first = self.bytes.get(span.start).copied().unwrap_or_default();
+        let says = &value.says;
         match (&value.kind, first) {
-            (_, b'n') if optional => {}
+            (_, b'n') if may_be_null => return,
             (Kind::Object(object), b'{') => self.object(object, span, path),
-            (Kind::List(list), b'[') => self.list(list, &value.says, span, path),
-            (Kind::Text(check), b'"') => self.text(check, &value.says, span, path),
-            (Kind::Whole(range), b'-' | b'0'..=b'9') => {
-                self.number(*range, &value.says, span, path);
-            }
+            (Kind::List(list), b'[') => self.list(list, says, span, path),
+            (Kind::Text(check), b'"') => self.text(check, says, span, path),
+            (Kind::Whole(check), b'-' | b'0'..=b'9') => self.whole(check, says, span, path),
+            (Kind::Number(check), b'-' | b'0'..=b'9') => self.fraction(check, says, span, path),
             (Kind::Truth, b't' | b'f') => {}
-            (kind, _) => self.wrong_type(Wanted::of(kind), span, path),
+            (Kind::Any, _) => self.kept(span, path),
+            (kind, _) => return self.wrong_type(Wanted::of(kind), says, span, path),
         }
+        if let Some(judge) = &value.judge {
+            self.judged(judge, span, path);
+        }
+    }
+
+    /// Any JSON: what of it Postgres could not give back.
+    fn kept(&mut self, span: Span, path: Path<'_>) {
+        let text = std::str::from_utf8(self.bytes).unwrap_or_default();
+        let Err(unkept) = kept::keep(text, span) else {
+            return;
+        };
+        match unkept {
+            Unkept::Duplicate(at) => self.json.add(at, Code::DuplicateField, path, |name| {
+                format!("{name} holds an object in which a name is there twice.")
+            }),
+            Unkept::UnreadableName(at) => self.json.add(at, Code::UnreadableName, path, |name| {
+                format!("{name} has a name with half of a surrogate pair, which is no character.")
+            }),
+            Unkept::TooDeep(at) => self.too_deep(at, path),
+            Unkept::Nul(at) => self.unstorable.add(at, Code::NulCharacter, path, |name| {
+                format!("{name} holds the character NUL, which Postgres cannot store.")
+            }),
+            Unkept::LoneSurrogate(at) => {
+                self.unstorable.add(at, Code::LoneSurrogate, path, |name| {
+                    format!("{name} holds half of a surrogate pair, which is no character.")
+                });
+            }
+            Unkept::NumberOutOfRange(at) => {
+                self.schema.add(at, Code::NumberOutOfRange, path, |name| {
+                    format!("{name} holds a number of more than 1,000 digits.")
+                });
+            }
+        }
+    }
+
+    /// What the schema asks beside what the kinds can check. If these have found something, that is enough.
+    fn judged(&mut self, judge: &Judge, span: Span, path: Path<'_>) {
+        if !self.schema.is_empty() || !self.json.is_empty() {
+            return;
+        }
+        let json = self.bytes.get(span.start..span.end).unwrap_or_default();
+        let json = std::str::from_utf8(json).unwrap_or_default();
+        if judge.takes(json) {
+            return;
+        }
+        let objections = judge.objections(json, MAX_VIOLATIONS);
+        if objections.is_empty() {
+            // It can be no value of serde_json's.
+            return match too_deep(self.bytes, span, MAX_DEPTH - 1) {
+                Some(at) => self.too_deep(at, path),
+                None => self
+                    .schema
+                    .add(span.start, Code::SchemaViolated, path, |name| {
+                        format!("{name} is not as the schema wants it.")
+                    }),
+            };
+        }
+        for objection in objections {
+            let at = place(self.bytes, span, &objection.pointer).start;
+            self.schema.add_with(at, || {
+                let pointer = format!("{}{}", path.pointer(), objection.pointer);
+                let name = sentence::name(&pointer);
+                let message: String = objection.message.chars().take(300).collect();
+                let message = format!("{name} is not as the schema wants it: {message}.");
+                Violation::new(
+                    Code::SchemaViolated,
+                    pointer,
+                    message.replace('\0', "\u{fffd}"),
+                )
+            });
+        }
+    }
+
+    fn too_deep(&mut self, at: usize, path: Path<'_>) {
+        self.json.add(at, Code::TooDeep, path, |name| {
+            format!("{name} is nested more than {MAX_DEPTH} levels deep.")
+        });
     }
 
     fn object(&mut self, object: &Object, span: Span, path: Path<'_>) {
         let bytes = self.bytes;
         let json = &mut self.json;
         let mut found = vec![None; object.fields.len()];
+        let mut others = Vec::new();
         let mut hint = 0;
         // The whole message was read before, so this cannot fail.
         let _ = Scanner::new(bytes, span.start).object(|name, value| {
@@ -160,6 +240,9 @@ impl Diagnosis<'_> {
                 });
             };
             let Some(index) = object.find(&known, hint) else {
+                if !matches!(object.others, Others::Dropped) {
+                    others.push((known, name, value));
+                }
                 return;
             };
             hint = index + 1;
@@ -174,15 +257,48 @@ impl Diagnosis<'_> {
         });
         for (field, value) in object.fields.iter().zip(found) {
             let path = Path::Field(&path, &field.name);
+            let says = &field.value.says;
             match value {
-                Some(value) => self.value(&field.value, !field.required, value, path),
+                Some(value) => self.value(&field.value, field.may_be_null, value, path),
                 None if field.required => {
+                    let (keyword, code) = (Keyword::Required, Code::MissingField);
                     self.schema
-                        .add(span.start, Code::MissingField, path, |name| {
+                        .say(span.start, says, keyword, code, path, |name| {
                             format!("{name} is missing.")
                         });
                 }
                 None => {}
+            }
+        }
+        let mut names = Names::default();
+        for (known, name, value) in others {
+            let path = Path::Field(&path, &known);
+            let judge = match &object.others {
+                Others::Kept { judge, .. } => judge,
+                _ => {
+                    self.schema
+                        .add(name.start, Code::UnknownField, path, |name| {
+                            format!("{name} is no field that the schema knows.")
+                        });
+                    continue;
+                }
+            };
+            if known.contains('\0') {
+                self.unstorable
+                    .add(name.start, Code::NulCharacter, path, |_| {
+                        "A field's name holds the character NUL, which Postgres cannot store."
+                            .to_owned()
+                    });
+            }
+            if !names.add(known.clone()) {
+                self.json
+                    .add(name.start, Code::DuplicateField, path, |name| {
+                        format!("{name} is there twice.")
+                    });
+            }
+            self.kept(value, path);
+            if let Some(judge) = judge {
+                self.judged(judge, value, path);
             }
         }
     }
@@ -195,28 +311,30 @@ impl Diagnosis<'_> {
         });
         self.slots[list.number] += count * list.width;
         if count < list.least {
-            let code = says.code(Keyword::MinItems, Code::TooFew);
+            let (keyword, code) = (Keyword::MinItems, Code::TooFew);
+            let least = list.least;
             self.schema
-                .add(span.start, code, path, |name| match list.least {
+                .say(span.start, says, keyword, code, path, |name| match least {
                     1 => format!("{name} must not be empty."),
-                    least => {
+                    _ => {
                         format!("{name} must have {least} elements or more, but it has {count}.")
                     }
                 });
         }
         if count > list.most {
-            let code = says.code(Keyword::MaxItems, Code::TooMany);
+            let (keyword, code) = (Keyword::MaxItems, Code::TooMany);
             let most = list.most;
-            self.schema.add(span.start, code, path, |name| {
-                format!("{name} must have {most} elements at most, but it has {count}.")
-            });
+            self.schema
+                .say(span.start, says, keyword, code, path, |name| {
+                    format!("{name} must have {most} elements at most, but it has {count}.")
+                });
         }
     }
 
     fn text(&mut self, check: &TextCheck, says: &Says, span: Span, path: Path<'_>) {
         let at = span.start;
         let Some(text) = decode(self.bytes, span) else {
-            if check.is_date_time {
+            if check.format.is_some() {
                 return self.broken(check, says, Keyword::Format, "", span, path);
             }
             return self.unstorable.add(at, Code::LoneSurrogate, path, |name| {
@@ -250,36 +368,66 @@ impl Diagnosis<'_> {
         path: Path<'_>,
     ) {
         let bytes = self.bytes;
+        let found = || sentence::value(bytes, span);
+        let length = || text.chars().count();
         let (usual, sentence): (Code, &dyn Fn(&str) -> String) = match keyword {
             Keyword::MinLength if text.is_empty() => (Code::EmptyField, &|name| {
                 format!("{name} must not be empty.")
             }),
             Keyword::MinLength => (Code::TooShort, &|name| {
-                let (least, count) = (check.shortest, text.chars().count());
+                let (least, count) = (check.shortest, length());
                 format!("{name} must have {least} characters or more, but it has {count}.")
             }),
             Keyword::MaxLength => (Code::TooLong, &|name| {
-                let (most, count) = (check.longest, text.chars().count());
+                let (most, count) = (check.longest, length());
                 format!("{name} must have {most} characters at most, but it has {count}.")
             }),
-            _ => (Code::BadDate, &|name| {
-                let found = sentence::value(bytes, span);
-                format!(
-                    "{name} must be a date like 2021-11-26T06:22:19Z (RFC 3339), but it is {found}."
-                )
+            Keyword::Pattern => (Code::NoMatch, &|name| {
+                let source = check
+                    .pattern
+                    .as_ref()
+                    .map_or("", |(source, _)| source.as_str());
+                let source = sentence::short(source);
+                format!("{name} must match {source}, but it is {}.", found())
             }),
+            Keyword::Enum | Keyword::Const => (Code::NotOneOf, &|name| {
+                let list = check.one_of.as_deref().unwrap_or_default();
+                let list = sentence::one_of(list.iter().map(|text| format!("{text:?}")));
+                format!("{name} must be {list}, but it is {}.", found())
+            }),
+            _ => match check.format {
+                Some(Format::Uuid) => (Code::BadUuid, &|name| {
+                    let found = found();
+                    format!(
+                        "{name} must be a UUID like 2eb8aa08-aa98-11ea-b4aa-73b441d16380, but it is {found}."
+                    )
+                }),
+                Some(Format::Date) => (Code::BadDate, &|name| {
+                    let found = found();
+                    format!("{name} must be a day like 2021-11-26 (RFC 3339), but it is {found}.")
+                }),
+                _ => (Code::BadDate, &|name| {
+                    let found = found();
+                    format!(
+                        "{name} must be a date like 2021-11-26T06:22:19Z (RFC 3339), but it is {found}."
+                    )
+                }),
+            },
         };
         self.schema
-            .add(span.start, says.code(keyword, usual), path, sentence);
+            .say(span.start, says, keyword, usual, path, sentence);
     }
 
-    fn number(&mut self, range: Range, says: &Says, span: Span, path: Path<'_>) {
+    fn digits(&self, span: Span) -> &str {
+        let digits = self.bytes.get(span.start..span.end).unwrap_or_default();
+        std::str::from_utf8(digits).unwrap_or_default()
+    }
+
+    fn whole(&mut self, check: &WholeCheck, says: &Says, span: Span, path: Path<'_>) {
         let bytes = self.bytes;
-        let digits = bytes.get(span.start..span.end).unwrap_or_default();
-        let digits = std::str::from_utf8(digits).unwrap_or_default();
-        let number = match number::whole(digits) {
+        let number = match number::whole(self.digits(span)) {
             Whole::Fits(number) => number,
-            Whole::Fraction => return self.wrong_type(Wanted::Whole, span, path),
+            Whole::Fraction => return self.wrong_type(Wanted::Whole, says, span, path),
             Whole::TooLarge => {
                 return self
                     .schema
@@ -289,31 +437,76 @@ impl Diagnosis<'_> {
                     });
             }
         };
-        let Some(keyword) = range.broken(number) else {
+        let Some(keyword) = check.broken(number) else {
             return;
         };
         let (usual, wanted) = match keyword {
-            Keyword::Minimum if range.least == 0 => (Code::TooSmall, "not be negative".to_owned()),
-            Keyword::Minimum => (Code::TooSmall, format!("be {} or more", range.least)),
-            _ => (Code::TooGreat, format!("be {} or less", range.most)),
+            Keyword::Minimum | Keyword::ExclusiveMinimum if check.least == 0 => {
+                (Code::TooSmall, "not be negative".to_owned())
+            }
+            Keyword::Minimum | Keyword::ExclusiveMinimum => {
+                (Code::TooSmall, format!("be {} or more", check.least))
+            }
+            Keyword::Maximum | Keyword::ExclusiveMaximum => {
+                (Code::TooGreat, format!("be {} or less", check.most))
+            }
+            _ => {
+                let list = check.one_of.as_deref().unwrap_or_default();
+                let list = sentence::one_of(list.iter().map(i64::to_string));
+                (Code::NotOneOf, format!("be {list}"))
+            }
         };
         self.schema
-            .add(span.start, says.code(keyword, usual), path, |name| {
+            .say(span.start, says, keyword, usual, path, |name| {
                 format!("{name} must {wanted}, but it is {number}.")
             });
     }
 
-    fn wrong_type(&mut self, wanted: Wanted, span: Span, path: Path<'_>) {
+    fn fraction(&mut self, check: &NumberCheck, says: &Says, span: Span, path: Path<'_>) {
+        let bytes = self.bytes;
+        let Some(number) = number::plain(self.digits(span)) else {
+            return self
+                .schema
+                .add(span.start, Code::NumberOutOfRange, path, |name| {
+                    format!("{name} is a number of more than 1,000 digits.")
+                });
+        };
+        let Some(keyword) = check.broken(&number) else {
+            return;
+        };
+        let bound = check.bounds.iter().find(|(of, _)| *of == keyword);
+        let bound = bound.map_or("", |(_, bound)| bound.as_str());
+        let (usual, wanted) = match keyword {
+            Keyword::Minimum => (Code::TooSmall, format!("be {bound} or more")),
+            Keyword::ExclusiveMinimum => (Code::TooSmall, format!("be more than {bound}")),
+            Keyword::Maximum => (Code::TooGreat, format!("be {bound} or less")),
+            Keyword::ExclusiveMaximum => (Code::TooGreat, format!("be less than {bound}")),
+            _ => {
+                let list = check.one_of.clone().unwrap_or_default();
+                (
+                    Code::NotOneOf,
+                    format!("be {}", sentence::one_of(list.into_iter())),
+                )
+            }
+        };
+        self.schema
+            .say(span.start, says, keyword, usual, path, |name| {
+                let found = sentence::value(bytes, span);
+                format!("{name} must {wanted}, but it is {found}.")
+            });
+    }
+
+    fn wrong_type(&mut self, wanted: Wanted, says: &Says, span: Span, path: Path<'_>) {
         let bytes = self.bytes;
         if let Some(at) = too_deep(bytes, span, MAX_DEPTH) {
-            return self.json.add(at, Code::TooDeep, path, |name| {
-                format!("{name} is nested more than {MAX_DEPTH} levels deep.")
-            });
+            return self.too_deep(at, path);
         }
         let one = &self.model.one;
-        self.schema.add(span.start, Code::WrongType, path, |name| {
-            sentence::wrong_type(one, bytes, wanted, span, name)
-        });
+        let (keyword, code) = (Keyword::Type, Code::WrongType);
+        self.schema
+            .say(span.start, says, keyword, code, path, |name| {
+                sentence::wrong_type(one, bytes, wanted, span, name)
+            });
     }
 }
 
@@ -322,9 +515,11 @@ impl Diagnosis<'_> {
 enum Wanted {
     Text,
     Whole,
+    Number,
     Truth,
     Object,
     List,
+    Any,
 }
 
 impl Wanted {
@@ -332,23 +527,89 @@ impl Wanted {
         match kind {
             Kind::Text(_) => Self::Text,
             Kind::Whole(_) => Self::Whole,
+            Kind::Number(_) => Self::Number,
             Kind::Truth => Self::Truth,
             Kind::Object(_) => Self::Object,
             Kind::List(_) => Self::List,
+            Kind::Any => Self::Any,
         }
     }
 }
 
+/// Where in a value something stands; as near as the pointer leads.
+fn place(bytes: &[u8], span: Span, pointer: &str) -> Span {
+    let mut at = span;
+    for token in pointer.split('/').skip(1) {
+        let name = token.replace("~1", "/").replace("~0", "~");
+        let mut found = None;
+        match bytes.get(at.start) {
+            Some(b'{') => {
+                let _ = Scanner::new(bytes, at.start).object(|key, value| {
+                    if decode(bytes, key).is_some_and(|key| *key == *name) {
+                        found = Some(value);
+                    }
+                });
+            }
+            Some(b'[') => {
+                let wanted = name.parse::<usize>().ok();
+                let mut index = 0;
+                let _ = Scanner::new(bytes, at.start).list(|value| {
+                    if Some(index) == wanted {
+                        found = Some(value);
+                    }
+                    index += 1;
+                });
+            }
+            _ => {}
+        }
+        match found {
+            Some(value) => at = value,
+            None => break,
+        }
+    }
+    at
+}
+
 /// The key of a message that may be broken further on.
 fn key<'a>(model: &Model, bytes: &'a [u8]) -> Option<Cow<'a, str>> {
-    let mut found = None;
-    let _ = Scanner::new(bytes, 0).object(|name, value| {
-        if found.is_none()
-            && bytes.get(value.start) == Some(&b'"')
-            && decode(bytes, name).as_deref() == Some(model.key.name.as_str())
-        {
-            found = decode(bytes, value);
+    let part = |known: &Known| {
+        let mut at = 0;
+        let mut found = None;
+        for wanted in &known.path {
+            found = None;
+            let _ = Scanner::new(bytes, at).object(|name, value| {
+                if found.is_none() && decode(bytes, name).as_deref() == Some(wanted.as_str()) {
+                    found = Some(value);
+                }
+            });
+            at = found?.start;
+        }
+        found
+    };
+    let digits = |span: Span| {
+        let digits = std::str::from_utf8(bytes.get(span.start..span.end)?).ok()?;
+        match number::whole(digits) {
+            Whole::Fits(number) if !digits.starts_with('"') => Some(number),
+            _ => None,
+        }
+    };
+    if let [known] = model.keys.as_slice() {
+        let span = part(known)?;
+        return match bytes.get(span.start) {
+            Some(b'"') => decode(bytes, span),
+            Some(b'-' | b'0'..=b'9') => Some(Cow::Owned(digits(span)?.to_string())),
+            _ => None,
+        };
+    }
+    let parts = model.keys.iter().map(|known| {
+        let span = part(known)?;
+        match bytes.get(span.start) {
+            Some(b'"') => Some(serde_json::Value::from(decode(bytes, span)?)),
+            Some(b'-' | b'0'..=b'9') => Some(serde_json::Value::from(digits(span)?)),
+            _ => None,
         }
     });
-    found
+    let parts: Option<Vec<_>> = parts.collect();
+    let parts = parts.filter(|parts| !parts.is_empty())?;
+    Some(Cow::Owned(serde_json::Value::Array(parts).to_string()))
 }

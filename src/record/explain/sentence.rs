@@ -51,6 +51,8 @@ pub fn wrong_type(one: &str, bytes: &[u8], wanted: Wanted, span: Span, name: &st
     let a_kind = match wanted {
         Wanted::Text => "a text",
         Wanted::Whole => "a whole number",
+        Wanted::Number => "a number",
+        Wanted::Any => "a value",
         Wanted::Truth => "true or false",
         Wanted::Object => "an object",
         Wanted::List => "a list",
@@ -64,6 +66,27 @@ pub fn wrong_type(one: &str, bytes: &[u8], wanted: Wanted, span: Span, name: &st
         _ => String::new(),
     };
     format!("{name} must be {a_kind}, but it is {found}.{hint}")
+}
+
+/// The values of a list, of which a sentence names a few.
+pub fn one_of(values: impl ExactSizeIterator<Item = String>) -> String {
+    const NAMED: usize = 10;
+    let count = values.len();
+    let named: Vec<String> = values.take(NAMED).map(|value| short(&value)).collect();
+    match (count, named.as_slice()) {
+        (0, _) => "one of no values".to_owned(),
+        (1, [one]) => one.clone(),
+        (count, named) if count > NAMED => {
+            format!("one of {} and {} more", named.join(", "), count - NAMED)
+        }
+        (_, named) => format!("one of {}", named.join(", ")),
+    }
+}
+
+/// A text of the schema's, cut short and without control characters.
+pub fn short(text: &str) -> String {
+    let clean = |char: char| if char.is_control() { ' ' } else { char };
+    text.chars().take(100).map(clean).collect()
 }
 
 fn of_its_own(one: &str) -> String {

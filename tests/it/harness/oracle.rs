@@ -198,7 +198,7 @@ fn fold(
                 code: rejection.first().code.to_string(),
             },
             Ok(order) => {
-                let (order_uid, data) = (model.key(&order).to_owned(), model.to_json(&order));
+                let (order_uid, data) = (model.key(&order).into_owned(), model.to_json(&order));
                 let ruled = matches!(fates.get(&row.position), Some(Fate::Letter { reason, .. }) if reason == "rule");
                 match orders.get(&order_uid) {
                     // Rules are not foretold here, but they are asked for a free order_uid alone.

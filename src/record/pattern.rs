@@ -1,4 +1,4 @@
-//! Patterns of `matches`. Each is compiled into a deterministic automaton (DFA) when the rules are loaded, so that matching takes
+//! Patterns of a schema, and of a rule's `matches`. Each is compiled into a deterministic automaton (DFA) when it is loaded, so that matching takes
 //! one step for each byte, whatever the pattern and the text. A pattern whose automaton would be too large is refused. (An engine
 //! that falls back to simulating an NFA takes microseconds for each byte with a hostile pattern.)
 //!
@@ -15,14 +15,22 @@ use regex_syntax::ast::{
     self, Assertion, AssertionKind, Ast, ClassPerl, ClassPerlKind, ClassSetItem, Span,
 };
 
-/// How many bytes one automaton may take; a real pattern's takes some kilobytes.
-pub const MAX_BYTES: usize = 512 << 10;
+const MAX_BYTES: usize = Pattern::MAX_BYTES;
 const MAX_NESTING: u32 = 50;
 
 /// A compiled pattern.
 pub struct Pattern(dense::DFA<Vec<u32>>);
 
+impl std::fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "an automaton of {} bytes", self.size())
+    }
+}
+
 impl Pattern {
+    /// How many bytes one automaton may take; a real pattern's takes some kilobytes.
+    pub const MAX_BYTES: usize = 512 << 10;
+
     /// Compiles it, or says in a sentence why not.
     pub fn compile(source: &str) -> Result<Self, String> {
         let source = ascii(source)?;
