@@ -9,9 +9,9 @@
   }
   const [, first, second] = location.pathname.split('/');
   const needs = {
-    '': ['view/find', 'view/order', 'chart'],
-    orders: ['view/order'],
-    live: ['view/stream', 'view/find', 'view/order', 'chart'],
+    '': ['view/find', 'missing', 'chart'],
+    orders: ['view/order', 'missing'],
+    live: ['view/stream', 'view/find', 'missing', 'chart'],
     groups: ['view/groups', 'chart'],
     letters: second ? ['view/letter', 'payload', 'mend', 'diff', 'editor'] : ['view/letters', 'bulk', 'operation'],
     rules: ['view/rules', 'diff', 'editor', 'operation'],

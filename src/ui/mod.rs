@@ -67,6 +67,7 @@ pub const FILES: &[File] = files![
     "mend.js",
     "bulk.js",
     "operation.js",
+    "missing.js",
     "view/find.js",
     "view/order.js",
     "view/stream.js",

@@ -6,7 +6,7 @@ import {money, number, orderLink, orderPath, plural, rate, shown, since, time} f
 import {levels, live, rates, watch} from '../live.js';
 import {line} from '../chart.js';
 import {go} from '../router.js';
-import {missing} from './order.js';
+import {missing} from '../missing.js';
 
 export const orderColumns = [
   {label: 'Order', cell: (order) => orderLink(order.order_uid, {'data-row': ''})},
