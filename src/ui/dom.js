@@ -40,7 +40,7 @@ export function replace(element, ...children) {
 }
 
 // A real table, that becomes a list of cards on a phone (hence the roles: display would take its meaning away).
-// columns: {label, cell(row), num, wide, hide}
+// columns: {label, cell(row), title, num, wide, class}
 export function table(caption, columns, rows, {list = false, titled = false, empty = 'Nothing here.'} = {}) {
   const row = (item) => h('tr', {role: 'row'}, columns.map((column, index) => {
     const head = index === 0;
@@ -55,7 +55,7 @@ export function table(caption, columns, rows, {list = false, titled = false, emp
   const element = h('table', {role: 'table', 'data-list': list, hidden: !rows.length},
     h('caption', {class: titled ? 'titled' : 'hidden'}, caption),
     h('thead', {role: 'rowgroup'}, h('tr', {role: 'row'}, columns.map((column) =>
-      h('th', {role: 'columnheader', scope: 'col', class: classes(column)}, column.label)))),
+      h('th', {role: 'columnheader', scope: 'col', class: classes(column), title: column.title}, column.label)))),
     body);
   const nothing = h('p', {class: 'empty', hidden: rows.length > 0}, empty);
   const wrapped = h('div', {class: 'tabled'}, element, nothing);

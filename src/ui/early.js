@@ -10,7 +10,7 @@
   const [, first, second] = location.pathname.split('/');
   const needs = {
     '': ['view/find', 'missing', 'chart'],
-    orders: ['view/order', 'missing'],
+    orders: ['view/document', 'missing', 'sheet', 'dress/orders'],
     live: ['view/stream', 'view/find', 'missing', 'chart'],
     groups: ['view/groups', 'chart'],
     letters: second ? ['view/letter', 'payload', 'mend', 'diff', 'editor'] : ['view/letters', 'bulk', 'operation'],

@@ -5,7 +5,7 @@ import {Problem} from './api.js';
 
 const ROUTES = [
   [/^\/$/, () => import('./view/find.js')],
-  [/^\/orders\/([^/]+)$/, () => import('./view/order.js')],
+  [/^\/orders\/([^/]+)$/, () => import('./view/document.js')],
   [/^\/live$/, () => import('./view/stream.js')],
   [/^\/groups$/, () => import('./view/groups.js')],
   [/^\/letters$/, () => import('./view/letters.js')],

@@ -1,6 +1,7 @@
 // Runs the stories in order; tests/it/page.rs starts this, and does to the servers what a story needs.
 
 import {browser} from './browser.mjs';
+import {documents} from './document.mjs';
 import {finding, firstView, headers, notFound, outages} from './find.mjs';
 import {foreign} from './foreign.mjs';
 import {holes} from './holes.mjs';
@@ -11,7 +12,7 @@ import {session} from './session.mjs';
 import {everyView, hostile, keyboard, live, operations, rules} from './views.mjs';
 import {flood} from './flood.mjs';
 
-const stories = {headers, foreign, session, rights, oidc, firstView, finding, notFound, live, mending, somebodyElse, many, rules, operations, holes, keyboard, everyView, hostile, outages, flood};
+const stories = {headers, foreign, session, rights, oidc, firstView, finding, documents, notFound, live, mending, somebodyElse, many, rules, operations, holes, keyboard, everyView, hostile, outages, flood};
 // Some alone: WAYBILL_STORIES="finding many" cargo test --test it page
 const wanted = (process.env.WAYBILL_STORIES ?? '').split(' ').filter(Boolean);
 
