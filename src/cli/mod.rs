@@ -3,6 +3,7 @@
 
 mod audit;
 pub mod client;
+mod collections;
 mod connection;
 mod credentials;
 mod dead_letters;
@@ -62,6 +63,8 @@ enum Command {
     Reconcile(reconcile::Args),
     /// Find dead letters, read their stories, decide about them
     DeadLetters(dead_letters::Args),
+    /// Try a definition: what a collection of messages of your own would be
+    Collections(collections::Args),
     /// Try rules on history, put them in force, see those in force
     Rules(rules::Args),
     /// Long-running work: its progress and outcome; pause it, go on, end it
@@ -151,6 +154,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Validate(args) => validate::run(args).await,
         Command::Reconcile(args) => reconcile::run(args).await,
         Command::DeadLetters(args) => dead_letters::run(args).await,
+        Command::Collections(args) => collections::run(args),
         Command::Rules(args) => rules::run(args).await,
         Command::Operations(args) => operations::run(args).await,
         Command::Replay(args) => replay::run(args).await,

@@ -58,7 +58,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+pub fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
     let read = match file.to_str() {
         Some("-") => std::io::stdin().read_to_end(&mut text).map(|_| ()),

@@ -330,3 +330,8 @@ fn schema_agrees_with_the_checks() {
     }
     assert!(good > 10 && bad > 20, "{good} {bad}");
 }
+
+#[test]
+fn the_example_of_the_definition_is_the_one_in_the_file() {
+    assert_eq!(orders().model.examples, [super::example()]);
+}

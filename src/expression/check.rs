@@ -29,21 +29,26 @@ pub fn check(
     info: &SourceInfo,
     room: &mut usize,
 ) -> Result<Bool> {
-    let mut checker = Checker {
-        model,
-        info,
-        room,
-        variable: None,
-        depth: 0,
-        parts: 0,
-    };
-    match checker.typed(expression)? {
+    match Checker::new(model, info, room).typed(expression)? {
         Typed::Bool(rule) => Ok(rule),
         other => {
-            let message = format!(
-                "A rule must be true or false, but this is {}.",
-                other.name()
-            );
+            let message = format!("It must be true or false, but this is {}.", other.name());
+            Err(Misfit { at: 0, message })
+        }
+    }
+}
+
+/// Checks an expression that must be a whole number.
+pub fn check_number(
+    model: &Model,
+    expression: &IdedExpr,
+    info: &SourceInfo,
+    room: &mut usize,
+) -> Result<Int> {
+    match Checker::new(model, info, room).typed(expression)? {
+        Typed::Int(number) => Ok(number),
+        other => {
+            let message = format!("It must be a whole number, but this is {}.", other.name());
             Err(Misfit { at: 0, message })
         }
     }
@@ -62,6 +67,17 @@ pub struct Checker<'s> {
 }
 
 impl<'s> Checker<'s> {
+    fn new(model: &'s Model, info: &'s SourceInfo, room: &'s mut usize) -> Self {
+        Self {
+            model,
+            info,
+            room,
+            variable: None,
+            depth: 0,
+            parts: 0,
+        }
+    }
+
     pub fn misfit<T>(&self, at: &IdedExpr, message: impl Into<String>) -> Result<T> {
         let at = self
             .info

@@ -4,11 +4,13 @@
 use std::collections::HashSet;
 use std::panic::catch_unwind;
 
-use serde::{Deserialize, Serialize};
-use serde_saphyr::{Location, Spanned, UserMessageFormatter};
+use cel::common::ast::{IdedExpr, SourceInfo};
+use serde::Deserialize;
+use serde_saphyr::{Location, Spanned};
 
 use super::check;
-use super::tree::Bool;
+use super::tree::{Bool, Int};
+use super::yaml::{self, Mistake, place, short};
 use crate::record::{Field, Kind, Model};
 
 /// Bounds of a rules file.
@@ -24,14 +26,6 @@ const MAX_PATTERN_BYTES: usize = 8 << 20;
 /// of levels.
 const STACK_BYTES: usize = 64 << 20;
 
-/// What is wrong in a rules file, and where, counted from 1.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mistake {
-    pub line: u64,
-    pub column: u64,
-    pub message: String,
-}
-
 /// One rule, ready to run.
 pub struct Rule {
     pub id: String,
@@ -44,11 +38,18 @@ pub struct Rule {
 /// One rule as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+pub struct Written {
     id: Spanned<String>,
     message: Spanned<String>,
     field: Spanned<String>,
     rule: Spanned<String>,
+}
+
+impl Written {
+    /// All that it says.
+    pub fn texts(&self) -> [&str; 4] {
+        [&self.id, &self.message, &self.field, &self.rule].map(|text| text.value.as_str())
+    }
 }
 
 /// Compiles a rules file, or says all that is wrong with it.
@@ -59,11 +60,23 @@ pub fn load(text: &str, model: &Model) -> Result<Vec<Rule>, Vec<Mistake>> {
             MAX_FILE_BYTES >> 10
         ));
     }
+    with_stack(|| {
+        let written = yaml::read::<Vec<Written>>(text, 8)?.ok_or_else(|| {
+            Mistake::whole("The file has no list of rules; for no rules at all, write [].")
+        })?;
+        compile(text, &written, model)
+    })
+}
+
+/// Works on a thread with a large stack, which compiling needs.
+pub fn with_stack<T: Send>(
+    work: impl FnOnce() -> Result<T, Vec<Mistake>> + Send,
+) -> Result<T, Vec<Mistake>> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
-            .name("rules".to_owned())
+            .name("compiler".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || compile(text, model));
+            .spawn_scoped(scope, work);
         match thread.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(compiled)) => compiled,
             Ok(Err(_)) => whole("The file cannot be read; please report it."),
@@ -73,16 +86,11 @@ pub fn load(text: &str, model: &Model) -> Result<Vec<Rule>, Vec<Mistake>> {
 }
 
 fn whole<T>(message: impl Into<String>) -> Result<T, Vec<Mistake>> {
-    let message = message.into();
-    Err(vec![Mistake {
-        line: 1,
-        column: 1,
-        message,
-    }])
+    Err(Mistake::whole(message))
 }
 
-fn compile(text: &str, model: &Model) -> Result<Vec<Rule>, Vec<Mistake>> {
-    let written = read(text)?;
+/// Compiles the rules of a file whose text this is.
+pub fn compile(text: &str, written: &[Written], model: &Model) -> Result<Vec<Rule>, Vec<Mistake>> {
     if written.len() > MAX_RULES {
         return whole(format!(
             "There are {} rules, but no more than {MAX_RULES} are taken.",
@@ -92,7 +100,7 @@ fn compile(text: &str, model: &Model) -> Result<Vec<Rule>, Vec<Mistake>> {
     let mut ids = HashSet::new();
     let mut room = MAX_PATTERN_BYTES;
     let (mut rules, mut mistakes) = (Vec::new(), Vec::new());
-    for rule in &written {
+    for rule in written {
         let before = mistakes.len();
         let mut wrong = |at: &Location, message: String| {
             let (line, column) = (at.line(), at.column());
@@ -124,7 +132,7 @@ fn compile(text: &str, model: &Model) -> Result<Vec<Rule>, Vec<Mistake>> {
         if pointer.is_none() {
             let one = &model.one;
             let message = format!(
-                "This is no field of the {one}; write payment.amount, items[].price, or {one} for the whole."
+                "This is no field of the {one}; write its path (payment.amount, items.price), or {one} for the whole."
             );
             wrong(&rule.field.referenced, message);
         }
@@ -155,42 +163,42 @@ fn compile(text: &str, model: &Model) -> Result<Vec<Rule>, Vec<Mistake>> {
     Err(mistakes)
 }
 
-/// Reads the YAML. Aliases are refused, since with them a small file can expand to a huge one; so are duplicate and unknown
-/// keys.
-fn read(text: &str) -> Result<Vec<Written>, Vec<Mistake>> {
-    let options = serde_saphyr::options! {
-        with_snippet: false,
-        budget: serde_saphyr::budget! {
-            max_aliases: 0,
-            max_depth: 8,
-            max_documents: 1,
-        },
-    };
-    match serde_saphyr::from_str_with_options::<Option<Vec<Written>>>(text, options) {
-        Ok(Some(written)) => Ok(written),
-        Ok(None) => whole("The file has no list of rules; for no rules at all, write []."),
-        Err(error) => {
-            let (line, column) = error
-                .location()
-                .map_or((1, 1), |at| (at.line().max(1), at.column().max(1)));
-            let message = error.render_with_formatter(&UserMessageFormatter);
-            let message = message
-                .rsplit_once(" at line ")
-                .map_or(message.as_str(), |(message, _)| message);
-            let message = format!(
-                "The YAML cannot be read: {}.",
-                short(message).trim_end_matches('.')
-            );
-            Err(vec![Mistake {
-                line,
-                column,
-                message,
-            }])
-        }
+/// An expression that is true or false.
+pub fn truth(text: &str, written: &Spanned<String>, model: &Model) -> Result<Bool, Mistake> {
+    let mut room = MAX_PATTERN_BYTES;
+    let expression = expression(model, &written.value, &mut room);
+    expression.map_err(|misfit| misplaced(text, written, misfit))
+}
+
+/// An expression that is a whole number.
+pub fn number(text: &str, written: &Spanned<String>, model: &Model) -> Result<Int, Mistake> {
+    let mut room = MAX_PATTERN_BYTES;
+    let parsed = parsed(&written.value, |expression, info| {
+        check::check_number(model, expression, info, &mut room)
+    });
+    parsed.map_err(|misfit| misplaced(text, written, misfit))
+}
+
+fn misplaced(text: &str, written: &Spanned<String>, misfit: check::Misfit) -> Mistake {
+    let (line, column) = place(text, written, misfit.at);
+    let message = misfit.message;
+    Mistake {
+        line,
+        column,
+        message,
     }
 }
 
 fn expression(model: &Model, source: &str, room: &mut usize) -> Result<Bool, check::Misfit> {
+    parsed(source, |expression, info| {
+        check::check(model, expression, info, room)
+    })
+}
+
+fn parsed<T>(
+    source: &str,
+    check: impl FnOnce(&IdedExpr, &SourceInfo) -> check::Result<T>,
+) -> Result<T, check::Misfit> {
     let misfit = |at, message: String| Err(check::Misfit { at, message });
     if source.len() > MAX_EXPRESSION_BYTES {
         return misfit(
@@ -204,7 +212,7 @@ fn expression(model: &Model, source: &str, room: &mut usize) -> Result<Bool, che
     // The parser is a dependency: if it panics, the file is refused and the service goes on.
     let parsed = catch_unwind(|| cel::Env::default().parser().parse_with_source_info(source));
     let errors = match parsed {
-        Ok(Ok((expression, info))) => return check::check(model, &expression, &info, room),
+        Ok(Ok((expression, info))) => return check(&expression, &info),
         Ok(Err(errors)) => errors.errors,
         Err(_) => return misfit(0, "The expression cannot be read.".to_owned()),
     };
@@ -245,6 +253,11 @@ fn pointer(model: &Model, path: &str) -> Option<String> {
     if path == model.one {
         return Some(String::new());
     }
+    // A JSON pointer, as all others in a definition.
+    if let Some(names) = path.strip_prefix('/') {
+        let dotted = names.replace('/', ".");
+        return pointer(model, &dotted);
+    }
     let path = match path.split_once('.') {
         Some((one, rest)) if one == model.one => rest,
         _ => path,
@@ -279,49 +292,6 @@ fn pointer(model: &Model, path: &str) -> Option<String> {
         }
     }
     Some(pointer)
-}
-
-/// The place in the file of the byte `at` of a rule's expression. YAML folds lines, indents, quotes and escapes, but keeps the
-/// order of everything that is no white space, so the file and the expression are walked in step.
-fn place(text: &str, rule: &Spanned<String>, at: usize) -> (u64, u64) {
-    let start = rule.referenced.span().byte_offset().unwrap_or_default();
-    let start = usize::try_from(start).unwrap_or_default();
-    let source = text.get(start..).unwrap_or_default();
-    let value = &rule.value;
-    let mut written = source.char_indices().peekable();
-    if let Some((_, quote @ ('"' | '\''))) = written.peek()
-        && !value.starts_with(*quote)
-    {
-        written.next();
-    }
-    let before = value.char_indices().take_while(|(place, _)| *place <= at);
-    let mut found = start;
-    for (_, char) in before.filter(|(_, char)| !char.is_whitespace()) {
-        match written.find(|(_, candidate)| *candidate == char) {
-            Some((place, _)) => found = start + place,
-            None => break,
-        }
-    }
-    // The end of the expression is a place, too.
-    if at >= value.trim_end().len() && found > start {
-        found += 1;
-    }
-    let before = text.get(..found).unwrap_or_default();
-    let line = before.matches('\n').count() as u64 + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .count() as u64
-        + 1;
-    (line, column)
-}
-
-/// A sentence of somebody else's, shortened and without control characters.
-fn short(text: &str) -> String {
-    let clean = |char: char| if char.is_control() { ' ' } else { char };
-    text.chars().take(200).map(clean).collect()
 }
 
 #[cfg(test)]

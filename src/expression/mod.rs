@@ -17,6 +17,7 @@ mod load;
 #[cfg(test)]
 mod tests;
 mod tree;
+pub mod yaml;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,8 +25,10 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::record::{Code, Model, Reason, Record, Rejection, Violation};
-pub use load::Mistake;
 use load::Rule;
+pub use load::{Written, number, truth, with_stack};
+pub use tree::{Bool, Failure, Int};
+pub use yaml::Mistake;
 
 /// The text of an empty rules file.
 const NONE: &str = "[]\n";
@@ -58,6 +61,11 @@ impl Rules {
     pub fn compile(text: &str, model: &Model) -> Result<Self, RulesError> {
         let rules = load::load(text, model).map_err(|mistakes| RulesError { mistakes })?;
         Ok(Self::new(text, rules))
+    }
+
+    /// Compiles the rules that stand in a larger file, whose text this is.
+    pub fn of(text: &str, written: &[Written], model: &Model) -> Result<Self, Vec<Mistake>> {
+        Ok(Self::new(text, load::compile(text, written, model)?))
     }
 
     fn new(text: &str, rules: Vec<Rule>) -> Self {
@@ -119,7 +127,7 @@ impl fmt::Debug for Rules {
 }
 
 fn violation(model: &Model, rule: &Rule, record: &Record<'_>) -> Option<Violation> {
-    let (code, message) = match tree::run(&rule.expression, record) {
+    let (code, message) = match rule.expression.run(record) {
         Ok(true) => return None,
         Ok(false) => (Code::RuleViolated, rule.message.clone()),
         Err(failure) => {

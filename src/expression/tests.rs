@@ -342,7 +342,7 @@ fn a_file_with_a_mistake_is_refused_with_all_its_mistakes() {
     assert_eq!(lines, [1, 2, 3, 4, 8]);
     let error = Rules::compile(three, orders()).unwrap_err().to_string();
     assert!(
-        error.contains("line 8, column 9: A rule must be true or false"),
+        error.contains("line 8, column 9: It must be true or false"),
         "{error}"
     );
 }

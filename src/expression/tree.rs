@@ -36,7 +36,15 @@ pub struct Scope<'a> {
     fuel: &'a Cell<u64>,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    fn of(record: &'a Record<'a>, fuel: &'a Cell<u64>) -> Self {
+        Self {
+            record,
+            element: None,
+            fuel,
+        }
+    }
+
     fn spend(&self, cost: u64) -> Result<()> {
         let left = self
             .fuel
@@ -158,15 +166,20 @@ pub struct Loop {
     pub cost: u64,
 }
 
-/// Whether the message is as the rule wants it.
-pub fn run(rule: &Bool, record: &Record<'_>) -> Result<bool> {
-    let fuel = Cell::new(FUEL);
-    let scope = Scope {
-        record,
-        element: None,
-        fuel: &fuel,
-    };
-    rule.eval(&scope)
+impl Bool {
+    /// Whether the message is as the expression wants it.
+    pub fn run(&self, record: &Record<'_>) -> Result<bool> {
+        let fuel = Cell::new(FUEL);
+        self.eval(&Scope::of(record, &fuel))
+    }
+}
+
+impl Int {
+    /// The number that the expression has for the message.
+    pub fn run(&self, record: &Record<'_>) -> Result<i64> {
+        let fuel = Cell::new(FUEL);
+        self.eval(&Scope::of(record, &fuel))
+    }
 }
 
 impl Bool {

@@ -50,6 +50,72 @@ pub fn is_rfc3339(text: &[u8]) -> bool {
         && two(&moment[17..19]) <= 60
 }
 
+/// A moment, exact to any number of digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instant {
+    /// Since 1970. A leap second is the second after it.
+    seconds: i64,
+    /// The digits behind the point, without zeros at their end.
+    fraction: String,
+}
+
+impl Instant {
+    /// Of a date-time, or of a day's beginning in UTC.
+    pub fn read(text: &str) -> Option<Self> {
+        if is_date(text.as_bytes()) {
+            return Self::read(&format!("{text}T00:00:00Z"));
+        }
+        let bytes = text.as_bytes();
+        if !is_rfc3339(bytes) {
+            return None;
+        }
+        let at = |from: usize, to: usize| {
+            i64::from(
+                bytes[from..to]
+                    .iter()
+                    .fold(0, |n, b| n * 10 + u32::from(b - b'0')),
+            )
+        };
+        let (year, month, day) = (at(0, 4), at(5, 7), at(8, 10));
+        let rest = &text[19..];
+        let digits = rest.strip_prefix('.').map_or("", |rest| {
+            &rest[..rest.bytes().take_while(u8::is_ascii_digit).count()]
+        });
+        let offset = match rest
+            .trim_start_matches('.')
+            .trim_start_matches(|c: char| c.is_ascii_digit())
+        {
+            "Z" | "z" => 0,
+            offset => {
+                let minutes =
+                    offset[1..3].parse::<i64>().ok()? * 60 + offset[4..6].parse::<i64>().ok()?;
+                if offset.starts_with('-') {
+                    -minutes
+                } else {
+                    minutes
+                }
+            }
+        };
+        // Days since 1970 by the civil calendar, years beginning in March.
+        let (year, month) = if month > 2 {
+            (year, month - 3)
+        } else {
+            (year - 1, month + 9)
+        };
+        let century = year.div_euclid(400);
+        let of_century = year.rem_euclid(400);
+        let of_year = (153 * month + 2) / 5 + day - 1;
+        let days = century * 146_097 + of_century * 365 + of_century / 4 - of_century / 100
+            + of_year
+            - 719_468;
+        Some(Self {
+            seconds: days * 86_400 + at(11, 13) * 3_600 + at(14, 16) * 60 + at(17, 19)
+                - offset * 60,
+            fraction: digits.trim_end_matches('0').to_owned(),
+        })
+    }
+}
+
 /// A day by the grammar of RFC 3339, on a day that exists.
 pub fn is_date(text: &[u8]) -> bool {
     text.len() == 10 && is_rfc3339(&[text, b"T00:00:00Z"].concat())
@@ -73,7 +139,45 @@ fn two(digits: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_date, is_rfc3339, is_uuid};
+    use super::{Instant, is_date, is_rfc3339, is_uuid};
+
+    #[test]
+    fn moments_are_compared_exactly() {
+        let at = |text: &str| Instant::read(text).unwrap();
+        let rising = [
+            "0000-03-01T00:00:00Z",
+            "1969-12-31T23:59:59.999999999999Z",
+            "1970-01-01",
+            "1970-01-01T00:00:00.0000000000000000001Z",
+            "2024-02-29T12:00:00+01:00",
+            "2024-02-29T11:00:00.5Z",
+            "2024-03-01",
+            "9999-12-31T23:59:60Z",
+        ];
+        for (index, left) in rising.iter().enumerate() {
+            for (other, right) in rising.iter().enumerate() {
+                assert_eq!(
+                    at(left).cmp(&at(right)),
+                    index.cmp(&other),
+                    "{left} {right}"
+                );
+            }
+        }
+        assert_eq!(
+            at("2021-11-26T06:22:19.50Z"),
+            at("2021-11-26t09:22:19.5+03:00")
+        );
+        for text in [
+            "1970-01-01T00:00:00Z",
+            "2021-11-26T06:22:19Z",
+            "1900-02-28T23:00:00-02:00",
+            "2400-02-29T00:00:00Z",
+        ] {
+            let other: jiff::Timestamp = text.parse().unwrap();
+            assert_eq!(at(text).seconds, other.as_second(), "{text}");
+        }
+        assert_eq!(Instant::read("yesterday"), None);
+    }
 
     #[test]
     fn a_day_and_a_uuid_have_one_form() {

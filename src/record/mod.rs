@@ -35,7 +35,9 @@ mod write;
 
 use bytes::Bytes;
 
+pub use check::{Format, TextCheck};
 pub use code::{Code, Reason};
+pub use date::Instant;
 pub use model::Model;
 pub use pattern::Pattern;
 pub use rejection::{MAX_VIOLATIONS, Rejection, Violation};

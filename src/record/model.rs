@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::code::{Code, Reason};
 use super::judge::Judge;
 use super::rejection::{Rejection, Violation, quote};
-use super::shape::{Field, Kind, Object, Table, token};
+use super::shape::{Field, Kind, Object, Others, Table, names_of, token};
 use super::slot::{Record, Row, Slot};
 use super::{straight, write};
 
@@ -20,6 +20,7 @@ pub struct Model {
     pub one: String,
     pub title: String,
     pub about: String,
+    pub examples: Vec<serde_json::Value>,
     pub object: Object,
     /// How many slots the message itself has.
     pub width: usize,
@@ -71,6 +72,34 @@ impl Model {
             field = object.field(name)?;
         }
         Some(field)
+    }
+
+    /// The field that a pointer leads to, if it and all on the way to it is in every message.
+    pub fn always(&self, pointer: &str) -> Option<&Field> {
+        let path = names_of(pointer);
+        let names: Vec<&str> = path.iter().map(String::as_str).collect();
+        let mut last = None;
+        for length in 1..=names.len() {
+            let field = self.field(&names[..length])?;
+            last = Some(field).filter(|field| field.required && !field.may_be_null);
+            last?;
+        }
+        last
+    }
+
+    /// How many slots there are, for fields of all depths.
+    pub fn slots(&self) -> usize {
+        self.width + self.lists.iter().map(|table| table.width).sum::<usize>()
+    }
+
+    /// Whether fields of a message itself that the schema does not name are left out.
+    pub fn drops_others(&self) -> bool {
+        matches!(self.object.others, Others::Dropped)
+    }
+
+    /// Without a key each message is a document of its own.
+    pub fn has_key(&self) -> bool {
+        !self.keys.is_empty()
     }
 
     /// "" if there is no such text.

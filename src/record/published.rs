@@ -23,6 +23,9 @@ impl Model {
         schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
         schema["title"] = json!(self.title);
         schema["description"] = json!(self.about);
+        if !self.examples.is_empty() {
+            schema["examples"] = json!(self.examples);
+        }
         schema
     }
 

@@ -29,7 +29,7 @@ use super::model::{Known, Model};
 use super::number::{self, Whole};
 use super::pattern::Pattern;
 use super::rejection::quote;
-use super::shape::{Field, Kind, List, Object, Others, Table, Value, token};
+use super::shape::{Field, Kind, List, Object, Others, Table, Value, names_of, token};
 use super::slot::Slot;
 use super::{straight, write};
 
@@ -44,6 +44,8 @@ pub struct Mistake {
     /// Where in the schema, as a JSON pointer.
     pub pointer: String,
     pub message: String,
+    /// The key or lookup that it is about, if it is not about the schema itself.
+    pub of: Option<String>,
 }
 
 /// The schema of what a schema does not describe.
@@ -126,18 +128,18 @@ impl Model {
         }
         // The first time has found that there are parts that no kind of ours can check.
         let validators = Validators::compile(schema);
-        let validators = validators.map_err(|(pointer, message)| Mistake { pointer, message })?;
+        let validators = validators.map_err(|(pointer, message)| Mistake {
+            pointer,
+            message,
+            of: None,
+        })?;
         compiler.validators = Some(validators);
         compiler.model(one, keys, lookups)
     }
 
     /// The required text or whole number that a pointer leads to.
     fn known(&self, pointer: &str) -> Result<Known> {
-        let path: Vec<String> = pointer
-            .split('/')
-            .skip(1)
-            .map(|token| token.replace("~1", "/").replace("~0", "~"))
-            .collect();
+        let path = names_of(pointer);
         let names: Vec<&str> = path.iter().map(String::as_str).collect();
         match self.field(&names) {
             Some(field) if matches!(field.value.kind, Kind::Text(_) | Kind::Whole(_)) => {
@@ -147,20 +149,11 @@ impl Model {
                     path,
                 })
             }
-            _ => mistake(
-                "",
+            _ => misled(
+                pointer,
                 format!("{pointer} leads to no text and no whole number."),
             ),
         }
-    }
-
-    /// Whether each field on the way is in every message.
-    fn is_always_there(&self, known: &Known) -> bool {
-        (1..=known.path.len()).all(|length| {
-            let names: Vec<&str> = known.path[..length].iter().map(String::as_str).collect();
-            self.field(&names)
-                .is_some_and(|field| field.required && !field.may_be_null)
-        })
     }
 }
 
@@ -168,6 +161,16 @@ fn mistake<T>(pointer: &str, message: impl Into<String>) -> Result<T> {
     Err(Mistake {
         pointer: pointer.to_owned(),
         message: message.into(),
+        of: None,
+    })
+}
+
+/// About a key or a lookup.
+fn misled<T>(pointer: &str, message: impl Into<String>) -> Result<T> {
+    Err(Mistake {
+        pointer: String::new(),
+        message: message.into(),
+        of: Some(pointer.to_owned()),
     })
 }
 
@@ -213,6 +216,10 @@ impl<'s> Compiler<'s> {
             one: one.to_owned(),
             title: about("title").to_owned(),
             about: about("description").to_owned(),
+            examples: match root.get("examples") {
+                Some(Json::Array(examples)) => examples.clone(),
+                _ => Vec::new(),
+            },
             straight: straight::compile(&object),
             served: write::served(&object),
             stored: write::stored(&object),
@@ -225,9 +232,9 @@ impl<'s> Compiler<'s> {
         };
         for key in keys {
             let known = model.known(key)?;
-            if !model.is_always_there(&known) {
-                return mistake(
-                    "",
+            if model.always(key).is_none() {
+                return misled(
+                    key,
                     format!("{key} is not in every message; a key must be required."),
                 );
             }

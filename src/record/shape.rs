@@ -137,3 +137,9 @@ impl Field {
 pub fn token(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
+
+/// The names on the way that a JSON pointer leads.
+pub fn names_of(pointer: &str) -> Vec<String> {
+    let name = |token: &str| token.replace("~1", "/").replace("~0", "~");
+    pointer.split('/').skip(1).map(name).collect()
+}

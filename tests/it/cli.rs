@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use crate::harness::{Bench, Weight, order, order_with, within};
 
+#[derive(Debug)]
 pub struct Run {
     pub code: i32,
     pub out: String,
@@ -241,6 +242,55 @@ async fn messages_are_judged_without_a_service() {
         mixed.out
     );
     assert!(mixed.out.ends_with("1 valid, 1 not\n"));
+}
+
+#[tokio::test]
+async fn a_definition_is_checked_without_a_service_and_its_tests_are_run() {
+    let check = async |text: &str, more: &[&str]| {
+        let args = [&["collections", "check", "-"], more].concat();
+        waybill("", &args, text.as_bytes()).await
+    };
+    let good = "\
+collection: jobs
+schema: {type: object, required: [id], properties: {id: {type: integer}}}
+key: /id
+tests:
+  - send: [{id: 1}, {id: 1.0}, {id: a}]
+    expect: {documents: 1, duplicates: 1, dead_letters: [{code: wrong_type, pointer: /id}]}
+";
+    let passed = check(good, &[]).await;
+    assert_eq!(passed.code, 0, "{passed:?}");
+    assert!(
+        passed
+            .out
+            .starts_with("jobs: 1 field, 0 rules, 1 test, no mistake"),
+        "{passed:?}"
+    );
+    let failed = check(&good.replace("documents: 1", "documents: 2"), &[]).await;
+    assert_eq!(failed.code, 1, "{failed:?}");
+    assert!(
+        failed.err.contains("-:5: documents: expected 2, found 1"),
+        "{failed:?}"
+    );
+    let mistaken = check(&good.replace("key: /id", "key: /nix"), &[]).await;
+    assert_eq!(mistaken.code, 2, "{mistaken:?}");
+    assert!(
+        mistaken.err.starts_with("-:3:6: /nix leads to no text"),
+        "{mistaken:?}"
+    );
+    let json = check(
+        &good.replace("key: /id", "key: /nix"),
+        &["--output", "json"],
+    )
+    .await;
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(
+        (
+            &json["mistakes"][0]["line"],
+            json["mistakes"][0]["column"].as_i64()
+        ),
+        (&3.into(), Some(6))
+    );
 }
 
 #[tokio::test]
