@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio_postgres::types::{ToSql, Type};
 
 use super::letter::State;
+use super::store::LETTER;
+use crate::postgres::Sql;
 use crate::record::{Code, Reason};
 use crate::words::UnknownWord;
 
@@ -55,43 +56,6 @@ pub struct InvalidFilter {
     pub problem: String,
 }
 
-type Parameter = Box<dyn ToSql + Sync + Send>;
-
-/// SQL text together with its parameters: they are added in one go, so that places and values always agree.
-pub struct Sql {
-    pub text: String,
-    parameters: Vec<(Parameter, Type)>,
-}
-
-impl Sql {
-    pub fn new(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            parameters: Vec::new(),
-        }
-    }
-
-    pub fn push(&mut self, text: &str) -> &mut Self {
-        self.text.push_str(text);
-        self
-    }
-
-    /// Appends the parameter's place, as in `$3`.
-    pub fn bind(&mut self, value: impl ToSql + Sync + Send + 'static, kind: Type) -> &mut Self {
-        self.parameters.push((Box::new(value), kind));
-        let place = format!("${}", self.parameters.len());
-        self.text.push_str(&place);
-        self
-    }
-
-    pub fn parameters(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
-        self.parameters
-            .iter()
-            .map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
-            .collect()
-    }
-}
-
 /// The groups and sources that a filter's names stand for. They are looked up first, so that the statement can go by index. None
 /// if the filter names none.
 #[derive(Default)]
@@ -108,16 +72,8 @@ impl Named {
     }
 
     fn conditions(&self, sql: &mut Sql) {
-        if let Some(groups) = &self.groups {
-            sql.push(" and l.fingerprint = any(")
-                .bind(groups.clone(), Type::INT8_ARRAY)
-                .push(")");
-        }
-        if let Some(sources) = &self.sources {
-            sql.push(" and l.source_id = any(")
-                .bind(sources.clone(), Type::INT4_ARRAY)
-                .push(")");
-        }
+        sql.and("l.fingerprint = any($)", self.groups.clone())
+            .and("l.source_id = any($)", self.sources.clone());
     }
 }
 
@@ -190,110 +146,73 @@ impl Filter {
         self.reason.is_some() || self.code.is_some() || self.fingerprint.is_some()
     }
 
-    /// The conditions on `l` besides state, group and source.
+    /// The conditions on `l` besides state, group, source and ids.
     fn rest(&self, sql: &mut Sql) {
-        if let Some(order_uid) = &self.order_uid {
-            sql.push(" and l.order_uid = ")
-                .bind(order_uid.clone(), Type::TEXT);
-        }
-        if let Some(since) = self.since {
-            sql.push(" and l.received_at >= ")
-                .bind(since, Type::TIMESTAMPTZ);
-        }
-        if let Some(until) = self.until {
-            sql.push(" and l.received_at < ")
-                .bind(until, Type::TIMESTAMPTZ);
-        }
-        if let Some(from) = self.from {
-            sql.push(" and l.id >= ").bind(from, Type::INT8);
-        }
-        if let Some(to) = self.to {
-            sql.push(" and l.id <= ").bind(to, Type::INT8);
-        }
-        if let Some(text) = &self.text {
-            let pattern = format!("%{}%", escape_like(text));
-            sql.push(" and (l.message ilike ")
-                .bind(pattern.clone(), Type::TEXT)
-                .push(" or l.order_uid ilike ")
-                .bind(pattern, Type::TEXT)
-                .push(")");
-        }
-        if let Some(ids) = &self.ids {
-            sql.push(" and l.id = any(")
-                .bind(ids.clone(), Type::INT8_ARRAY)
-                .push(")");
-        }
+        let pattern = |text: &String| format!("%{}%", escape_like(text));
+        sql.and("l.order_uid = $", self.order_uid.clone())
+            .and("l.received_at >= $", self.since)
+            .and("l.received_at < $", self.until)
+            .and("l.id >= $", self.from)
+            .and("l.id <= $", self.to)
+            .and(
+                "(l.message ilike $ or l.order_uid ilike $)",
+                self.text.as_ref().map(pattern),
+            );
         if let Some((code_version, rules_position)) = self.judged_before {
-            sql.push(" and (l.code_version < ")
-                .bind(code_version, Type::INT4)
-                .push(" or l.rules_position < ")
-                .bind(rules_position, Type::INT8)
-                .push(")");
+            sql.bind(" and (l.code_version < $", code_version)
+                .bind(" or l.rules_position < $)", rules_position);
         }
     }
 
     /// The statement that finds the filter's groups.
     pub fn groups(&self, sql: &mut Sql) {
-        sql.push("select fingerprint from dead_letter_groups where true");
-        if let Some(reason) = &self.reason {
-            sql.push(" and reason = ").bind(reason.clone(), Type::TEXT);
-        }
-        if let Some(code) = &self.code {
-            sql.push(" and code = ").bind(code.clone(), Type::TEXT);
-        }
-        if let Some(fingerprint) = &self.fingerprint {
-            let value = parse_fingerprint(fingerprint).unwrap_or_default();
-            sql.push(" and fingerprint = ").bind(value, Type::INT8);
-        }
+        let fingerprint = self.fingerprint.as_deref().map(parse_fingerprint);
+        sql.push("select fingerprint from dead_letter_groups where true")
+            .and("reason = $", self.reason.clone())
+            .and("code = $", self.code.clone())
+            .and(
+                "fingerprint = $",
+                fingerprint.map(Option::unwrap_or_default),
+            );
     }
 
     /// The statement that finds its sources.
     pub fn sources(&self, sql: &mut Sql) {
-        let source = self.source.clone().unwrap_or_default();
-        sql.push("select id from source where name = ")
-            .bind(source.clone(), Type::TEXT)
-            .push(" or kind = ")
-            .bind(source, Type::TEXT);
+        sql.bind(
+            "select id from source where name = $ or kind = $",
+            self.source.clone().unwrap_or_default(),
+        );
     }
 
-    /// `columns` of the matching letters below `before`, newest first. For each group (or source) and state an index gives the
-    /// newest few ids, and the newest of those are the answer. So none of these filters reads a million letters, except text, and
-    /// `until` in the past, for which there is no index. If several conditions narrow at once, Postgres chooses the plan by its
-    /// statistics.
-    pub fn page(&self, columns: &str, named: &Named, before: i64, limit: i64) -> Sql {
-        let mut sql = Sql::new("select ");
-        sql.push(columns).push(" from ");
+    /// The matching letters below `before`, newest first. For each group (or source) and state an index gives the newest few ids,
+    /// and the newest of those are the answer. So none of these filters reads a million letters, except text, and `until` in the
+    /// past, for which there is no index. If several conditions narrow at once, Postgres chooses the plan by its statistics.
+    pub fn page(&self, named: &Named, before: i64, limit: i64) -> Sql {
+        let mut sql = Sql::new(LETTER);
         // Before some day in the past: the newer letters are passed over once, and not once for each state.
         let past = self.until.is_some() && self.since.is_none();
         let times = self.since.is_some() || self.until.is_some();
         let several = [times, named.groups.is_some(), named.sources.is_some()];
         let several = several.iter().filter(|narrows| **narrows).count() > 1;
         if several || past || self.order_uid.is_some() || self.ids.is_some() {
-            sql.push("dead_letters l where l.id < ")
-                .bind(before, Type::INT8)
-                .push(" and l.state = any(")
-                .bind(self.states(), Type::TEXT_ARRAY)
-                .push(")");
+            sql.bind(" from dead_letters l where l.id < $", before)
+                .bind(" and l.state = any($)", self.states());
             named.conditions(&mut sql);
             self.rest(&mut sql);
+            sql.and("l.id = any($)", self.ids.clone());
         } else {
-            sql.push("(select n.id from unnest(")
-                .bind(self.states(), Type::TEXT_ARRAY)
-                .push(") s(state) cross join ");
+            sql.bind(" from (select n.id from unnest($) s(state)", self.states());
             if let Some(groups) = &named.groups {
-                sql.push("unnest(")
-                    .bind(groups.clone(), Type::INT8_ARRAY)
-                    .push(") g(fingerprint) cross join ");
+                sql.bind(" cross join unnest($) g(fingerprint)", groups.clone());
             }
             if let Some(sources) = &named.sources {
-                sql.push("unnest(")
-                    .bind(sources.clone(), Type::INT4_ARRAY)
-                    .push(") o(source_id) cross join ");
+                sql.bind(" cross join unnest($) o(source_id)", sources.clone());
             }
-            sql.push(
-                "lateral (select l.id from dead_letters l where l.state = s.state and l.id < ",
-            )
-            .bind(before, Type::INT8);
+            sql.bind(
+                " cross join lateral (
+                    select l.id from dead_letters l where l.state = s.state and l.id < $",
+                before,
+            );
             if named.groups.is_some() {
                 sql.push(" and l.fingerprint = g.fingerprint");
             }
@@ -301,55 +220,39 @@ impl Filter {
                 sql.push(" and l.source_id = o.source_id");
             }
             self.rest(&mut sql);
-            sql.push(" order by l.id desc limit ")
-                .bind(limit, Type::INT8)
-                .push(") n order by n.id desc limit ")
-                .bind(limit, Type::INT8)
-                .push(") newest join dead_letters l on l.id = newest.id");
+            sql.bind(
+                " order by l.id desc limit $) n order by n.id desc limit $
+                ) newest join dead_letters l on l.id = newest.id",
+                limit,
+            );
         }
-        sql.push(" order by l.id desc limit ")
-            .bind(limit, Type::INT8);
+        sql.bind(" order by l.id desc limit $", limit);
         sql
     }
 
     /// The ids of the matching letters above `above`, up to `to`: of a set that is read in parts.
     pub fn ids_between(&self, above: i64, to: i64, limit: i64) -> Sql {
-        let mut sql = Sql::new("select l.id from dead_letters l where l.id > ");
-        sql.bind(above, Type::INT8)
-            .push(" and l.id <= ")
-            .bind(to, Type::INT8);
-        match &self.ids {
-            // A long list of ids is sent in parts, too.
-            Some(ids) => {
-                let asked = ids.iter().copied().filter(|id| *id > above && *id <= to);
-                let part = Self {
-                    ids: Some(asked.collect()),
-                    ..self.clone()
-                };
-                part.conditions(&mut sql);
-            }
-            None => self.conditions(&mut sql),
-        }
-        sql.push(" limit ").bind(limit, Type::INT8);
-        sql
-    }
-
-    /// All conditions on `l`.
-    fn conditions(&self, sql: &mut Sql) {
-        if let Some(state) = &self.state {
-            sql.push(" and l.state = ").bind(state.clone(), Type::TEXT);
-        }
+        let mut sql = Sql::new("select l.id from dead_letters l");
+        sql.bind(" where l.id > $", above)
+            .bind(" and l.id <= $", to)
+            .and("l.state = $", self.state.clone());
         if self.asks_for_a_group() {
             sql.push(" and l.fingerprint in (");
-            self.groups(sql);
+            self.groups(&mut sql);
             sql.push(")");
         }
         if self.source.is_some() {
             sql.push(" and l.source_id in (");
-            self.sources(sql);
+            self.sources(&mut sql);
             sql.push(")");
         }
-        self.rest(sql);
+        self.rest(&mut sql);
+        // A long list of ids is sent in parts, too.
+        let part = |id: &i64| *id > above && *id <= to;
+        let asked = self.ids.as_ref();
+        let asked = asked.map(|ids| ids.iter().copied().filter(part).collect::<Vec<_>>());
+        sql.and("l.id = any($)", asked).bind(" limit $", limit);
+        sql
     }
 }
 

@@ -7,24 +7,24 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio_postgres::types::Json;
 
-use super::filter::{Filter, Named, Sql, format_fingerprint, parse_fingerprint};
+use super::filter::{Filter, Named, format_fingerprint, parse_fingerprint};
 use super::letter::{Letter, Verdict};
-use super::store::{from_row, letter_columns};
+use super::store::{LETTER, from_row};
 use crate::inbox::{Decision, Position};
-use crate::postgres::{Client, Error, query, query_once, query_one, query_opt};
+use crate::postgres::{Client, Error, Sql, query, query_one, query_opt};
 
 async fn look_up(client: &Client, filter: &Filter) -> Result<Named, Error> {
     let mut named = Named::default();
     if filter.asks_for_a_group() {
         let mut sql = Sql::new("");
         filter.groups(&mut sql);
-        let rows = query_once(client, &sql.text, &sql.parameters()).await?;
+        let rows = sql.query_once(client).await?;
         named.groups = Some(rows.iter().map(|row| row.get(0)).collect());
     }
     if filter.source.is_some() {
         let mut sql = Sql::new("");
         filter.sources(&mut sql);
-        let rows = query_once(client, &sql.text, &sql.parameters()).await?;
+        let rows = sql.query_once(client).await?;
         named.sources = Some(rows.iter().map(|row| row.get(0)).collect());
     }
     Ok(named)
@@ -40,8 +40,8 @@ pub async fn list(
     if named.is_nothing() {
         return Ok(Vec::new());
     }
-    let sql = filter.page(letter_columns!(), &named, before, limit);
-    let rows = query_once(client, &sql.text, &sql.parameters()).await?;
+    let page = filter.page(&named, before, limit);
+    let rows = page.query_once(client).await?;
     Ok(rows.iter().map(from_row).collect())
 }
 
@@ -53,8 +53,8 @@ pub async fn ids(
     to: i64,
     limit: i64,
 ) -> Result<Vec<i64>, Error> {
-    let sql = filter.ids_between(above, to, limit);
-    let rows = query_once(client, &sql.text, &sql.parameters()).await?;
+    let page = filter.ids_between(above, to, limit);
+    let rows = page.query_once(client).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
@@ -205,16 +205,14 @@ pub struct PastDecision {
     pub at: Timestamp,
 }
 
-const ONE: &str = concat!(
-    "select ",
-    letter_columns!(),
-    ", v.violations, i.payload, s.kind, s.name, (select o.position from orders o where o.order_uid = l.order_uid) as conflicting
+/// By the primary key of each table, behind `LETTER`.
+const ONE: &str = ", v.violations, i.payload, s.kind, s.name,
+        (select o.position from orders o where o.order_uid = l.order_uid) as conflicting
     from dead_letters l
     join verdict v on v.position = l.verdict_position
     join inbox i on i.position = l.id
     join source s on s.id = l.source_id
-    where l.id = $1"
-);
+    where l.id = $";
 
 /// By decisions_letter.
 const DECISIONS: &str = "
@@ -223,12 +221,15 @@ const DECISIONS: &str = "
     where d.letter = $1 order by d.position limit 500";
 
 pub async fn story(client: &Client, id: Position) -> Result<Option<Story>, Error> {
-    let Some(row) = query_opt(client, ONE, &[&id.0]).await? else {
+    let mut sql = Sql::new(LETTER);
+    sql.bind(ONE, id.0);
+    let found = sql.query(client).await?;
+    let Some(row) = found.first() else {
         return Ok(None);
     };
     let decisions = query(client, DECISIONS, &[&id.0]).await?;
     Ok(Some(Story {
-        letter: from_row(&row),
+        letter: from_row(row),
         violations: row.get("violations"),
         payload: Bytes::copy_from_slice(row.get::<_, Option<&[u8]>>("payload").unwrap_or_default()),
         source_kind: row.get("kind"),

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use super::letter::{Letter, State, Verdict};
 use crate::inbox::{Action, Position, SourceId};
-use crate::postgres::{Client, Error, Write, copy, execute, query};
+use crate::postgres::{Client, Error, Sql, Write, copy, execute};
 
 const COPY_VERDICTS: &str =
     "copy verdict (position, rules_position, fingerprint, code_version, reason, code, message,
@@ -110,32 +110,22 @@ pub async fn change(client: &Client, letters: &[&Letter]) -> Result<(), Error> {
 }
 
 /// What `from_row` reads, of `dead_letters l`.
-macro_rules! letter_columns {
-    () => {
-        "l.id, l.fingerprint, l.verdict_position, l.rules_position, l.received_at, l.first_failed_at, l.last_failed_at,
-         l.next_attempt_at, l.decided_by, l.origin, l.attempts, l.code_version, l.source_id, l.state, l.reason, l.code,
-         l.pointer, l.message, l.order_uid, (select d.action from decisions d where d.position = l.decided_by) as decided_action"
-    };
-}
-pub(super) use letter_columns;
+pub(super) const LETTER: &str = "
+    select l.id, l.fingerprint, l.verdict_position, l.rules_position, l.received_at, l.first_failed_at, l.last_failed_at,
+        l.next_attempt_at, l.decided_by, l.origin, l.attempts, l.code_version, l.source_id, l.state, l.reason, l.code,
+        l.pointer, l.message, l.order_uid, (select d.action from decisions d where d.position = l.decided_by) as decided_action";
 
 /// By dead_letters_pkey and decisions_pkey.
-const LOAD: &str = concat!(
-    "select ",
-    letter_columns!(),
-    " from dead_letters l where l.id = any($1)"
-);
+const BY_IDS: &str = " from dead_letters l where l.id = any($)";
 
 /// The letters of which a batch's decisions speak, without their lists of violations.
 pub async fn load(client: &Client, ids: &[i64]) -> Result<Vec<Letter>, Error> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(query(client, LOAD, &[&ids])
-        .await?
-        .iter()
-        .map(from_row)
-        .collect())
+    let mut sql = Sql::new(LETTER);
+    sql.bind(BY_IDS, ids.to_vec());
+    Ok(sql.query(client).await?.iter().map(from_row).collect())
 }
 
 pub(super) fn from_row(row: &Row) -> Letter {

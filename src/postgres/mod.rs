@@ -14,6 +14,7 @@ mod query;
 mod session;
 mod settings;
 mod snapshots;
+mod sql;
 mod tls;
 mod write;
 
@@ -21,9 +22,10 @@ pub use copy::{CopyRows, begin_copy, copy};
 pub use error::{Error, is_row_fault, is_taken};
 pub use migrate::migrate;
 pub use pool::Reader;
-pub use query::{execute, query, query_once, query_one, query_opt, within};
+pub use query::{execute, query, query_one, query_opt, within};
 pub use session::{Identity, Session};
 pub use settings::Settings;
+pub use sql::Sql;
 pub use write::{Write, send};
 
 use std::sync::Arc;

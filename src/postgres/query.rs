@@ -1,10 +1,11 @@
 //! Statements prepared once on each connection, each answer bounded in time: a server that is frozen answers nothing, and
-//! tokio-postgres would wait for ever. `statement` is always a constant: the cache is never emptied.
+//! tokio-postgres would wait for ever. `statement` is always a constant: the cache is never emptied. What is put together at run
+//! time is an `Sql`.
 
 use std::time::Duration;
 
 use tokio_postgres::Row;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::ToSql;
 
 use super::{Client, Error};
 
@@ -22,7 +23,7 @@ pub async fn within<T>(
 type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// Above the servers' own statement_timeout, which ends a slow statement first.
-const PATIENCE: Duration = Duration::from_secs(14);
+pub(super) const PATIENCE: Duration = Duration::from_secs(14);
 
 pub async fn query(
     client: &Client,
@@ -68,18 +69,6 @@ pub async fn execute(
     within(PATIENCE, async {
         let prepared = client.prepare_cached(statement).await?;
         Ok(client.execute(&prepared, parameters).await?)
-    })
-    .await
-}
-
-/// A statement that was put together for this one question: planned for its own parameters, and not kept.
-pub async fn query_once(
-    client: &Client,
-    statement: &str,
-    parameters: &[(&(dyn ToSql + Sync), Type)],
-) -> Result<Vec<Row>, Error> {
-    within(PATIENCE, async {
-        Ok(client.query_typed(statement, parameters).await?)
     })
     .await
 }

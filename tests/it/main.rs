@@ -58,6 +58,7 @@ mod rules_harm;
 mod sandbox;
 mod settings;
 mod snapshot;
+mod sql;
 mod stan;
 mod stan_broker;
 mod standby;
