@@ -23,7 +23,7 @@ use super::{Dependencies, times};
 use crate::access::{ORDERS, Principal};
 use crate::dead_letter::Filter;
 use crate::inbox::{self, Position};
-use crate::order::store::Whose;
+use crate::order::store;
 use crate::postgres::Database;
 use crate::projection;
 
@@ -237,10 +237,7 @@ impl Exports {
         let live = projection::read_checkpoint(&reader).await?.position;
         drop(reader);
         let source = Source::Orders {
-            whose: Whose {
-                customer_id: customer_id.0,
-                track_number: track_number.0,
-            },
+            lookups: store::lookups(customer_id.0, track_number.0),
             after: Position(from.0.unwrap_or(1).max(1) - 1),
             until: match principal.sees(ORDERS) {
                 true => Position(to.0.map_or(live.0, |to| to.min(live.0))),

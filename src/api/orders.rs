@@ -145,8 +145,7 @@ impl Orders {
         let reader = self.database.reader().await?;
         let mut found = store::list(
             &reader,
-            customer_id.0.as_deref(),
-            track_number.0.as_deref(),
+            &store::lookups(customer_id.0, track_number.0),
             before,
             limit + 1,
         )

@@ -281,7 +281,7 @@ impl Looker {
         let newest = if self.last.stats.orders == Some(counters.orders) {
             None
         } else {
-            let found = store::list(&reader, None, None, Position(i64::MAX), NEWEST).await?;
+            let found = store::list(&reader, &[], Position(i64::MAX), NEWEST).await?;
             Some(found.iter().filter_map(summary).collect())
         };
         Ok((counters, open, newest))

@@ -4,8 +4,8 @@
 use tokio_postgres::Row;
 
 use crate::inbox::Position;
-use crate::order::store::{Stored, stored, stored_where};
-use crate::postgres::{Client, Error, query};
+use crate::order::store::{STORED, Stored, stored};
+use crate::postgres::{Client, Error, Sql};
 
 /// Why there is no order to answer with.
 #[derive(Debug)]
@@ -40,32 +40,31 @@ const KIND: usize = 4;
 const ORDER: i32 = 1;
 const LETTER: i32 = 2;
 
-/// By orders_pkey, dead_letters_order and inbox_pkey. Only the first 20,000 pending rows are searched for the order_uid: each is
-/// read from the table, and a miss should take milliseconds even if the projector is far behind.
-const FIND: &str = concat!(
-    "with found as (",
-    stored_where!("o.order_uid = $1"),
-    "), projected as (
+/// Behind `STORED`. By orders_pkey, dead_letters_order and inbox_pkey. Only the first 20,000 pending rows are searched for the
+/// order_uid: each is read from the table, and a miss should take milliseconds even if the projector is far behind.
+const FIND: &str = " where o.order_uid = $
+    ), projected as (
         select position from checkpoint where projection = 'live' and not exists (select from found)
     )
     select *, 1 as kind, null as state, null as reason, null as message from found
     union all (
         select null, id, null, null, 2, state, reason, message from dead_letters
-        where order_uid = $1 and not exists (select from found)
+        where order_uid = $ and not exists (select from found)
         order by id desc limit 5
     )
     union all (
         select null, position, null, null, 3, null, null, null from inbox
         where position > (select position from projected)
           and position <= (select position from projected) + 20000
-          and position(convert_to($1, 'UTF8') in payload) > 0
+          and position(convert_to($, 'UTF8') in payload) > 0
         order by position limit 1
     )
-    order by kind, position desc"
-);
+    order by kind, position desc";
 
 pub(super) async fn find(client: &Client, order_uid: &str) -> Result<Stored, Miss> {
-    let rows = query(client, FIND, &[&order_uid]).await?;
+    let mut sql = Sql::new("with found as (");
+    sql.push(STORED).bind(FIND, order_uid.to_owned());
+    let rows = sql.query(client).await?;
     let Some(first) = rows.first() else {
         return Err(Miss::NeverReceived);
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::inbox::Position;
-use crate::postgres::{Client, Error, Write, copy, query, query_opt};
+use crate::postgres::{Client, Error, Sql, Write, copy, query};
 
 /// An order that a batch brings.
 pub struct NewOrder {
@@ -100,7 +100,12 @@ pub struct Stored {
     pub data: String,
 }
 
-/// Reads a row of `stored_where!`.
+/// What `stored` reads, without its condition.
+pub const STORED: &str = "
+    select o.order_uid, o.position, i.payload, o.data::text
+    from orders o join inbox i on i.position = o.bytes_position";
+
+/// Reads a row of `STORED`.
 pub fn stored(row: &tokio_postgres::Row) -> Stored {
     Stored {
         order_uid: row.get(0),
@@ -110,60 +115,49 @@ pub fn stored(row: &tokio_postgres::Row) -> Stored {
     }
 }
 
-macro_rules! stored_where {
-    ($which:literal) => {
-        concat!(
-            "select o.order_uid, o.position, i.payload, o.data::text
-            from orders o join inbox i on i.position = o.bytes_position
-            where ",
-            $which
-        )
-    };
-}
-pub(crate) use stored_where;
-
 /// By orders_pkey.
-const BY_UID: &str = stored_where!("o.order_uid = $1");
-
 pub async fn by_uid(client: &Client, order_uid: &str) -> Result<Option<Stored>, Error> {
-    Ok(query_opt(client, BY_UID, &[&order_uid])
-        .await?
-        .as_ref()
-        .map(stored))
+    let mut sql = Sql::new(STORED);
+    sql.bind(" where o.order_uid = $", order_uid.to_owned());
+    Ok(sql.query(client).await?.first().map(stored))
 }
 
-/// By orders_customer, orders_track: newest first.
-const BY_CUSTOMER: &str = stored_where!(
-    "o.data ->> 'customer_id' = $1 and o.position < $2 order by o.position desc limit $3"
-);
-const BY_TRACK: &str = stored_where!(
-    "o.data ->> 'track_number' = $1 and o.position < $2 order by o.position desc limit $3"
-);
-const BY_BOTH: &str = stored_where!(
-    "o.data ->> 'track_number' = $1 and o.data ->> 'customer_id' = $4 and o.position < $2
-     order by o.position desc limit $3"
-);
-/// By orders_position.
-const NEWEST: &str = stored_where!("o.position < $1 order by o.position desc limit $2");
+/// What orders are filtered by: where in their JSON, and the text that is to be there.
+pub type Lookup = (&'static str, String);
 
+/// Those of the lookups that are asked for. There is an index on each: orders_customer, orders_track.
+pub fn lookups(customer_id: Option<String>, track_number: Option<String>) -> Vec<Lookup> {
+    let lookups = [
+        ("/customer_id", customer_id),
+        ("/track_number", track_number),
+    ];
+    let asked = lookups.into_iter();
+    asked
+        .filter_map(|(pointer, value)| Some((pointer, value?)))
+        .collect()
+}
+
+/// `column` is where the orders' JSON is.
+fn narrow(sql: &mut Sql, column: &'static str, lookups: &[Lookup]) {
+    for (pointer, value) in lookups {
+        sql.push(" and ")
+            .text_at(column, pointer)
+            .bind(" = $", value.clone());
+    }
+}
+
+/// Newest first. By the lookups' indexes; without any by orders_position.
 pub async fn list(
     client: &Client,
-    customer_id: Option<&str>,
-    track_number: Option<&str>,
+    lookups: &[Lookup],
     before: Position,
     limit: i64,
 ) -> Result<Vec<Stored>, Error> {
-    let rows = match (customer_id, track_number) {
-        (Some(customer), None) => {
-            query(client, BY_CUSTOMER, &[&customer, &before.0, &limit]).await?
-        }
-        (None, Some(track)) => query(client, BY_TRACK, &[&track, &before.0, &limit]).await?,
-        (Some(customer), Some(track)) => {
-            query(client, BY_BOTH, &[&track, &before.0, &limit, &customer]).await?
-        }
-        (None, None) => query(client, NEWEST, &[&before.0, &limit]).await?,
-    };
-    Ok(rows.iter().map(stored).collect())
+    let mut sql = Sql::new(STORED);
+    sql.bind(" where o.position < $", before.0);
+    narrow(&mut sql, "o.data", lookups);
+    sql.bind(" order by o.position desc limit $", limit);
+    Ok(sql.query(client).await?.iter().map(stored).collect())
 }
 
 /// By orders_position: what rules are checked against.
@@ -181,13 +175,6 @@ pub async fn window(
     Ok(bytes_by_uid(rows))
 }
 
-/// A filter of orders; without either field it passes all of them.
-#[derive(Clone, Debug, Default)]
-pub struct Whose {
-    pub customer_id: Option<String>,
-    pub track_number: Option<String>,
-}
-
 /// Some orders, each its uid and bytes, and the position after which the next page begins.
 pub struct Page {
     pub orders: Vec<(String, Bytes)>,
@@ -201,66 +188,43 @@ const ROWS: i64 = 512;
 /// How many bytes of payloads one page has at most; a single larger payload is a page of its own.
 const BYTES: i64 = 4 << 20;
 
-/// The running sum bounds the answer in bytes without reading what lies beyond.
-macro_rules! bounded {
-    ($orders:literal) => {
-        concat!(
-            "select order_uid, position, payload from (
-                select o.order_uid, o.position, i.payload,
-                    sum(octet_length(i.payload)) over (order by o.position) - octet_length(i.payload) as before
-                from (select order_uid, position, bytes_position from orders where ",
-            $orders,
-            ") o join inbox i on i.position = o.bytes_position
-            ) page where before < $3 order by position"
-        )
-    };
+/// By the lookups' indexes; without any by orders_position. The running sum bounds the answer in bytes without reading what lies
+/// beyond.
+fn page_between(lookups: &[Lookup], after: i64, end: i64) -> Sql {
+    let mut sql = Sql::new(
+        "select order_uid, position, payload from (
+            select o.order_uid, o.position, i.payload,
+                sum(octet_length(i.payload)) over (order by o.position) - octet_length(i.payload) as before
+            from (select order_uid, position, bytes_position from orders",
+    );
+    sql.bind(" where position > $", after)
+        .bind(" and position <= $", end);
+    if !lookups.is_empty() {
+        narrow(&mut sql, "data", lookups);
+        sql.bind(" order by position limit $", ROWS);
+    }
+    sql.bind(
+        ") o join inbox i on i.position = o.bytes_position
+        ) page where before < $ order by position",
+        BYTES,
+    );
+    sql
 }
-
-/// By orders_position.
-const ALL: &str = bounded!("position > $1 and position <= $2");
-/// By orders_customer.
-const OF_CUSTOMER: &str = bounded!(
-    "data ->> 'customer_id' = $5 and position > $1 and position <= $2 order by position limit $4"
-);
-/// By orders_track.
-const OF_TRACK: &str = bounded!(
-    "data ->> 'track_number' = $5 and position > $1 and position <= $2 order by position limit $4"
-);
-const OF_BOTH: &str = bounded!(
-    "data ->> 'track_number' = $5 and data ->> 'customer_id' = $6 and position > $1 and position <= $2
-     order by position limit $4"
-);
 
 /// The page after `after`; none if there are no more orders up to `until`.
 pub async fn page(
     client: &Client,
-    whose: &Whose,
+    lookups: &[Lookup],
     after: Position,
     until: Position,
 ) -> Result<Option<Page>, Error> {
     let mut after = after.0;
     while after < until.0 {
-        let (end, rows) = match (&whose.customer_id, &whose.track_number) {
-            (None, None) => {
-                let end = until.0.min(after.saturating_add(SPAN));
-                (end, query(client, ALL, &[&after, &end, &BYTES]).await?)
-            }
-            (Some(one), None) => {
-                let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-                    [&after, &until.0, &BYTES, &ROWS, one];
-                (until.0, query(client, OF_CUSTOMER, &values).await?)
-            }
-            (None, Some(one)) => {
-                let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-                    [&after, &until.0, &BYTES, &ROWS, one];
-                (until.0, query(client, OF_TRACK, &values).await?)
-            }
-            (Some(customer), Some(track)) => {
-                let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-                    [&after, &until.0, &BYTES, &ROWS, track, customer];
-                (until.0, query(client, OF_BOTH, &values).await?)
-            }
+        let end = match lookups {
+            [] => until.0.min(after.saturating_add(SPAN)),
+            _ => until.0,
         };
+        let rows = page_between(lookups, after, end).query(client).await?;
         let mut page = Page {
             orders: Vec::with_capacity(rows.len()),
             after: Position(end),

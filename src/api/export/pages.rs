@@ -17,7 +17,7 @@ use crate::cache;
 use crate::dead_letter::{self, Filter};
 use crate::inbox::{self, Position};
 use crate::order::flat;
-use crate::order::store::{self, Whose};
+use crate::order::store::{self, Lookup};
 use crate::postgres::{Database, Error};
 
 /// Letters of a page.
@@ -37,7 +37,7 @@ pub enum Source {
         before: i64,
     },
     Orders {
-        whose: Whose,
+        lookups: Vec<Lookup>,
         after: Position,
         until: Position,
     },
@@ -79,12 +79,12 @@ impl Export {
                 letters(&database, self.format, filter, before, &mut chunk).await?
             }
             Source::Orders {
-                whose,
+                lookups,
                 after,
                 until,
             } => {
                 let reader = database.reader().await?;
-                match store::page(&reader, whose, *after, *until).await? {
+                match store::page(&reader, lookups, *after, *until).await? {
                     None => false,
                     Some(page) => {
                         for (order_uid, payload) in &page.orders {
