@@ -9,7 +9,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{ClientBuilder, Method, RequestBuilder, StatusCode, Url};
+use reqwest::{ClientBuilder, Method, Request, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -221,7 +221,7 @@ impl Client {
         let url = without_password(request.url().as_str());
         let after = request.timeout().copied().unwrap_or(ANSWER_TIME);
         let outcome = async {
-            let response = self.http.execute(request).await?;
+            let response = self.execute(request).await?;
             let status = response.status();
             Ok((status, response.bytes().await?))
         };
@@ -229,6 +229,21 @@ impl Client {
             Ok((status, body)) => Ok(Answer { status, body, url }),
             Err(error) => Err(self.absent(url, after, &error)),
         }
+    }
+
+    /// Sends a request. Once more, if the connection went away before any of it was sent: so it goes if the service refuses our
+    /// certificate, which TLS 1.3 says after the handshake. Its reason may be lost then, and mostly is not the next time.
+    async fn execute(&self, mut request: Request) -> Result<Response, reqwest::Error> {
+        for _ in 0..TRIES_UNSENT {
+            let Some(copy) = request.try_clone() else {
+                break;
+            };
+            match self.http.execute(request).await {
+                Err(error) if was_never_sent(&error) => request = copy,
+                outcome => return outcome,
+            }
+        }
+        self.http.execute(request).await
     }
 
     /// Asks for something that is made once, under one key, again and again until there is an answer: an outage and a lost
@@ -255,13 +270,13 @@ impl Client {
     }
 
     /// Sends it, and hands over the answer as it comes: for what may be larger than the memory.
-    pub async fn open(&self, request: RequestBuilder) -> Result<reqwest::Response, Error> {
+    pub async fn open(&self, request: RequestBuilder) -> Result<Response, Error> {
         let request = request
             .timeout(DOWNLOAD_TIME)
             .build()
             .map_err(Error::Start)?;
         let url = without_password(request.url().as_str());
-        let head = tokio::time::timeout(ANSWER_TIME, self.http.execute(request)).await;
+        let head = tokio::time::timeout(ANSWER_TIME, self.execute(request)).await;
         let response = match head {
             Err(_) => {
                 return Err(Error::TimedOut {
@@ -359,6 +374,20 @@ impl Client {
             hint: self.hint,
         }
     }
+}
+
+/// How often a request is sent anew of which nothing was sent.
+const TRIES_UNSENT: usize = 4;
+
+fn was_never_sent(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            return error.is_canceled();
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// One for each thing that is asked for, however often it is sent.
