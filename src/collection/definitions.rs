@@ -327,3 +327,35 @@ fn what_the_manual_shows_is_so() {
         assert!(manual.contains(&format!("`{key}`")), "{key}");
     }
 }
+
+#[test]
+fn each_example_is_a_definition_and_its_tests_pass() {
+    let mut seen = Vec::new();
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let collection = compiled(&text);
+        assert_eq!(
+            path.file_stem().unwrap().to_str(),
+            Some(collection.name.as_str())
+        );
+        assert!(
+            !collection.tests.is_empty() && !collection.about.is_empty(),
+            "{path:?}"
+        );
+        assert_eq!(differences(&text), [""; 0], "{path:?}");
+        seen.push(collection.name);
+    }
+    seen.sort();
+    assert_eq!(
+        seen,
+        [
+            "couriers",
+            "kitchen",
+            "loyalty",
+            "scans",
+            "stock",
+            "telemetry"
+        ]
+    );
+}
