@@ -83,11 +83,7 @@ fn told(collection: &Collection, failed: usize) -> String {
     let count = |number: usize, one, many| {
         screen::count(i64::try_from(number).unwrap_or(i64::MAX), one, many)
     };
-    let fields = count(
-        collection::fields(&collection.model.object),
-        "field",
-        "fields",
-    );
+    let fields = count(collection.model.object.count(), "field", "fields");
     let rules = count(collection.rules.len(), "rule", "rules");
     let tests = count(collection.tests.len(), "test", "tests");
     let outcome = match failed {

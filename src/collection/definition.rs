@@ -4,13 +4,13 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use serde_saphyr::{Location, Spanned};
-use sha2::{Digest, Sha256};
 
 use super::expected::{Expected, Sent, Test};
+use super::meaning::{hash, meant};
 use super::node::{Node, place};
 
 use crate::expression::{self, Bool, Int, Mistake, Rules, yaml};
-use crate::record::{Field, Format, Kind, Model, Object};
+use crate::record::{Field, Format, Kind, Model};
 
 /// Bounds of what a user can write. What the log has accepted is compiled without them.
 const MAX_BYTES: usize = 256 << 10;
@@ -490,66 +490,10 @@ impl Compiler<'_> {
     }
 }
 
-/// A schema without what is said for people alone.
-fn meant(schema: &Value) -> Value {
-    const REMARKS: [&str; 4] = ["title", "description", "examples", "$comment"];
-    /// In these, names are the user's.
-    const NAMES: [&str; 5] = [
-        "properties",
-        "patternProperties",
-        "$defs",
-        "definitions",
-        "dependentSchemas",
-    ];
-    /// In these, nothing is a schema.
-    const VALUES: [&str; 3] = ["enum", "const", "default"];
-    match schema {
-        Value::Object(object) => {
-            let words = object
-                .iter()
-                .filter(|(word, _)| !REMARKS.contains(&word.as_str()));
-            let word = |(word, value): (&String, &Value)| {
-                let value = match (word.as_str(), value) {
-                    (word, Value::Object(named)) if NAMES.contains(&word) => named
-                        .iter()
-                        .map(|(name, schema)| (name.clone(), meant(schema)))
-                        .collect(),
-                    (word, value) if VALUES.contains(&word) => value.clone(),
-                    (_, value) => meant(value),
-                };
-                (word.clone(), value)
-            };
-            Value::Object(words.map(word).collect())
-        }
-        Value::Array(list) => list.iter().map(meant).collect(),
-        value => value.clone(),
-    }
-}
-
 fn is_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len())
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-}
-
-fn hash(text: &str) -> String {
-    Sha256::digest(text)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// How many fields of all depths there are, for people.
-pub fn fields(object: &Object) -> usize {
-    let inner = |field: &Field| match &field.value.kind {
-        Kind::Object(object) => fields(object),
-        Kind::List(list) => match &list.element.kind {
-            Kind::Object(object) => fields(object),
-            _ => 1,
-        },
-        _ => 1,
-    };
-    object.fields.iter().map(inner).sum()
 }

@@ -7,6 +7,7 @@ mod definition;
 #[cfg(test)]
 mod definitions;
 mod expected;
+mod meaning;
 mod node;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-pub use definition::{Collection, Keep, Sum, fields};
+pub use definition::{Collection, Keep, Sum};
 pub use trial::{Failed, run as run_tests};
 
 /// An order as real senders send it.

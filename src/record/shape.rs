@@ -116,6 +116,21 @@ impl Object {
     }
 }
 
+impl Object {
+    /// How many fields there are of all depths, for people.
+    pub fn count(&self) -> usize {
+        let inner = |field: &Field| match &field.value.kind {
+            Kind::Object(object) => object.count(),
+            Kind::List(list) => match &list.element.kind {
+                Kind::Object(object) => object.count(),
+                _ => 1,
+            },
+            _ => 1,
+        };
+        self.fields.iter().map(inner).sum()
+    }
+}
+
 impl Field {
     /// Its name as a token of a JSON pointer.
     pub fn token(&self) -> String {

@@ -1,6 +1,6 @@
 //! The official JSON Schema test suite (draft 2020-12): each schema as that of a field, each of its documents as that field.
 //!
-//! `.ci/tools` brings the suite; src/record/schema.rs names what is refused, and where we
+//! `.ci/tools` brings the suite; src/record/schema/mod.rs names what is refused, and where we
 //! differ on purpose.
 
 use std::collections::BTreeMap;

@@ -4,19 +4,19 @@
 //! checks that the fast path and this one agree about every message.
 
 mod encoding;
+mod find;
 mod layer;
+mod scalar;
 mod sentence;
 
-use std::borrow::Cow;
-
+use find::{key, place};
 use layer::{Layer, Path};
 
-use super::check::{Format, Keyword, NumberCheck, Says, TextCheck, WholeCheck};
+use super::check::{Keyword, Says};
 use super::code::{Code, Reason};
 use super::judge::Judge;
 use super::kept::{self, MAX_DEPTH, Names, Unkept};
-use super::model::{Known, Model};
-use super::number::{self, Whole};
+use super::model::Model;
 use super::rejection::{MAX_VIOLATIONS, Rejection, Violation};
 use super::scan::{Scanner, Span, decode, too_deep};
 use super::shape::{Kind, List, Object, Others, Value};
@@ -331,171 +331,6 @@ impl Diagnosis<'_> {
         }
     }
 
-    fn text(&mut self, check: &TextCheck, says: &Says, span: Span, path: Path<'_>) {
-        let at = span.start;
-        let Some(text) = decode(self.bytes, span) else {
-            if check.format.is_some() {
-                return self.broken(check, says, Keyword::Format, "", span, path);
-            }
-            return self.unstorable.add(at, Code::LoneSurrogate, path, |name| {
-                format!("{name} holds half of a surrogate pair, which is no character.")
-            });
-        };
-        for keyword in check.broken(&text) {
-            self.broken(check, says, keyword, &text, span, path);
-        }
-        if text.contains('\0') {
-            self.unstorable.add(at, Code::NulCharacter, path, |name| {
-                format!("{name} holds the character NUL, which Postgres cannot store.")
-            });
-        }
-        let (length, most) = (text.len(), check.most_bytes);
-        if length > most {
-            self.unstorable.add(at, Code::TooLong, path, |name| {
-                format!("{name} has {length} bytes, but an index takes no more than {most}.")
-            });
-        }
-    }
-
-    /// A text breaks this keyword.
-    fn broken(
-        &mut self,
-        check: &TextCheck,
-        says: &Says,
-        keyword: Keyword,
-        text: &str,
-        span: Span,
-        path: Path<'_>,
-    ) {
-        let bytes = self.bytes;
-        let found = || sentence::value(bytes, span);
-        let length = || text.chars().count();
-        let (usual, sentence): (Code, &dyn Fn(&str) -> String) = match keyword {
-            Keyword::MinLength if text.is_empty() => (Code::EmptyField, &|name| {
-                format!("{name} must not be empty.")
-            }),
-            Keyword::MinLength => (Code::TooShort, &|name| {
-                let (least, count) = (check.shortest, length());
-                format!("{name} must have {least} characters or more, but it has {count}.")
-            }),
-            Keyword::MaxLength => (Code::TooLong, &|name| {
-                let (most, count) = (check.longest, length());
-                format!("{name} must have {most} characters at most, but it has {count}.")
-            }),
-            Keyword::Pattern => (Code::NoMatch, &|name| {
-                let source = check
-                    .pattern
-                    .as_ref()
-                    .map_or("", |(source, _)| source.as_str());
-                let source = sentence::short(source);
-                format!("{name} must match {source}, but it is {}.", found())
-            }),
-            Keyword::Enum | Keyword::Const => (Code::NotOneOf, &|name| {
-                let list = check.one_of.as_deref().unwrap_or_default();
-                let list = sentence::one_of(list.iter().map(|text| format!("{text:?}")));
-                format!("{name} must be {list}, but it is {}.", found())
-            }),
-            _ => match check.format {
-                Some(Format::Uuid) => (Code::BadUuid, &|name| {
-                    let found = found();
-                    format!(
-                        "{name} must be a UUID like 2eb8aa08-aa98-11ea-b4aa-73b441d16380, but it is {found}."
-                    )
-                }),
-                Some(Format::Date) => (Code::BadDate, &|name| {
-                    let found = found();
-                    format!("{name} must be a day like 2021-11-26 (RFC 3339), but it is {found}.")
-                }),
-                _ => (Code::BadDate, &|name| {
-                    let found = found();
-                    format!(
-                        "{name} must be a date like 2021-11-26T06:22:19Z (RFC 3339), but it is {found}."
-                    )
-                }),
-            },
-        };
-        self.schema
-            .say(span.start, says, keyword, usual, path, sentence);
-    }
-
-    fn digits(&self, span: Span) -> &str {
-        let digits = self.bytes.get(span.start..span.end).unwrap_or_default();
-        std::str::from_utf8(digits).unwrap_or_default()
-    }
-
-    fn whole(&mut self, check: &WholeCheck, says: &Says, span: Span, path: Path<'_>) {
-        let bytes = self.bytes;
-        let number = match number::whole(self.digits(span)) {
-            Whole::Fits(number) => number,
-            Whole::Fraction => return self.wrong_type(Wanted::Whole, says, span, path),
-            Whole::TooLarge => {
-                return self
-                    .schema
-                    .add(span.start, Code::NumberOutOfRange, path, |name| {
-                        let found = sentence::value(bytes, span);
-                        format!("{name} must fit in 64 bits, but it is {found}.")
-                    });
-            }
-        };
-        let Some(keyword) = check.broken(number) else {
-            return;
-        };
-        let (usual, wanted) = match keyword {
-            Keyword::Minimum | Keyword::ExclusiveMinimum if check.least == 0 => {
-                (Code::TooSmall, "not be negative".to_owned())
-            }
-            Keyword::Minimum | Keyword::ExclusiveMinimum => {
-                (Code::TooSmall, format!("be {} or more", check.least))
-            }
-            Keyword::Maximum | Keyword::ExclusiveMaximum => {
-                (Code::TooGreat, format!("be {} or less", check.most))
-            }
-            _ => {
-                let list = check.one_of.as_deref().unwrap_or_default();
-                let list = sentence::one_of(list.iter().map(i64::to_string));
-                (Code::NotOneOf, format!("be {list}"))
-            }
-        };
-        self.schema
-            .say(span.start, says, keyword, usual, path, |name| {
-                format!("{name} must {wanted}, but it is {number}.")
-            });
-    }
-
-    fn fraction(&mut self, check: &NumberCheck, says: &Says, span: Span, path: Path<'_>) {
-        let bytes = self.bytes;
-        let Some(number) = number::plain(self.digits(span)) else {
-            return self
-                .schema
-                .add(span.start, Code::NumberOutOfRange, path, |name| {
-                    format!("{name} is a number of more than 1,000 digits.")
-                });
-        };
-        let Some(keyword) = check.broken(&number) else {
-            return;
-        };
-        let bound = check.bounds.iter().find(|(of, _)| *of == keyword);
-        let bound = bound.map_or("", |(_, bound)| bound.as_str());
-        let (usual, wanted) = match keyword {
-            Keyword::Minimum => (Code::TooSmall, format!("be {bound} or more")),
-            Keyword::ExclusiveMinimum => (Code::TooSmall, format!("be more than {bound}")),
-            Keyword::Maximum => (Code::TooGreat, format!("be {bound} or less")),
-            Keyword::ExclusiveMaximum => (Code::TooGreat, format!("be less than {bound}")),
-            _ => {
-                let list = check.one_of.clone().unwrap_or_default();
-                (
-                    Code::NotOneOf,
-                    format!("be {}", sentence::one_of(list.into_iter())),
-                )
-            }
-        };
-        self.schema
-            .say(span.start, says, keyword, usual, path, |name| {
-                let found = sentence::value(bytes, span);
-                format!("{name} must {wanted}, but it is {found}.")
-            });
-    }
-
     fn wrong_type(&mut self, wanted: Wanted, says: &Says, span: Span, path: Path<'_>) {
         let bytes = self.bytes;
         if let Some(at) = too_deep(bytes, span, MAX_DEPTH) {
@@ -534,82 +369,4 @@ impl Wanted {
             Kind::Any => Self::Any,
         }
     }
-}
-
-/// Where in a value something stands; as near as the pointer leads.
-fn place(bytes: &[u8], span: Span, pointer: &str) -> Span {
-    let mut at = span;
-    for token in pointer.split('/').skip(1) {
-        let name = token.replace("~1", "/").replace("~0", "~");
-        let mut found = None;
-        match bytes.get(at.start) {
-            Some(b'{') => {
-                let _ = Scanner::new(bytes, at.start).object(|key, value| {
-                    if decode(bytes, key).is_some_and(|key| *key == *name) {
-                        found = Some(value);
-                    }
-                });
-            }
-            Some(b'[') => {
-                let wanted = name.parse::<usize>().ok();
-                let mut index = 0;
-                let _ = Scanner::new(bytes, at.start).list(|value| {
-                    if Some(index) == wanted {
-                        found = Some(value);
-                    }
-                    index += 1;
-                });
-            }
-            _ => {}
-        }
-        match found {
-            Some(value) => at = value,
-            None => break,
-        }
-    }
-    at
-}
-
-/// The key of a message that may be broken further on.
-fn key<'a>(model: &Model, bytes: &'a [u8]) -> Option<Cow<'a, str>> {
-    let part = |known: &Known| {
-        let mut at = 0;
-        let mut found = None;
-        for wanted in &known.path {
-            found = None;
-            let _ = Scanner::new(bytes, at).object(|name, value| {
-                if found.is_none() && decode(bytes, name).as_deref() == Some(wanted.as_str()) {
-                    found = Some(value);
-                }
-            });
-            at = found?.start;
-        }
-        found
-    };
-    let digits = |span: Span| {
-        let digits = std::str::from_utf8(bytes.get(span.start..span.end)?).ok()?;
-        match number::whole(digits) {
-            Whole::Fits(number) if !digits.starts_with('"') => Some(number),
-            _ => None,
-        }
-    };
-    if let [known] = model.keys.as_slice() {
-        let span = part(known)?;
-        return match bytes.get(span.start) {
-            Some(b'"') => decode(bytes, span),
-            Some(b'-' | b'0'..=b'9') => Some(Cow::Owned(digits(span)?.to_string())),
-            _ => None,
-        };
-    }
-    let parts = model.keys.iter().map(|known| {
-        let span = part(known)?;
-        match bytes.get(span.start) {
-            Some(b'"') => Some(serde_json::Value::from(decode(bytes, span)?)),
-            Some(b'-' | b'0'..=b'9') => Some(serde_json::Value::from(digits(span)?)),
-            _ => None,
-        }
-    });
-    let parts: Option<Vec<_>> = parts.collect();
-    let parts = parts.filter(|parts| !parts.is_empty())?;
-    Some(Cow::Owned(serde_json::Value::Array(parts).to_string()))
 }
