@@ -304,10 +304,15 @@ async fn a_heal_and_a_live_order_race_and_the_replay_has_the_same_winner() {
         join(service.apply("[]"), live).await;
         settles(&service, 1).await;
         for n in 0..UIDS {
-            let order = service.order(&uid(n)).await.json();
+            // The heal may not have been asked yet when nothing was under way.
+            let order = until(30, "one of the two is the order", async || {
+                Some(service.order(&uid(n)).await).filter(|answer| answer.status == 200)
+            });
+            let order = order.await.json();
             winners.insert(order["delivery_service"].as_str().unwrap().to_owned());
         }
     }
+    settles(&service, 1).await;
     eprintln!("winners: {winners:?}");
     let orders = "select count(*) from orders";
     assert_eq!(sql.count(orders).await, (UIDS * ROUNDS) as i64);

@@ -25,6 +25,21 @@ async fn with_log(bench: &Bench, sql: &Sql, rows: i64) -> Service {
 
 const NEXT: &str =
     "select coalesce((select position from checkpoint where projection = 'next'), 0)";
+/// Holds the replay that was asked for at the end of a batch, until `commit`: it cannot be over before something is asked of it.
+async fn hold(sql: &Sql) {
+    let row = "select coalesce(max(position), 0) from (
+        select position from checkpoint where projection = 'next' and position > 0 for update) held";
+    until(20, "the replay is in the middle", async || {
+        sql.run("begin").await;
+        let held = sql.count(row).await > 0;
+        if !held {
+            sql.run("rollback").await;
+        }
+        held.then_some(())
+    })
+    .await;
+}
+
 const SCHEMAS: &str = "select count(*) from pg_namespace where nspname in ('next', 'retired')";
 
 #[tokio::test]
@@ -219,7 +234,7 @@ async fn a_replay_catches_up_and_swaps_under_full_load() {
 #[tokio::test]
 async fn a_replay_is_one_at_a_time_can_be_paused_resumed_and_cancelled() {
     let bench = Bench::new(Weight::Heavy).await;
-    let sql = bench.sql().await;
+    let (sql, gate) = (bench.sql().await, bench.sql().await);
     let service = with_log(&bench, &sql, 16_000).await;
     let before = tables(&sql).await;
     let id = service.asks("/replays", &json!({"as": "olga"})).await;
@@ -227,10 +242,7 @@ async fn a_replay_is_one_at_a_time_can_be_paused_resumed_and_cancelled() {
     assert_eq!(second.status, 409, "{second:?}");
     let link = format!("/api/v1/operations/{id}");
     assert_eq!(second.json()["links"][0]["href"], link, "{second:?}");
-    until(20, "the replay is in the middle", async || {
-        (sql.count(NEXT).await > 0).then_some(())
-    })
-    .await;
+    hold(&gate).await;
 
     let turn = async |what: &str, id: i64| {
         let path = format!("/operations/{id}/{what}");
@@ -240,6 +252,7 @@ async fn a_replay_is_one_at_a_time_can_be_paused_resumed_and_cancelled() {
     };
     assert_eq!(turn("pause", id).await, "paused");
     assert_eq!(turn("pause", id).await, "paused", "a double click");
+    gate.run("commit").await;
     let mut still = (0, 0);
     until(20, "it rests", async || {
         let now = sql.count(NEXT).await;
@@ -267,16 +280,14 @@ async fn a_replay_is_one_at_a_time_can_be_paused_resumed_and_cancelled() {
     // Cancelled at work, and cancelled while paused: nothing is left of it, and the next one can be asked for.
     for pause_first in [false, true] {
         let id = service.asks("/replays", &json!({"as": "olga"})).await;
-        until(20, "the replay has begun", async || {
-            (sql.count(NEXT).await > 0).then_some(())
-        })
-        .await;
+        hold(&gate).await;
         if pause_first {
             assert_eq!(turn("pause", id).await, "paused");
             tokio::time::sleep(Duration::from_millis(800)).await;
         }
         assert_eq!(turn("cancel", id).await, "cancelled");
         assert_eq!(turn("cancel", id).await, "cancelled", "a double click");
+        gate.run("commit").await;
         until(20, "its tables are gone", async || {
             (sql.count(SCHEMAS).await == 0 && sql.count(NEXT).await == 0).then_some(())
         })
