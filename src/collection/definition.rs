@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use serde_saphyr::{Location, Spanned};
 
 use super::expected::{Expected, Sent, Test};
-use super::meaning::{hash, meant};
+use super::meaning::meant;
 use super::node::{Node, place};
 
-use crate::expression::{self, Bool, Int, Mistake, Rules, yaml};
+use crate::expression::{self, Bool, Int, Mistake, Rules, hash, yaml};
 use crate::record::{Field, Format, Kind, Model};
 
 /// Bounds of what a user can write. What the log has accepted is compiled without them.
@@ -314,14 +314,13 @@ impl Compiler<'_> {
     }
 
     fn model(&mut self, keys: &[(String, Location)]) -> Result<Model, Vec<Mistake>> {
-        let open = || json!({"type": "object"});
         let schema = match &self.written.schema {
-            None => open(),
+            None => json!({"type": "object"}),
             Some(schema) => schema.value.to_json(),
         };
-        let (lookups, pointers) = self.pointers(keys);
+        let lookups = self.lookups();
         let found: Vec<&str> = lookups.iter().map(|lookup| lookup.0.as_str()).collect();
-        let names: Vec<&str> = pointers.iter().map(String::as_str).collect();
+        let names: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
         let model = Model::compile(self.one(), &schema, &names, &found);
         match model {
             Ok(model) if model.slots() > MAX_SLOTS => {
@@ -346,8 +345,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// The lookups, each once and with its place; and the key's pointers.
-    fn pointers(&mut self, keys: &[(String, Location)]) -> (Vec<(String, Location)>, Vec<String>) {
+    /// The lookups, each once and with its place.
+    fn lookups(&mut self) -> Vec<(String, Location)> {
         let mut lookups: Vec<(String, Location)> = Vec::new();
         let written = self.written.lookups.iter();
         let written: Vec<_> = written
@@ -368,10 +367,7 @@ impl Compiler<'_> {
                 lookups.push((pointer, at));
             }
         }
-        (
-            lookups,
-            keys.iter().map(|(pointer, _)| pointer.clone()).collect(),
-        )
+        lookups
     }
 
     fn keep(&mut self) -> Keep {

@@ -1,7 +1,6 @@
 //! What a definition means, apart from how it is written: by it letters are judged anew and caches emptied.
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// A schema without what is said for people alone.
 pub fn meant(schema: &Value) -> Value {
@@ -37,11 +36,4 @@ pub fn meant(schema: &Value) -> Value {
         Value::Array(list) => list.iter().map(meant).collect(),
         value => value.clone(),
     }
-}
-
-pub fn hash(text: &str) -> String {
-    Sha256::digest(text)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

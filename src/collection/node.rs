@@ -6,6 +6,8 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::{Map, Value};
 use serde_saphyr::{Location, Spanned};
 
+use crate::record::names_of;
+
 pub enum Node {
     Map(Vec<(Spanned<String>, Spanned<Node>)>),
     List(Vec<Spanned<Node>>),
@@ -26,16 +28,15 @@ impl Node {
         }
     }
 
-    fn step(&self, token: &str) -> Option<&Spanned<Node>> {
+    fn step(&self, name: &str) -> Option<&Spanned<Node>> {
         match self {
             Self::Map(entries) => {
-                let name = token.replace("~1", "/").replace("~0", "~");
                 let mut entries = entries.iter();
                 entries
                     .find(|entry| entry.0.value == name)
                     .map(|entry| &entry.1)
             }
-            Self::List(nodes) => nodes.get(token.parse::<usize>().ok()?),
+            Self::List(nodes) => nodes.get(name.parse::<usize>().ok()?),
             Self::One(_) => None,
         }
     }
@@ -44,8 +45,8 @@ impl Node {
 /// Where the part at a JSON pointer stands; as near as the pointer leads.
 pub fn place(root: &Spanned<Node>, pointer: &str) -> Location {
     let mut at = root;
-    for token in pointer.split('/').skip(1) {
-        match at.value.step(token) {
+    for name in names_of(pointer) {
+        match at.value.step(&name) {
             Some(next) => at = next,
             None => break,
         }

@@ -151,11 +151,7 @@ impl State {
             let message = format!("What is to be added cannot be worked out: {failure}.");
             failed("sum_failed", message)
         })?;
-        let account = match record.slot(Row::ROOT, sum.per) {
-            Slot::Text(text) => text.to_string(),
-            Slot::Whole(number) => number.to_string(),
-            _ => String::new(),
-        };
+        let account = record.known(Row::ROOT, sum.per).into_owned();
         let before = self.sums.get(&account).copied().unwrap_or(0);
         let Some(after) = before.checked_add(add) else {
             let message = format!("The sum of {account} would grow past 64 bits.");

@@ -69,8 +69,7 @@ impl Rules {
     }
 
     fn new(text: &str, rules: Vec<Rule>) -> Self {
-        let digest = Sha256::digest(text);
-        let hash = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hash(text);
         let text = text.to_owned();
         Self(Arc::new(Compiled { text, hash, rules }))
     }
@@ -141,6 +140,12 @@ fn violation(model: &Model, rule: &Rule, record: &Record<'_>) -> Option<Violatio
     let mut violation = Violation::new(code, rule.pointer.as_str(), message);
     violation.rule = Some(rule.id.clone());
     Some(violation)
+}
+
+/// The SHA-256 of a text, in hexadecimal.
+pub fn hash(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn list(mistakes: &[Mistake]) -> String {

@@ -10,9 +10,10 @@ use super::Error;
 use super::batch::{Known, Loaded};
 use super::judge::{Accepted, Judge, Judged};
 use super::reader::{Examined, ReadRow, examine};
-use super::rules::{self, Applied};
+use super::rules::Applied;
 use crate::account::{EpochChanges, Epochs, Fate};
 use crate::dead_letter::{GroupChanges, Letter, State, Verdict};
+use crate::expression;
 use crate::inbox::{Action, Decision, Position, SourceId};
 use crate::order::store::NewOrder;
 
@@ -253,7 +254,7 @@ impl<'a> Fold<'a> {
     /// Applies rules if those that they replace are in force: of two operators who replace the same rules, the first wins.
     fn apply_rules(&mut self, position: Position, decision: &Decision) -> Outcome {
         let text = decision.text.clone().unwrap_or_default();
-        let hash = rules::hash(&text);
+        let hash = expression::hash(&text);
         let outcome = if hash == self.rules_hash {
             Outcome::AlreadySo
         } else if decision.replaces.as_deref().unwrap_or_default() == self.rules_hash {

@@ -30,9 +30,7 @@ pub use dry_run::{DryRun, Would};
 pub use give_way::GiveWay;
 pub use reader::{Examined, examine};
 pub use replay::{Progress, Replay, abandon as abandon_replay};
-pub use rules::{
-    Entry, InForce, hash as rules_hash, history as rules_history, latest as latest_rules,
-};
+pub use rules::{Entry, InForce, history as rules_history, latest as latest_rules};
 pub use run::{Config, run};
 
 use std::sync::Arc;

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 use super::Error;
-use crate::expression::Rules;
+use crate::expression::{Rules, hash};
 use crate::inbox::Position;
 use crate::order;
 use crate::postgres::{self, Client, copy, query, query_opt};
@@ -39,16 +38,6 @@ impl InForce {
             rules,
         }))
     }
-}
-
-pub fn hash(text: &str) -> String {
-    use std::fmt::Write;
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
 }
 
 /// How one `apply` ended.

@@ -42,7 +42,7 @@ pub use model::Model;
 pub use pattern::Pattern;
 pub use rejection::{MAX_VIOLATIONS, Rejection, Violation};
 pub use schema::Mistake;
-pub use shape::{Field, Kind, List, Object, Value};
+pub use shape::{Field, Kind, List, Object, Value, names_of};
 pub use slot::{Record, Row, Slot};
 
 /// To be raised whenever a verdict can change, so that letters judged by older code are judged again. Checks may only

@@ -159,11 +159,7 @@ impl Model {
     pub fn key<'r>(&self, record: &'r Record<'_>) -> Cow<'r, str> {
         match self.keys.as_slice() {
             [] => Cow::Borrowed(""),
-            [key] => match record.slot(Row::ROOT, key.slot) {
-                Slot::Text(text) => Cow::Borrowed(text),
-                Slot::Whole(number) => Cow::Owned(number.to_string()),
-                _ => Cow::Borrowed(""),
-            },
+            [key] => record.known(Row::ROOT, key.slot),
             keys => {
                 let part = |key: &Known| match record.slot(Row::ROOT, key.slot) {
                     Slot::Text(text) => serde_json::Value::from(&**text),

@@ -83,6 +83,15 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// What something is known by: a text, or a whole number's digits.
+    pub fn known(&self, row: Row, slot: usize) -> Cow<'_, str> {
+        match self.slot(row, slot) {
+            Slot::Text(text) => Cow::Borrowed(text),
+            Slot::Whole(number) => Cow::Owned(number.to_string()),
+            _ => Cow::Borrowed(""),
+        }
+    }
+
     /// How many elements the list in this slot has.
     pub fn count(&self, row: Row, slot: usize) -> usize {
         match self.slot(row, slot) {

@@ -1,7 +1,7 @@
 //! The projector reads ahead of what it writes: rules that come between are asked all the same, and a gap in the log stops it.
 
 use serde_json::json;
-use waybill::projection::rules_hash;
+use waybill::expression::hash as rules_hash;
 
 use crate::harness::{Bench, Ledger, Service, Sql, Weight, check, order_with, until_equal};
 

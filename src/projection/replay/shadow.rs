@@ -1,13 +1,13 @@
 //! The shadow tables. They are made from the catalogue's description of the live ones, so that migrations need not know of
 //! them, and swapped with them at the end.
 
+use crate::expression;
 use crate::inbox::Position;
 use crate::order;
 use crate::postgres::{Error, Session, execute, query, query_opt};
 use crate::record;
 
 use super::super::checkpoint::{Checkpoint, from_row};
-use super::super::rules;
 use super::carry_over;
 
 const TABLES: &str = "select relname::text, coalesce(array_to_string(reloptions, ', '), '')
@@ -45,7 +45,7 @@ fn builder() -> String {
         "waybill {} checks {} model {}",
         env!("CARGO_PKG_VERSION"),
         record::CODE_VERSION,
-        rules::hash(&order::model().schema().to_string())
+        expression::hash(&order::model().schema().to_string())
     )
 }
 

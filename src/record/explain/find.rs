@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use super::super::model::{Known, Model};
 use super::super::number::{self, Whole};
 use super::super::scan::{Scanner, Span, decode};
+use super::super::shape::names_of;
 
 /// Where in a value something stands; as near as the pointer leads.
 pub fn place(bytes: &[u8], span: Span, pointer: &str) -> Span {
     let mut at = span;
-    for token in pointer.split('/').skip(1) {
-        let name = token.replace("~1", "/").replace("~0", "~");
+    for name in names_of(pointer) {
         let mut found = None;
         match bytes.get(at.start) {
             Some(b'{') => {
