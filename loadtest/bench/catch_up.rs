@@ -85,7 +85,7 @@ async fn pure_sql(stage: &Stage, messages: &[Bytes]) -> anyhow::Result<f64> {
                          select position, convert_from(payload, 'UTF8')::jsonb as data from pure_inbox
                          where position > $1 and position <= $1 + 2048 offset 0
                      ), stored as (
-                         insert into pure_orders (position, bytes_position, order_uid, data)
+                         insert into pure_orders (position, bytes_position, key, data)
                          select position, position, data ->> 'order_uid', data from new
                      ) select coalesce(max(position), $1) from new",
                     &[&after],

@@ -100,7 +100,7 @@ pub async fn write_ids(
     let rows = stage
         .sql()
         .await?
-        .query("select order_uid from orders order by random()", &[])
+        .query("select key from orders order by random()", &[])
         .await?;
     let text: String = rows.iter().map(|row| line(row.get(0))).collect();
     std::fs::write(path, text)?;

@@ -21,7 +21,7 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
     stage.stop_service().await?;
     let sql = stage.sql().await?;
     let row = sql
-        .query_one("select count(*), sum(octet_length(order_uid) + octet_length(i.payload))::int8 from orders o join inbox i on i.position = o.bytes_position", &[])
+        .query_one("select count(*), sum(octet_length(key) + octet_length(i.payload))::int8 from orders o join inbox i on i.position = o.bytes_position", &[])
         .await?;
     let (orders, bytes): (i64, i64) = (row.get(0), row.get(1));
     stage.serve(&["--cache-bytes", "2147483648"]).await?;

@@ -69,7 +69,7 @@ async fn pure_sql(stage: &Stage) -> anyhow::Result<(f64, f64)> {
         // What was rejected is no order here either.
         let statement = sql
             .prepare(
-                "insert into pure (position, bytes_position, order_uid, data)
+                "insert into pure (position, bytes_position, key, data)
                  select position, position, data ->> 'order_uid', data
                  from (select position, convert_from(payload, 'UTF8')::jsonb as data from inbox i
                        where position > $1 and position <= $2
@@ -85,7 +85,7 @@ async fn pure_sql(stage: &Stage) -> anyhow::Result<(f64, f64)> {
     let load = begun.elapsed().as_secs_f64();
     sql.batch_execute(
         "set maintenance_work_mem = '256MB';
-         alter table pure add primary key (order_uid);
+         alter table pure add primary key (key);
          create index on pure ((data ->> 'customer_id'), position);
          create index on pure ((data ->> 'track_number'), position);
          create index on pure (position); analyze pure",

@@ -145,7 +145,7 @@ const LOAD: &str = "
            array(select lower(r) from unnest(a.received) r order by 1) as starts,
            array(select upper(r) - 1 from unnest(a.received) r order by 1) as ends
     from checkpoint c left join source_account a on true
-    where c.projection = 'live'
+    where c.projection = 'documents'
     order by a.source_id, a.epoch";
 
 pub async fn load_epochs(client: &Client) -> Result<Epochs, Error> {

@@ -5,7 +5,8 @@ use crate::postgres::{Client, Error, Write, query, query_one, query_opt};
 
 words! {
     pub enum Fate {
-        Order = "order",
+        Document = "document",
+        Superseded = "superseded",
         Duplicate = "duplicate",
         DeadLetter = "dead_letter",
         Decision = "decision",
@@ -17,7 +18,7 @@ const ADD_FATES: &str = "
     from unnest($1::text[], $2::int8[]) as w(fate, count)
     where f.fate = w.fate and w.count <> 0";
 
-pub fn add_fates(counts: [i64; 4]) -> Write<'static> {
+pub fn add_fates(counts: [i64; 5]) -> Write<'static> {
     let words: Vec<&str> = Fate::ALL.iter().map(|fate| fate.as_str()).collect();
     Write::new(ADD_FATES).with(words).with(counts.to_vec())
 }
@@ -28,8 +29,8 @@ const FATE: &str = "
         when c.position is not null then c.fate
         when l.id is not null then 'dead_letter'
         when d.position is not null then 'duplicate'
-        when i.position > (select position from checkpoint where projection = 'live') then 'pending'
-        else 'order' end
+        when i.position > (select position from checkpoint where projection = 'documents') then 'pending'
+        else 'document' end
     from inbox i
     left join decisions c on c.position = i.position
     left join dead_letters l on l.id = i.position
@@ -42,7 +43,7 @@ pub async fn fate(client: &Client, position: Position) -> Result<Option<String>,
     Ok(found.map(|row| row.get(0)))
 }
 
-const PROJECTED: &str = "select position from checkpoint where projection = 'live'";
+const PROJECTED: &str = "select position from checkpoint where projection = 'documents'";
 
 /// The live projection's position: all rows up to it are in the tables that readers see.
 pub async fn projected(client: &Client) -> Result<Position, Error> {
@@ -53,7 +54,7 @@ pub async fn projected(client: &Client) -> Result<Position, Error> {
 const NOT_ORDERS: &str = "
     select id from dead_letters where id > $1 and id <= $2
     union all select position from duplicates where position > $1 and position <= $2
-    union all select position from decisions where position > $1 and position <= $2 and fate <> 'order'";
+    union all select position from decisions where position > $1 and position <= $2 and fate <> 'document'";
 
 /// The rows between two positions that are no orders. All other projected rows are.
 pub async fn not_orders(
@@ -67,7 +68,7 @@ pub async fn not_orders(
 /// By decisions_pkey.
 const HEALED: &str = "
     select letter from decisions
-    where position > $1 and position <= $2 and fate = 'order' and action in ('retry', 'reopen')";
+    where position > $1 and position <= $2 and fate = 'document' and action in ('retry', 'reopen')";
 
 /// The letters that became orders by a decision between two positions. Such an order has the decision's position and the
 /// letter's bytes.

@@ -63,14 +63,14 @@ pub struct SourceLife {
 /// What is beyond the head is looked for only if it is asked for: rows of an append under way are there, too, and each is visited.
 const COUNTERS: &str = "
     select h.next_position - 1, c.position,
-           (select count from fates where fate = 'order'),
+           (select count from fates where fate = 'document'),
            (select count from fates where fate = 'duplicate'),
            (select count from fates where fate = 'dead_letter'),
            (select count from fates where fate = 'decision'),
            case when $1::bool then (select count(*) from (
                select from inbox i where i.position >= h.next_position order by i.position limit 1000) beyond) else 0 end
     from inbox_head h, checkpoint c
-    where c.projection = 'live'";
+    where c.projection = 'documents'";
 const SOURCES: &str = "select id, kind, name from source order by id";
 
 /// What the counters say, without a look at the log.

@@ -54,7 +54,7 @@ impl DeadLetters {
         reason: Query<Option<String>>,
         code: Query<Option<String>>,
         fingerprint: Query<Option<String>>,
-        order_uid: Query<Option<String>>,
+        key: Query<Option<String>>,
         /// A source's name, or its kind: stan, http.
         source: Query<Option<String>>,
         /// Received at or after: RFC 3339, or how long ago, as in 15m, 2h, 7d.
@@ -65,7 +65,7 @@ impl DeadLetters {
         from: Query<Option<i64>>,
         /// The highest position.
         to: Query<Option<i64>>,
-        /// Found in message or order_uid, in any case.
+        /// Found in message or key, in any case.
         text: Query<Option<String>>,
         /// What `next` was on the page before.
         after: Query<Option<String>>,
@@ -79,7 +79,7 @@ impl DeadLetters {
             reason: reason.0,
             code: code.0,
             fingerprint: fingerprint.0,
-            order_uid: order_uid.0,
+            key: key.0,
             source: source.0,
             since: times::parse_time("since", since.0)?,
             until: times::parse_time("until", until.0)?,

@@ -81,7 +81,7 @@ fn letter() -> Value {
         "code": "negative_money",
         "message": MESSAGE,
         "pointer": "/payment/amount",
-        "order_uid": "b563feb7b2b84b6test",
+        "key": "b563feb7b2b84b6test",
         "fingerprint": FINGERPRINT,
         "attempts": 2,
         "received_at": "2026-11-21T06:10:03.287398Z",
@@ -169,7 +169,7 @@ fn judgement() -> Value {
         "valid": false,
         "order": null,
         "reason": "schema",
-        "order_uid": "b563feb7b2b84b6test",
+        "key": "b563feb7b2b84b6test",
         "violations": [{"code": "negative_money", "message": MESSAGE, "pointer": "/payment/amount", "line": 1, "column": 54}],
         "ruled": true,
     })
@@ -216,7 +216,7 @@ examples! {
     BulkBody => json!({
         "action": "discard",
         "filter": {
-            "state": "open", "reason": null, "code": null, "fingerprint": FINGERPRINT, "order_uid": null, "source": null,
+            "state": "open", "reason": null, "code": null, "fingerprint": FINGERPRINT, "key": null, "source": null,
             "since": "2h", "until": null, "from": null, "to": null, "text": null, "ids": null,
         },
         "all": false,
@@ -339,7 +339,7 @@ examples! {
     });
     StreamOrder => json!({
         "position": 4999,
-        "order_uid": "b563feb7b2b84b6test",
+        "key": "b563feb7b2b84b6test",
         "track_number": "WBILMTESTTRACK",
         "customer_id": "test",
         "date_created": "2021-11-26T06:22:19Z",

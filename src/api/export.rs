@@ -159,7 +159,7 @@ impl Exports {
         reason: Query<Option<String>>,
         code: Query<Option<String>>,
         fingerprint: Query<Option<String>>,
-        order_uid: Query<Option<String>>,
+        key: Query<Option<String>>,
         /// A source's name, or its kind: stan, http.
         source: Query<Option<String>>,
         /// Received at or after: RFC 3339, or how long ago, as in 15m, 2h, 7d.
@@ -170,7 +170,7 @@ impl Exports {
         from: Query<Option<i64>>,
         /// The highest position.
         to: Query<Option<i64>>,
-        /// Found in message or order_uid, in any case.
+        /// Found in message or key, in any case.
         text: Query<Option<String>>,
     ) -> Result<Download, Problem> {
         let filter = Box::new(Filter {
@@ -178,7 +178,7 @@ impl Exports {
             reason: reason.0,
             code: code.0,
             fingerprint: fingerprint.0,
-            order_uid: order_uid.0,
+            key: key.0,
             source: source.0,
             since: times::parse_time("since", since.0)?,
             until: times::parse_time("until", until.0)?,
@@ -205,11 +205,11 @@ impl Exports {
     /// Export orders
     ///
     /// All of them, or a customer's, or those with a track number, oldest first, streamed at any size, as of now: what is
-    /// projected later is not in it. NDJSON has each order as GET /orders/{order_uid} serves it, byte for byte. CSV has one
+    /// projected later is not in it. NDJSON has each order as GET /orders/{key} serves it, byte for byte. CSV has one
     /// line an item, the order's fields repeated; a text that a spreadsheet would take for a formula gets a leading
     /// apostrophe. An export that cannot be finished is cut off, so that no client takes a part for the whole.
     ///
-    /// (An order whose order_uid is `export` is at /orders/%65xport.)
+    /// (An order whose key is `export` is at /orders/%65xport.)
     #[oai(path = "/orders/export", method = "get", operation_id = "exportOrders")]
     async fn orders(
         &self,

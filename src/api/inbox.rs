@@ -88,7 +88,7 @@ pub struct Judgement {
     order: Any<serde_json::Value>,
     /// Why not.
     reason: Option<String>,
-    order_uid: Option<String>,
+    key: Option<String>,
     /// All that is wrong in the first layer that objects: code, message, pointer, line, column.
     violations: Any<serde_json::Value>,
     /// False where the rules in force could not be asked, since Postgres is away.
@@ -240,7 +240,7 @@ impl InboxApi {
 
     /// Judge a message and store nothing
     ///
-    /// By the built-in checks, and by the rules in force. Whether its order_uid is taken is not asked.
+    /// By the built-in checks, and by the rules in force. Whether its key is taken is not asked.
     #[oai(path = "/validate", method = "post", operation_id = "validate")]
     async fn validate(
         &self,
@@ -261,7 +261,7 @@ impl InboxApi {
         Ok(Json(match judged {
             Ok(order) => Judgement {
                 valid: true,
-                order_uid: Some(model.key(&order).into_owned()),
+                key: Some(model.key(&order).into_owned()),
                 order: Any(serde_json::from_str(&model.to_json(&order)).unwrap_or_default()),
                 reason: None,
                 violations: Any(serde_json::json!([])),
@@ -269,7 +269,7 @@ impl InboxApi {
             },
             Err(rejection) => Judgement {
                 valid: false,
-                order_uid: rejection.key().map(str::to_owned),
+                key: rejection.key().map(str::to_owned),
                 order: Any(serde_json::Value::Null),
                 reason: Some(rejection.reason().to_string()),
                 violations: Any(serde_json::to_value(rejection.violations()).unwrap_or_default()),

@@ -234,7 +234,7 @@ pub fn routes(config: &Config, deps: &Dependencies, gate: Arc<Gate>) -> BoxEndpo
         )
         .at("/metrics", get(health::MetricsPage::new(deps)))
         .at("/api/v1/orders/export", exports)
-        .at("/api/v1/orders/:order_uid", get(orders::HotRead::new(deps)))
+        .at("/api/v1/orders/:key", get(orders::HotRead::new(deps)))
         .nest("/api/v1", service)
         .around(move |routes, request| assets::or_page(routes, request, page.clone()))
         .around(move |routes, request| {

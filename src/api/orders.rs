@@ -102,14 +102,14 @@ impl Orders {
     /// From the cache; in an outage of Postgres too. Carries an ETag: If-None-Match answers 304. An order that is on its way
     /// is waited for, a moment long. A 404 says what is known: nothing was received, it is still on its way, or it was
     /// rejected (with a link to its dead letter).
-    #[oai(path = "/orders/:order_uid", method = "get", operation_id = "getOrder")]
+    #[oai(path = "/orders/:key", method = "get", operation_id = "getOrder")]
     async fn one(
         &self,
         principal: Principal,
-        order_uid: Path<String>,
+        key: Path<String>,
     ) -> Result<Rendered<OrderSchema>, Problem> {
         // Served by `HotRead`, which is routed before: measured, the generated handler costs a third of the throughput.
-        let _ = (principal, order_uid);
+        let _ = (principal, key);
         Err(Problem::not_found("This path is served elsewhere."))
     }
 
@@ -174,9 +174,9 @@ impl Orders {
 /// So long for an order that is on its way: what it takes where things go well, many times over.
 const SOON: Duration = Duration::from_millis(100);
 
-/// The order_uid that a path names, with its escapes decoded; none if the path is not of one order, or if what its escapes
+/// The key that a path names, with its escapes decoded; none if the path is not of one order, or if what its escapes
 /// stand for is not UTF-8. Every way to an order asks here: a hit and a miss must mean the same order.
-fn order_uid(path: &str) -> Option<Cow<'_, str>> {
+fn key(path: &str) -> Option<Cow<'_, str>> {
     let escaped = path.strip_prefix("/api/v1/orders/")?;
     match memchr::memchr2(b'%', b'/', escaped.as_bytes()) {
         None => Some(Cow::Borrowed(escaped)),
@@ -185,7 +185,7 @@ fn order_uid(path: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// `GET /orders/{order_uid}` without the generated handler's parsing; of an order in the cache, without the framework.
+/// `GET /orders/{key}` without the generated handler's parsing; of an order in the cache, without the framework.
 #[derive(Clone)]
 pub struct HotRead {
     cache: Arc<Cache>,
@@ -218,7 +218,7 @@ impl HotRead {
         if path == "/api/v1/orders/export" || request.uri().query().is_some() {
             return None;
         }
-        let data = self.cache.get(&order_uid(path)?)?;
+        let data = self.cache.get(&key(path)?)?;
         self.metrics.cache_hits.inc();
         let etag = etag(&data);
         let known =
@@ -236,21 +236,21 @@ impl HotRead {
         Some(response)
     }
 
-    async fn miss(&self, order_uid: &str, principal: &Principal) -> Result<Bytes, Problem> {
-        if order_uid.len() > 1_000 || order_uid.contains('\0') {
+    async fn miss(&self, key: &str, principal: &Principal) -> Result<Bytes, Problem> {
+        if key.len() > 1_000 || key.contains('\0') {
             return Err(Problem::not_found(
-                "There is no such order: an order_uid has at most 1,000 bytes, and no NUL.",
+                "There is no such order: a key has at most 1,000 bytes, and no NUL.",
             ));
         }
         self.metrics.cache_misses.inc();
-        let mut loaded = self.cache.load(&self.database, order_uid).await;
+        let mut loaded = self.cache.load(&self.database, key).await;
         if let Err(miss) = &loaded
             && let Miss::OnItsWay(position) = **miss
             && self.comes_soon(position).await
         {
-            loaded = self.cache.load(&self.database, order_uid).await;
+            loaded = self.cache.load(&self.database, key).await;
         }
-        loaded.map_err(|miss| explain(order_uid, &miss, principal))
+        loaded.map_err(|miss| explain(key, &miss, principal))
     }
 
     /// Whether what is on its way has come: a client that has just sent it, and asks, need not ask again.
@@ -261,18 +261,18 @@ impl HotRead {
     }
 }
 
-fn explain(order_uid: &str, miss: &Miss, principal: &Principal) -> Problem {
+fn explain(key: &str, miss: &Miss, principal: &Principal) -> Problem {
     let not_found = |kind, detail| Problem::new(StatusCode::NOT_FOUND, kind, detail);
     match miss {
         Miss::Failed(error) => error.into(),
         Miss::NeverReceived => not_found(
             "order-never-received",
-            format!("There is no order {order_uid}: no message with this order_uid was received."),
+            format!("There is no order {key}: no message with this key was received."),
         ),
         Miss::OnItsWay(position) => not_found(
             "order-pending",
             format!(
-                "The order {order_uid} is on its way: its message is in the inbox at position \
+                "The order {key} is on its way: its message is in the inbox at position \
                  {position} and not yet projected."
             ),
         )
@@ -281,7 +281,7 @@ fn explain(order_uid: &str, miss: &Miss, principal: &Principal) -> Problem {
         Miss::Rejected { .. } if !principal.may(Right::Letters) => not_found(
             "order-rejected",
             format!(
-                "There is no order {order_uid}: a message with this order_uid was received and rejected. Why, the right \
+                "There is no order {key}: a message with this key was received and rejected. Why, the right \
                  letters lets one see."
             ),
         ),
@@ -290,7 +290,7 @@ fn explain(order_uid: &str, miss: &Miss, principal: &Principal) -> Problem {
             let problem = not_found(
                 "order-rejected",
                 format!(
-                    "There is no order {order_uid}: a message with this order_uid was received and \
+                    "There is no order {key}: a message with this key was received and \
                      rejected ({}): {} Its dead letter is {}: {}",
                     latest.reason,
                     latest.message,
@@ -310,19 +310,19 @@ impl Endpoint for HotRead {
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let principal = principal(&request)?;
-        let Some(order_uid) = order_uid(request.uri().path()) else {
+        let Some(key) = key(request.uri().path()) else {
             let detail = "There is no such order: the escapes in this path are not UTF-8.";
             return Err(Problem::not_found(detail).into());
         };
         if !principal.sees(ORDERS) {
-            return Err(explain(&order_uid, &Miss::NeverReceived, principal).into());
+            return Err(explain(&key, &Miss::NeverReceived, principal).into());
         }
-        let data = match self.cache.get(&order_uid) {
+        let data = match self.cache.get(&key) {
             Some(data) => {
                 self.metrics.cache_hits.inc();
                 data
             }
-            None => self.miss(&order_uid, principal).await?,
+            None => self.miss(&key, principal).await?,
         };
         Ok(answer(request.headers(), data))
     }

@@ -55,7 +55,7 @@ impl Parameters {
                 });
             }
         }
-        // Where two fit, as /orders/export and /orders/{order_uid}, the one that names more is meant.
+        // Where two fit, as /orders/export and /orders/{key}, the one that names more is meant.
         known.sort_by_key(|known| known.path.iter().filter(|part| part.is_none()).count());
         Self { prefix, known }
     }

@@ -1,4 +1,4 @@
-//! What Postgres knows of an order_uid that is not in the cache. It is one statement, hence one snapshot: between two statements
+//! What Postgres knows of an key that is not in the cache. It is one statement, hence one snapshot: between two statements
 //! a pending message may become an order, and would be found by neither.
 
 use tokio_postgres::Row;
@@ -14,7 +14,7 @@ pub enum Miss {
         latest: Letter,
         earlier: Vec<Position>,
     },
-    /// A message at this position holds the order_uid, and is not projected yet.
+    /// A message at this position holds the key, and is not projected yet.
     OnItsWay(Position),
     NeverReceived,
     Failed(Error),
@@ -26,7 +26,7 @@ impl From<Error> for Miss {
     }
 }
 
-/// A dead letter with the order_uid that was asked for.
+/// A dead letter with the key that was asked for.
 #[derive(Debug)]
 pub struct Letter {
     pub id: Position,
@@ -41,15 +41,15 @@ const ORDER: i32 = 1;
 const LETTER: i32 = 2;
 
 /// Behind `STORED`. By orders_pkey, dead_letters_order and inbox_pkey. Only the first 20,000 pending rows are searched for the
-/// order_uid: each is read from the table, and a miss should take milliseconds even if the projector is far behind.
-const FIND: &str = " where o.order_uid = $
+/// key: each is read from the table, and a miss should take milliseconds even if the projector is far behind.
+const FIND: &str = " where o.key = $
     ), projected as (
-        select position from checkpoint where projection = 'live' and not exists (select from found)
+        select position from checkpoint where projection = 'documents' and not exists (select from found)
     )
     select *, 1 as kind, null as state, null as reason, null as message from found
     union all (
         select null, id, null, null, 2, state, reason, message from dead_letters
-        where order_uid = $ and not exists (select from found)
+        where key = $ and not exists (select from found)
         order by id desc limit 5
     )
     union all (
@@ -61,9 +61,9 @@ const FIND: &str = " where o.order_uid = $
     )
     order by kind, position desc";
 
-pub(super) async fn find(client: &Client, order_uid: &str) -> Result<Stored, Miss> {
+pub(super) async fn find(client: &Client, key: &str) -> Result<Stored, Miss> {
     let mut sql = Sql::new("with found as (");
-    sql.push(STORED).bind(FIND, order_uid.to_owned());
+    sql.push(STORED).bind(FIND, key.to_owned());
     let rows = sql.query(client).await?;
     let Some(first) = rows.first() else {
         return Err(Miss::NeverReceived);

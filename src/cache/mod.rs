@@ -71,8 +71,8 @@ impl Cache {
         }
     }
 
-    pub fn get(&self, order_uid: &str) -> Option<Bytes> {
-        self.orders.get(order_uid)
+    pub fn get(&self, key: &str) -> Option<Bytes> {
+        self.orders.get(key)
     }
 
     pub fn generation(&self) -> Generation {
@@ -84,27 +84,26 @@ impl Cache {
 
     /// Puts in an order that was read in the generation `read_in`; does nothing if the cache was emptied since. `data` must have
     /// an allocation of its own, or a slice of a few bytes would keep a large buffer alive.
-    pub fn put(&self, read_in: Generation, order_uid: &str, data: Bytes) {
+    pub fn put(&self, read_in: Generation, key: &str, data: Bytes) {
         let now = self
             .generation
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         if *now == read_in {
-            self.orders.insert(order_uid.into(), data);
+            self.orders.insert(key.into(), data);
         }
     }
 
-    /// Reads an order from Postgres. One statement answers all who ask for the same order_uid at a time, also if it finds nothing
+    /// Reads an order from Postgres. One statement answers all who ask for the same key at a time, also if it finds nothing
     /// or fails.
-    pub async fn load(self: &Arc<Self>, database: &Database, order_uid: &str) -> Loaded {
-        let (answered, flight) = self.loads.join(order_uid);
+    pub async fn load(self: &Arc<Self>, database: &Database, key: &str) -> Loaded {
+        let (answered, flight) = self.loads.join(key);
         if let Some(flight) = flight {
             let (cache, database) = (self.clone(), database.clone());
-            let order_uid: Arc<str> = order_uid.into();
+            let key: Arc<str> = key.into();
             let read = move || {
-                let (cache, database, order_uid) =
-                    (cache.clone(), database.clone(), order_uid.clone());
-                async move { cache.read(&database, &order_uid).await.map_err(Arc::new) }
+                let (cache, database, key) = (cache.clone(), database.clone(), key.clone());
+                async move { cache.read(&database, &key).await.map_err(Arc::new) }
             };
             // Later clients may know more than a statement that was sent before they came, so "not found" is not for them. A
             // failure is: it says nothing that could be out of date.
@@ -121,20 +120,20 @@ impl Cache {
         answered.await.map_err(gone)?
     }
 
-    async fn read(&self, database: &Database, order_uid: &str) -> Result<Bytes, Miss> {
+    async fn read(&self, database: &Database, key: &str) -> Result<Bytes, Miss> {
         let generation = self.generation();
         // For clients who came while another load was under way that found it.
-        if let Some(data) = self.get(order_uid) {
+        if let Some(data) = self.get(key) {
             return Ok(data);
         }
         // Bounded on its own: given up sooner, the second host of several would never be tried.
         let reader = database.reader().await?;
-        let finding = miss::find(&reader, order_uid);
+        let finding = miss::find(&reader, key);
         let Ok(found) = tokio::time::timeout(PATIENCE, finding).await else {
             return Err(Error::TimedOut(PATIENCE).into());
         };
         let data = render(&found?);
-        self.put(generation, order_uid, data.clone());
+        self.put(generation, key, data.clone());
         Ok(data)
     }
 

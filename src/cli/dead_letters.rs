@@ -88,7 +88,7 @@ struct Letter {
     code: String,
     message: String,
     pointer: String,
-    order_uid: Option<String>,
+    key: Option<String>,
     fingerprint: String,
     attempts: i64,
     received_at: String,

@@ -363,7 +363,7 @@ async fn an_order(client: &Client, wait: bool) -> Option<String> {
     }
     #[derive(Deserialize)]
     struct Order {
-        order_uid: String,
+        key: String,
     }
     let query = [("limit", "1".to_owned())];
     for _ in 0..100 {
@@ -373,7 +373,7 @@ async fn an_order(client: &Client, wait: bool) -> Option<String> {
             let mut url = reqwest::Url::parse(&client.url()).ok()?;
             url.path_segments_mut()
                 .ok()?
-                .extend(["api", "v1", "orders", &order.order_uid]);
+                .extend(["api", "v1", "orders", &order.key]);
             return Some(url.into());
         }
         if !wait {

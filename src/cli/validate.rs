@@ -51,7 +51,7 @@ pub struct Args {
 struct Judgement {
     valid: bool,
     reason: Option<String>,
-    order_uid: Option<String>,
+    key: Option<String>,
     violations: Vec<Violation>,
 }
 
@@ -145,13 +145,13 @@ fn judge(message: &[u8]) -> Judgement {
         Ok(order) => Judgement {
             valid: true,
             reason: None,
-            order_uid: Some(model.key(&order).into_owned()),
+            key: Some(model.key(&order).into_owned()),
             violations: Vec::new(),
         },
         Err(rejection) => Judgement {
             valid: false,
             reason: Some(rejection.reason().to_string()),
-            order_uid: rejection.key().map(str::to_owned),
+            key: rejection.key().map(str::to_owned),
             violations: rejection
                 .violations()
                 .iter()
@@ -178,7 +178,7 @@ async fn ask(client: &Client, message: &[u8]) -> anyhow::Result<Judgement> {
 fn told(name: &str, place: &str, first_line: u64, judgement: &Judgement) -> String {
     let paint = Paint::stdout();
     if judgement.valid {
-        let uid = judgement.order_uid.as_deref().unwrap_or_default();
+        let uid = judgement.key.as_deref().unwrap_or_default();
         return format!(
             "{place}: {}, order {}",
             paint.green("valid"),

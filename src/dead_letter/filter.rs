@@ -23,7 +23,7 @@ pub struct Filter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub order_uid: Option<String>,
+    pub key: Option<String>,
     /// A source's name, or its kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
@@ -38,7 +38,7 @@ pub struct Filter {
     pub from: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<i64>,
-    /// Found in message or order_uid, in any case.
+    /// Found in message or key, in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Only these letters.
@@ -121,7 +121,7 @@ impl Filter {
             return invalid("to", format!("no position is from {from} to {to}"));
         }
         for (field, text) in [
-            ("order_uid", &self.order_uid),
+            ("key", &self.key),
             ("source", &self.source),
             ("text", &self.text),
         ] {
@@ -149,18 +149,18 @@ impl Filter {
     /// The conditions on `l` besides state, group, source and ids.
     fn rest(&self, sql: &mut Sql) {
         let pattern = |text: &String| format!("%{}%", escape_like(text));
-        sql.and("l.order_uid = $", self.order_uid.clone())
+        sql.and("l.key = $", self.key.clone())
             .and("l.received_at >= $", self.since)
             .and("l.received_at < $", self.until)
             .and("l.id >= $", self.from)
             .and("l.id <= $", self.to)
             .and(
-                "(l.message ilike $ or l.order_uid ilike $)",
+                "(l.message ilike $ or l.key ilike $)",
                 self.text.as_ref().map(pattern),
             );
-        if let Some((code_version, rules_position)) = self.judged_before {
+        if let Some((code_version, definition)) = self.judged_before {
             sql.bind(" and (l.code_version < $", code_version)
-                .bind(" or l.rules_position < $)", rules_position);
+                .bind(" or l.definition < $)", definition);
         }
     }
 
@@ -194,7 +194,7 @@ impl Filter {
         let times = self.since.is_some() || self.until.is_some();
         let several = [times, named.groups.is_some(), named.sources.is_some()];
         let several = several.iter().filter(|narrows| **narrows).count() > 1;
-        if several || past || self.order_uid.is_some() || self.ids.is_some() {
+        if several || past || self.key.is_some() || self.ids.is_some() {
             sql.bind(" from dead_letters l where l.id < $", before)
                 .bind(" and l.state = any($)", self.states());
             named.conditions(&mut sql);

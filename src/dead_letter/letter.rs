@@ -19,14 +19,14 @@ words! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub position: Position,
-    pub rules_position: i64,
+    pub definition: i64,
     pub code_version: i32,
     pub fingerprint: i64,
     pub reason: String,
     pub code: String,
     pub message: String,
     pub pointer: String,
-    pub order_uid: Option<String>,
+    pub key: Option<String>,
     /// JSON: all of them, as the rejection lists them.
     pub violations: String,
 }
@@ -36,19 +36,19 @@ impl Verdict {
         position: Position,
         rejection: &Rejection,
         code_version: i32,
-        rules_position: i64,
+        definition: i64,
     ) -> Self {
         let first = rejection.first();
         Self {
             position,
-            rules_position,
+            definition,
             code_version,
             fingerprint: rejection.fingerprint(),
             reason: rejection.reason().as_str().to_owned(),
             code: first.code.as_str().to_owned(),
             message: first.message.clone(),
             pointer: first.pointer.clone(),
-            order_uid: rejection.key().map(str::to_owned),
+            key: rejection.key().map(str::to_owned),
             violations: serde_json::to_string(rejection.violations())
                 .expect("a list of strings and numbers is always JSON"),
         }

@@ -193,7 +193,7 @@ pub struct Story {
     pub source_kind: String,
     pub source_name: String,
     pub decisions: Vec<PastDecision>,
-    /// What its order_uid belongs to, where another has it.
+    /// What its key belongs to, where another has it.
     pub conflicting: Option<Position>,
 }
 
@@ -207,7 +207,7 @@ pub struct PastDecision {
 
 /// By the primary key of each table, behind `LETTER`.
 const ONE: &str = ", v.violations, i.payload, s.kind, s.name,
-        (select o.position from orders o where o.order_uid = l.order_uid) as conflicting
+        (select o.position from orders o where o.key = l.key) as conflicting
     from dead_letters l
     join verdict v on v.position = l.verdict_position
     join inbox i on i.position = l.id
@@ -301,7 +301,7 @@ pub struct ResultWithVerdict {
 
 /// By decisions_pkey and verdict_pkey.
 const RESULTS: &str = "
-    select d.position, d.result, v.fingerprint, v.reason, v.code, v.pointer, v.message, v.rules_position, v.code_version
+    select d.position, d.result, v.fingerprint, v.reason, v.code, v.pointer, v.message, v.definition, v.code_version
     from decisions d left join verdict v on v.position = d.position
     where d.position = any($1)";
 
@@ -316,14 +316,14 @@ pub async fn results(client: &Client, positions: &[i64]) -> Result<Vec<ResultWit
                 .get::<_, Option<i64>>("fingerprint")
                 .map(|fingerprint| Verdict {
                     position: Position(row.get("position")),
-                    rules_position: row.get("rules_position"),
+                    definition: row.get("definition"),
                     code_version: row.get("code_version"),
                     fingerprint,
                     reason: row.get("reason"),
                     code: row.get("code"),
                     message: row.get("message"),
                     pointer: row.get("pointer"),
-                    order_uid: None,
+                    key: None,
                     violations: String::new(),
                 }),
         })
@@ -334,13 +334,13 @@ pub async fn results(client: &Client, positions: &[i64]) -> Result<Vec<ResultWit
 #[derive(Clone, Copy, Debug)]
 pub struct Judges {
     pub code_version: i32,
-    pub rules_position: i64,
+    pub definition: i64,
 }
 
 /// By verdict_pkey, and ordered by it so that the planner takes no other way: the first may be far away.
 const OLDER_VERDICT: &str = "
     select position from verdict
-    where position > $1 and position <= $2 and (code_version < $3 or rules_position < $4)
+    where position > $1 and position <= $2 and (code_version < $3 or definition < $4)
     order by position limit 1";
 
 /// Whether a verdict above `above` and up to `to` was given by older code, or under older rules.
@@ -350,11 +350,11 @@ pub async fn older_verdicts(
     above: Position,
     to: Position,
 ) -> Result<bool, Error> {
-    let (code_version, rules_position) = (judges.code_version, judges.rules_position);
+    let (code_version, definition) = (judges.code_version, judges.definition);
     let found = query_opt(
         client,
         OLDER_VERDICT,
-        &[&above.0, &to.0, &code_version, &rules_position],
+        &[&above.0, &to.0, &code_version, &definition],
     )
     .await?;
     Ok(found.is_some())

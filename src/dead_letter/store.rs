@@ -10,8 +10,8 @@ use crate::inbox::{Action, Position, SourceId};
 use crate::postgres::{Client, Error, Sql, Write, copy, execute};
 
 const COPY_VERDICTS: &str =
-    "copy verdict (position, rules_position, fingerprint, code_version, reason, code, message,
-    pointer, order_uid, violations) from stdin binary";
+    "copy verdict (position, definition, fingerprint, code_version, reason, code, message,
+    pointer, key, violations) from stdin binary";
 
 pub async fn write_verdicts(client: &Client, verdicts: &[Verdict]) -> Result<(), Error> {
     copy(
@@ -21,23 +21,23 @@ pub async fn write_verdicts(client: &Client, verdicts: &[Verdict]) -> Result<(),
         verdicts.iter(),
         |row, verdict| {
             row.int8(verdict.position.0);
-            row.int8(verdict.rules_position);
+            row.int8(verdict.definition);
             row.int8(verdict.fingerprint);
             row.int4(verdict.code_version);
             row.text(&verdict.reason);
             row.text(&verdict.code);
             row.text(&verdict.message);
             row.text(&verdict.pointer);
-            row.optional_text(verdict.order_uid.as_deref());
+            row.optional_text(verdict.key.as_deref());
             row.jsonb(&verdict.violations);
         },
     )
     .await
 }
 
-const COPY_LETTERS: &str = "copy dead_letters (id, fingerprint, verdict_position, rules_position, received_at,
+const COPY_LETTERS: &str = "copy dead_letters (id, fingerprint, verdict_position, definition, received_at,
     first_failed_at, last_failed_at, next_attempt_at, decided_by, origin, attempts, code_version, source_id, state, reason,
-    code, pointer, message, order_uid) from stdin binary";
+    code, pointer, message, key) from stdin binary";
 
 pub async fn insert(client: &Client, letters: &[&Letter]) -> Result<(), Error> {
     copy(client, COPY_LETTERS, 19, letters.iter(), |row, letter| {
@@ -45,7 +45,7 @@ pub async fn insert(client: &Client, letters: &[&Letter]) -> Result<(), Error> {
         row.int8(letter.id.0);
         row.int8(verdict.fingerprint);
         row.int8(verdict.position.0);
-        row.int8(verdict.rules_position);
+        row.int8(verdict.definition);
         row.timestamp(letter.received_at);
         row.timestamp(letter.first_failed_at);
         row.timestamp(letter.last_failed_at);
@@ -60,7 +60,7 @@ pub async fn insert(client: &Client, letters: &[&Letter]) -> Result<(), Error> {
         row.text(&verdict.code);
         row.text(&verdict.pointer);
         row.text(&verdict.message);
-        row.optional_text(verdict.order_uid.as_deref());
+        row.optional_text(verdict.key.as_deref());
     })
     .await
 }
@@ -69,12 +69,12 @@ const CHANGE: &str = "
     update dead_letters l
     set state = w.state, attempts = w.attempts, decided_by = w.decided_by, last_failed_at = w.last_failed_at,
         next_attempt_at = w.next_attempt_at, fingerprint = w.fingerprint, verdict_position = w.verdict_position,
-        rules_position = w.rules_position, code_version = w.code_version, reason = w.reason, code = w.code,
-        pointer = w.pointer, message = w.message, order_uid = w.order_uid
+        definition = w.definition, code_version = w.code_version, reason = w.reason, code = w.code,
+        pointer = w.pointer, message = w.message, key = w.key
     from unnest($1::int8[], $2::text[], $3::int4[], $4::int8[], $5::timestamptz[], $6::timestamptz[], $7::int8[],
                 $8::int8[], $9::int8[], $10::int4[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
         as w(id, state, attempts, decided_by, last_failed_at, next_attempt_at, fingerprint, verdict_position,
-             rules_position, code_version, reason, code, pointer, message, order_uid)
+             definition, code_version, reason, code, pointer, message, key)
     where l.id = w.id";
 
 pub async fn change(client: &Client, letters: &[&Letter]) -> Result<(), Error> {
@@ -96,13 +96,13 @@ pub async fn change(client: &Client, letters: &[&Letter]) -> Result<(), Error> {
             &column(letters, |l| l.next_attempt_at),
             &column(letters, |l| l.verdict.fingerprint),
             &column(letters, |l| l.verdict.position.0),
-            &column(letters, |l| l.verdict.rules_position),
+            &column(letters, |l| l.verdict.definition),
             &column(letters, |l| l.verdict.code_version),
             &column(letters, |l| l.verdict.reason.as_str()),
             &column(letters, |l| l.verdict.code.as_str()),
             &column(letters, |l| l.verdict.pointer.as_str()),
             &column(letters, |l| l.verdict.message.as_str()),
-            &column(letters, |l| l.verdict.order_uid.as_deref()),
+            &column(letters, |l| l.verdict.key.as_deref()),
         ],
     )
     .await?;
@@ -111,9 +111,9 @@ pub async fn change(client: &Client, letters: &[&Letter]) -> Result<(), Error> {
 
 /// What `from_row` reads, of `dead_letters l`.
 pub(super) const LETTER: &str = "
-    select l.id, l.fingerprint, l.verdict_position, l.rules_position, l.received_at, l.first_failed_at, l.last_failed_at,
+    select l.id, l.fingerprint, l.verdict_position, l.definition, l.received_at, l.first_failed_at, l.last_failed_at,
         l.next_attempt_at, l.decided_by, l.origin, l.attempts, l.code_version, l.source_id, l.state, l.reason, l.code,
-        l.pointer, l.message, l.order_uid, (select d.action from decisions d where d.position = l.decided_by) as decided_action";
+        l.pointer, l.message, l.key, (select d.action from decisions d where d.position = l.decided_by) as decided_action";
 
 /// By dead_letters_pkey and decisions_pkey.
 const BY_IDS: &str = " from dead_letters l where l.id = any($)";
@@ -134,14 +134,14 @@ pub(super) fn from_row(row: &Row) -> Letter {
         state: row.get::<_, &str>("state").parse().unwrap_or(State::Open),
         verdict: Verdict {
             position: Position(row.get("verdict_position")),
-            rules_position: row.get("rules_position"),
+            definition: row.get("definition"),
             code_version: row.get("code_version"),
             fingerprint: row.get("fingerprint"),
             reason: row.get("reason"),
             code: row.get("code"),
             message: row.get("message"),
             pointer: row.get("pointer"),
-            order_uid: row.get("order_uid"),
+            key: row.get("key"),
             violations: String::new(),
         },
         attempts: row.get("attempts"),

@@ -76,7 +76,7 @@ pub async fn run(deps: &Dependencies, operation: Operation) -> Result<(), Error>
     while found.position < found.target {
         let reader = deps.database.reader().await?;
         let to = (found.position + WINDOW).min(found.target);
-        for (order_uid, payload) in
+        for (key, payload) in
             order::store::window(&reader, Position(found.position), Position(to)).await?
         {
             found.orders_checked += 1;
@@ -88,7 +88,7 @@ pub async fn run(deps: &Dependencies, operation: Operation) -> Result<(), Error>
                 for violation in rejection.violations() {
                     let rule = violation.rule.clone().unwrap_or_default();
                     let counted = found.rejected_by.entry(rule).or_default();
-                    counted.add(&violation.message, order_uid.clone());
+                    counted.add(&violation.message, key.clone());
                 }
             }
         }

@@ -32,7 +32,7 @@ const UNDER_WAY: &str = "
 fn judges(leadership: &Leadership) -> Judges {
     Judges {
         code_version: record::CODE_VERSION,
-        rules_position: leadership.in_force.position.0,
+        definition: leadership.in_force.position.0,
     }
 }
 
@@ -46,7 +46,7 @@ pub async fn ask(deps: &Dependencies, leadership: &Leadership) -> Result<(), Err
         return Ok(());
     }
     let now = judges(leadership);
-    let (code, rules) = (now.code_version, now.rules_position);
+    let (code, rules) = (now.code_version, now.definition);
     let alike = format!("heal:%:{code}:{rules}");
     execute(client, END_OLDER, &[&alike]).await?;
     if query_opt(client, UNDER_WAY, &[&alike]).await?.is_some() {
@@ -111,20 +111,20 @@ async fn older_code_judged(
     Ok(false)
 }
 
-const HEALED: &str = "select position from healed where code_version = $1 and rules_position = $2";
+const HEALED: &str = "select position from healed where code_version = $1 and definition = $2";
 
 /// None if it was never done by this code under these rules.
 async fn healed(client: &Client, now: Judges) -> Result<Option<Position>, postgres::Error> {
-    let found = query_opt(client, HEALED, &[&now.code_version, &now.rules_position]).await?;
+    let found = query_opt(client, HEALED, &[&now.code_version, &now.definition]).await?;
     Ok(found.map(|row| Position(row.get(0))))
 }
 
 const REMEMBER: &str = "
-    insert into healed (code_version, rules_position, position) values ($1, $2, $3)
+    insert into healed (code_version, definition, position) values ($1, $2, $3)
     on conflict on constraint healed_pkey do update set position = greatest(healed.position, excluded.position)";
 
 async fn remember(client: &Client, now: Judges, to: Position) -> Result<(), postgres::Error> {
-    let parameters = (now.code_version, now.rules_position, to.0);
+    let parameters = (now.code_version, now.definition, to.0);
     execute(
         client,
         REMEMBER,
@@ -138,7 +138,7 @@ async fn remember(client: &Client, now: Judges, to: Position) -> Result<(), post
 pub fn is_ours(request: &BulkRequest, leadership: &Leadership) -> bool {
     let now = judges(leadership);
     !request.only_changed
-        || request.filter.judged_before == Some((now.code_version, now.rules_position))
+        || request.filter.judged_before == Some((now.code_version, now.definition))
 }
 
 /// Before the operation ends: if we die in between, it ends again.

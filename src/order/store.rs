@@ -9,7 +9,7 @@ use crate::postgres::{Client, Error, Sql, Write, copy, query};
 
 /// An order that a batch brings.
 pub struct NewOrder {
-    pub order_uid: Arc<str>,
+    pub key: Arc<str>,
     /// The canonical JSON, as it is served; empty in a replay, which fills no cache.
     pub data: Option<Bytes>,
     /// The stored form of the JSON (`write`).
@@ -18,23 +18,22 @@ pub struct NewOrder {
     pub bytes_position: Position,
 }
 
-const COPY_ORDERS: &str =
-    "copy orders (position, bytes_position, order_uid, data) from stdin binary";
+const COPY_ORDERS: &str = "copy orders (position, bytes_position, key, data) from stdin binary";
 
 pub async fn insert(client: &Client, orders: &[NewOrder]) -> Result<(), Error> {
     copy(client, COPY_ORDERS, 4, orders.iter(), |row, order| {
         row.int8(order.position.0);
         row.int8(order.bytes_position.0);
-        row.text(&order.order_uid);
+        row.text(&order.key);
         row.jsonb(&order.stored);
     })
     .await
 }
 
 const INSERT_FEW: &str = "
-    insert into orders (position, bytes_position, order_uid, data)
-    select position, bytes_position, order_uid, data::jsonb
-    from unnest($1::int8[], $2::int8[], $3::text[], $4::text[]) as w(position, bytes_position, order_uid, data)
+    insert into orders (position, bytes_position, key, data)
+    select position, bytes_position, key, data::jsonb
+    from unnest($1::int8[], $2::int8[], $3::text[], $4::text[]) as w(position, bytes_position, key, data)
     returning 1";
 
 /// Inserts a few orders by one statement, which can be sent together with others.
@@ -45,44 +44,38 @@ pub fn insert_few(orders: &[NewOrder]) -> Write<'_> {
     Write::new(INSERT_FEW)
         .with(column(orders, |order| order.position.0))
         .with(column(orders, |order| order.bytes_position.0))
-        .with(column(orders, |order| &*order.order_uid))
+        .with(column(orders, |order| &*order.key))
         .with(column(orders, |order| {
             String::from_utf8_lossy(&order.stored)
         }))
 }
 
-const COPY_DUPLICATES: &str = "copy duplicates (position, order_uid) from stdin binary";
+const COPY_DUPLICATES: &str = "copy duplicates (position, key) from stdin binary";
 
 pub async fn insert_duplicates(
     client: &Client,
     duplicates: &[(Position, Arc<str>)],
 ) -> Result<(), Error> {
     let rows = duplicates.iter();
-    copy(
-        client,
-        COPY_DUPLICATES,
-        2,
-        rows,
-        |row, (position, order_uid)| {
-            row.int8(position.0);
-            row.text(order_uid);
-        },
-    )
+    copy(client, COPY_DUPLICATES, 2, rows, |row, (position, key)| {
+        row.int8(position.0);
+        row.text(key);
+    })
     .await
 }
 
 /// By orders_pkey.
 const FIND: &str = "
-    select o.order_uid, i.payload
+    select o.key, i.payload
     from orders o join inbox i on i.position = o.bytes_position
-    where o.order_uid = any($1)";
+    where o.key = any($1)";
 
 /// Which of these uids are taken, and by which bytes.
-pub async fn find(client: &Client, order_uids: &[&str]) -> Result<Vec<(String, Bytes)>, Error> {
-    if order_uids.is_empty() {
+pub async fn find(client: &Client, keys: &[&str]) -> Result<Vec<(String, Bytes)>, Error> {
+    if keys.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(bytes_by_uid(query(client, FIND, &[&order_uids]).await?))
+    Ok(bytes_by_uid(query(client, FIND, &[&keys]).await?))
 }
 
 fn bytes_by_uid(rows: Vec<tokio_postgres::Row>) -> Vec<(String, Bytes)> {
@@ -94,7 +87,7 @@ fn bytes_by_uid(rows: Vec<tokio_postgres::Row>) -> Vec<(String, Bytes)> {
 /// An order as a reader gets it: the inbox's bytes, from which it is rendered, and the projected JSON in case this version of the
 /// code cannot parse them.
 pub struct Stored {
-    pub order_uid: String,
+    pub key: String,
     pub position: Position,
     pub payload: Bytes,
     pub data: String,
@@ -102,13 +95,13 @@ pub struct Stored {
 
 /// What `stored` reads, without its condition.
 pub const STORED: &str = "
-    select o.order_uid, o.position, i.payload, o.data::text
+    select o.key, o.position, i.payload, o.data::text
     from orders o join inbox i on i.position = o.bytes_position";
 
 /// Reads a row of `STORED`.
 pub fn stored(row: &tokio_postgres::Row) -> Stored {
     Stored {
-        order_uid: row.get(0),
+        key: row.get(0),
         position: Position(row.get(1)),
         payload: Bytes::copy_from_slice(row.get(2)),
         data: row.get(3),
@@ -116,9 +109,9 @@ pub fn stored(row: &tokio_postgres::Row) -> Stored {
 }
 
 /// By orders_pkey.
-pub async fn by_uid(client: &Client, order_uid: &str) -> Result<Option<Stored>, Error> {
+pub async fn by_uid(client: &Client, key: &str) -> Result<Option<Stored>, Error> {
     let mut sql = Sql::new(STORED);
-    sql.bind(" where o.order_uid = $", order_uid.to_owned());
+    sql.bind(" where o.key = $", key.to_owned());
     Ok(sql.query(client).await?.first().map(stored))
 }
 
@@ -162,7 +155,7 @@ pub async fn list(
 
 /// By orders_position: what rules are checked against.
 const WINDOW: &str = "
-    select o.order_uid, i.payload
+    select o.key, i.payload
     from orders o join inbox i on i.position = o.bytes_position
     where o.position > $1 and o.position <= $2";
 
@@ -192,10 +185,10 @@ const BYTES: i64 = 4 << 20;
 /// beyond.
 fn page_between(lookups: &[Lookup], after: i64, end: i64) -> Sql {
     let mut sql = Sql::new(
-        "select order_uid, position, payload from (
-            select o.order_uid, o.position, i.payload,
+        "select key, position, payload from (
+            select o.key, o.position, i.payload,
                 sum(octet_length(i.payload)) over (order by o.position) - octet_length(i.payload) as before
-            from (select order_uid, position, bytes_position from orders",
+            from (select key, position, bytes_position from orders",
     );
     sql.bind(" where position > $", after)
         .bind(" and position <= $", end);

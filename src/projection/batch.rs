@@ -1,4 +1,4 @@
-//! What the fold needs to know of the tables: the orders that have a batch's order_uids already, and the letters that its
+//! What the fold needs to know of the tables: the orders that have a batch's keys already, and the letters that its
 //! decisions are about. Loaded before the fold, so that the fold itself does no IO.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -67,7 +67,7 @@ fn canonical(bytes: &[u8]) -> Option<Bytes> {
     Some(model.to_json(&order).into())
 }
 
-/// By order_uid. The hash is seeded at random, so a sender cannot choose order_uids that collide.
+/// By key. The hash is seeded at random, so a sender cannot choose keys that collide.
 pub type Orders = foldhash::HashMap<Arc<str>, Known>;
 
 #[derive(Default)]
@@ -129,14 +129,14 @@ pub async fn load_letters(client: &Client, rows: &[ReadRow]) -> Result<Loaded, E
 async fn load_orders(client: &Client, rows: &[ReadRow], loaded: &mut Loaded) -> Result<(), Error> {
     let of_rows = rows.iter().filter_map(|read| read.examined.as_ref());
     let of_letters = loaded.letter_bytes.values().map(|(_, examined)| examined);
-    let order_uids: Vec<&str> = of_rows
+    let keys: Vec<&str> = of_rows
         .chain(of_letters)
-        .filter_map(Examined::order_uid)
+        .filter_map(Examined::key)
         .collect();
-    for (order_uid, bytes) in store::find(client, &order_uids).await? {
+    for (key, bytes) in store::find(client, &keys).await? {
         loaded
             .orders
-            .insert(order_uid.into(), Known::Stored { bytes, data: None });
+            .insert(key.into(), Known::Stored { bytes, data: None });
     }
     Ok(())
 }

@@ -25,11 +25,11 @@ impl Checkpoint {
 }
 
 /// The projection that readers see, and the one that a replay builds.
-pub const LIVE: &str = "live";
+pub const LIVE: &str = "documents";
 pub const NEXT: &str = "next";
 
 const READ: &str =
-    "select position, leader, term, renewals from checkpoint where projection = 'live'";
+    "select position, leader, term, renewals from checkpoint where projection = 'documents'";
 
 pub async fn read(client: &Client) -> Result<Checkpoint, Error> {
     Ok(from_row(&query_one(client, READ, &[]).await?))
@@ -55,7 +55,7 @@ pub async fn lock(client: &Client, projection: &str) -> Result<Option<Checkpoint
 
 const TAKE: &str = "
     update checkpoint set leader = $1, term = term + 1, renewals = renewals + 1
-    where projection = 'live' and leader = $2 and term = $3 and renewals = $4";
+    where projection = 'documents' and leader = $2 and term = $3 and renewals = $4";
 
 /// True if we lead now; false if the checkpoint was no longer as we had seen it.
 pub async fn take(client: &Client, seen: &Checkpoint, leader: &str) -> Result<bool, Error> {
@@ -70,7 +70,7 @@ pub async fn take(client: &Client, seen: &Checkpoint, leader: &str) -> Result<bo
 
 const RENEW: &str = "
     update checkpoint set renewals = renewals + 1
-    where projection = 'live' and leader = $1 and position = $2";
+    where projection = 'documents' and leader = $1 and position = $2";
 
 pub async fn renew(client: &Client, leader: &str, position: Position) -> Result<bool, Error> {
     Ok(execute(client, RENEW, &[&leader, &position.0]).await? == 1)
@@ -104,7 +104,7 @@ pub fn is_moved(error: &Error) -> bool {
     matches!(error, Error::Server(error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO))
 }
 
-const RELEASE: &str = "update checkpoint set leader = '', renewals = renewals + 1 where projection = 'live' and leader = $1";
+const RELEASE: &str = "update checkpoint set leader = '', renewals = renewals + 1 where projection = 'documents' and leader = $1";
 
 /// Gives the lease up, so that the next leader need not wait for it to run out.
 pub async fn release(client: &Client, leader: &str) -> Result<(), Error> {

@@ -77,14 +77,11 @@ impl DryRun {
             .collect();
         let mut loaded = batch::load(client, &rows).await?;
         for (_, examined) in loaded.letter_bytes.values() {
-            if let Some(order_uid) = examined.order_uid()
-                && let Some((order_uid, known)) = self.brought.get_key_value(order_uid)
+            if let Some(key) = examined.key()
+                && let Some((key, known)) = self.brought.get_key_value(key)
             {
-                let order_uid = order_uid.clone();
-                loaded
-                    .orders
-                    .entry(order_uid)
-                    .or_insert_with(|| known.clone());
+                let key = key.clone();
+                loaded.orders.entry(key).or_insert_with(|| known.clone());
             }
         }
         let groups: foldhash::HashMap<i64, i64> = loaded
@@ -99,8 +96,7 @@ impl DryRun {
         let writes = Fold::new(judge, &[], &mut Epochs::default(), loaded).run(&rows)?;
         for order in writes.orders {
             let known = order.data.map(|data| Known::foretold(&data));
-            self.brought
-                .extend(known.map(|known| (order.order_uid, known)));
+            self.brought.extend(known.map(|known| (order.key, known)));
         }
         Ok(letters
             .iter()
@@ -137,7 +133,7 @@ fn would(decided: &Decided, letter: Option<&Letter>, group: Option<&i64>) -> Wou
         },
         (Outcome::AlreadySo, ..) => Would::BeAlreadySo,
         (Outcome::TooLate | Outcome::NoSuchLetter | Outcome::StillFailing, ..) => Would::BeTooLate,
-        (Outcome::Done, Fate::Order, _) => Would::Pass,
+        (Outcome::Done, Fate::Document, _) => Would::Pass,
         (Outcome::Done, Fate::Duplicate, _) => Would::BeDuplicate,
         (Outcome::Done, ..) if decided.action == Action::Reopen => Would::Reopen,
         (Outcome::Done, ..) => Would::Do,

@@ -52,7 +52,7 @@ pub struct Writes {
     pub decisions: Vec<Decided>,
     pub rules: Vec<Applied>,
     pub groups: GroupChanges,
-    pub fates: [i64; 4],
+    pub fates: [i64; 5],
     pub epochs: EpochChanges,
 }
 
@@ -137,27 +137,23 @@ impl<'a> Fold<'a> {
     /// Writes an order or a duplicate at `position`. Its bytes are at `bytes_position`: a retried letter's are its own.
     fn accept(&mut self, position: Position, bytes_position: Position, accepted: Accepted) -> Fate {
         match accepted {
-            Accepted::Order {
-                order_uid,
-                data,
-                stored,
-            } => {
+            Accepted::Order { key, data, stored } => {
                 let known = match data.clone() {
                     Some(data) => Known::Brought { data },
                     None => Known::Taken,
                 };
-                self.loaded.orders.insert(order_uid.clone(), known);
+                self.loaded.orders.insert(key.clone(), known);
                 self.writes.orders.push(NewOrder {
-                    order_uid,
+                    key,
                     data,
                     stored,
                     position,
                     bytes_position,
                 });
-                Fate::Order
+                Fate::Document
             }
-            Accepted::Duplicate { order_uid } => {
-                self.writes.duplicates.push((position, order_uid));
+            Accepted::Duplicate { key } => {
+                self.writes.duplicates.push((position, key));
                 Fate::Duplicate
             }
         }

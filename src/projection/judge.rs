@@ -38,18 +38,18 @@ pub enum Judged {
 
 pub enum Accepted {
     Order {
-        order_uid: Arc<str>,
+        key: Arc<str>,
         data: Option<Bytes>,
         stored: Bytes,
     },
     Duplicate {
-        order_uid: Arc<str>,
+        key: Arc<str>,
     },
 }
 
 impl Judge<'_> {
-    /// The order of the questions matters. If the order_uid is taken by an order of the very same bytes, the row is a
-    /// duplicate, even if this code could not parse it. Then the parse; then whether the order_uid is taken; and the rules only
+    /// The order of the questions matters. If the key is taken by an order of the very same bytes, the row is a
+    /// duplicate, even if this code could not parse it. Then the parse; then whether the key is taken; and the rules only
     /// if it is free.
     pub fn judge(
         &mut self,
@@ -58,26 +58,20 @@ impl Judge<'_> {
         bytes: &Bytes,
         examined: Examined,
     ) -> Result<Judged, Error> {
-        let known = examined
-            .order_uid()
-            .and_then(|order_uid| orders.get_mut(order_uid));
+        let known = examined.key().and_then(|key| orders.get_mut(key));
         let (in_force, refused) = match self {
             Judge::Live { in_force, refused } => (*in_force, *refused),
             Judge::Replay { verdicts, .. } => {
                 return match (verdicts.remove(&position.0), known, examined) {
                     (Some(verdict), ..) => Ok(Judged::Rejected(verdict)),
                     (None, Some(_), examined) => Ok(duplicate(&examined)),
-                    (
-                        None,
-                        None,
-                        Examined::Order {
-                            order_uid, stored, ..
-                        },
-                    ) => Ok(Judged::Accepted(Accepted::Order {
-                        order_uid,
-                        data: None,
-                        stored,
-                    })),
+                    (None, None, Examined::Order { key, stored, .. }) => {
+                        Ok(Judged::Accepted(Accepted::Order {
+                            key,
+                            data: None,
+                            stored,
+                        }))
+                    }
                     (None, None, Examined::Rejected(_)) => Err(Error::Unbuildable(position.0)),
                 };
             }
@@ -85,37 +79,33 @@ impl Judge<'_> {
         if known.as_ref().is_some_and(|known| known.came_as(bytes)) {
             return Ok(duplicate(&examined));
         }
-        let rules_position = in_force.position.0;
+        let definition = in_force.position.0;
         if let Some(sqlstate) = refused.get(&position.0) {
-            let rejection = order::model().refused_by_postgres(sqlstate, examined.order_uid());
-            return Ok(rejected(position, &rejection, rules_position));
+            let rejection = order::model().refused_by_postgres(sqlstate, examined.key());
+            return Ok(rejected(position, &rejection, definition));
         }
         Ok(match examined {
-            Examined::Rejected(rejection) => rejected(position, &rejection, rules_position),
+            Examined::Rejected(rejection) => rejected(position, &rejection, definition),
             // Examined for a replay.
             Examined::Order { data: None, .. } => {
                 return self.judge(orders, position, bytes, examine(bytes));
             }
             Examined::Order {
-                order_uid,
+                key,
                 data: Some(data),
                 stored,
                 ruled,
             } => match known.map(|taken| taken.is(&data)) {
                 None => match ruled.by(in_force, bytes) {
                     None => Judged::Accepted(Accepted::Order {
-                        order_uid,
+                        key,
                         data: Some(data),
                         stored,
                     }),
-                    Some(rejection) => rejected(position, &rejection, rules_position),
+                    Some(rejection) => rejected(position, &rejection, definition),
                 },
-                Some(true) => Judged::Accepted(Accepted::Duplicate { order_uid }),
-                Some(false) => rejected(
-                    position,
-                    &order::model().conflict(&order_uid),
-                    rules_position,
-                ),
+                Some(true) => Judged::Accepted(Accepted::Duplicate { key }),
+                Some(false) => rejected(position, &order::model().conflict(&key), definition),
             },
         })
     }
@@ -123,15 +113,10 @@ impl Judge<'_> {
 
 fn duplicate(examined: &Examined) -> Judged {
     Judged::Accepted(Accepted::Duplicate {
-        order_uid: examined.order_uid().unwrap_or_default().into(),
+        key: examined.key().unwrap_or_default().into(),
     })
 }
 
-fn rejected(position: Position, rejection: &Rejection, rules_position: i64) -> Judged {
-    Judged::Rejected(Verdict::new(
-        position,
-        rejection,
-        CODE_VERSION,
-        rules_position,
-    ))
+fn rejected(position: Position, rejection: &Rejection, definition: i64) -> Judged {
+    Judged::Rejected(Verdict::new(position, rejection, CODE_VERSION, definition))
 }

@@ -13,11 +13,11 @@ use crate::order;
 use crate::postgres::Session;
 use crate::record::{Record, Rejection};
 
-/// What the bytes alone say, before anybody asks whether the order_uid is free.
+/// What the bytes alone say, before anybody asks whether the key is free.
 #[derive(Clone, Debug)]
 pub enum Examined {
     Order {
-        order_uid: Arc<str>,
+        key: Arc<str>,
         /// The canonical JSON, as it is served; none for a replay, which serves nobody.
         data: Option<Bytes>,
         /// The same in the form that is sent to Postgres.
@@ -74,7 +74,7 @@ impl Examiner {
                     by: in_force.map(|rules| rules.position),
                     rejection: in_force.and_then(|rules| rules.rules.check(model, &order).err()),
                 },
-                order_uid: model.key(&order).into(),
+                key: model.key(&order).into(),
             },
             Err(rejection) => Examined::Rejected(rejection),
         }
@@ -91,7 +91,7 @@ impl Examiner {
                     by: None,
                     rejection: None,
                 },
-                order_uid: model.key(&order).into(),
+                key: model.key(&order).into(),
             },
             Err(rejection) => Examined::Rejected(rejection),
         }
@@ -109,9 +109,9 @@ impl Examiner {
 }
 
 impl Examined {
-    pub fn order_uid(&self) -> Option<&str> {
+    pub fn key(&self) -> Option<&str> {
         match self {
-            Examined::Order { order_uid, .. } => Some(order_uid),
+            Examined::Order { key, .. } => Some(key),
             Examined::Rejected(rejection) => rejection.key(),
         }
     }
@@ -124,7 +124,7 @@ pub struct ReadRow {
 }
 
 impl ReadRow {
-    /// Whether it is a message that becomes an order if its order_uid is free.
+    /// Whether it is a message that becomes an order if its key is free.
     pub fn is_order_by(&self, in_force: &InForce) -> bool {
         let ruled = match &self.examined {
             Some(Examined::Order { ruled, .. }) => ruled,

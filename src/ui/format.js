@@ -83,7 +83,7 @@ export function reason(name) {
   return REASONS[name] ?? name;
 }
 
-const GOOD = ['replaced', 'done', 'connected', 'order', 'already_so'];
+const GOOD = ['replaced', 'done', 'connected', 'document', 'already_so'];
 const WAIT = ['open', 'freezing', 'pending', 'running', 'paused', 'still_failing', 'awaited', 'stopped'];
 const BAD = ['failed', 'lost', 'too_late', 'away'];
 

@@ -41,7 +41,7 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
     judged = judgement;
     verdict.dataset.valid = String(judgement.valid);
     if (judgement.valid) {
-      replace(verdict, h('strong', {}, '✓ This is an order. '), `It would become order ${judgement.order_uid}.`);
+      replace(verdict, h('strong', {}, '✓ This is an order. '), `It would become order ${judgement.key}.`);
       return;
     }
     replace(verdict, h('strong', {}, `✗ Not yet an order: ${judgement.violations.length} to mend. `),
@@ -93,7 +93,7 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
       failed.hidden = true;
       try {
         const outcome = await send('POST', `/dead-letters/${letter.id}/resubmit${query({as: who, reason: why.value.trim()})}`, area.value);
-        done(outcome, judged?.order_uid);
+        done(outcome, judged?.key);
       } catch (error) {
         if (error instanceof Problem && error.status === 409) return late(error);
         sending.disabled = false;
@@ -104,7 +104,7 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
     replace(card, h('h2', {}, 'What you changed'),
       difference(start, area.value),
       judged?.valid
-        ? h('p', {class: 'verdict', 'data-valid': 'true'}, h('strong', {}, '✓ This is an order. '), `It would become order ${judged.order_uid}.${judged.ruled ? '' : ' The rules in force could not be asked.'}`)
+        ? h('p', {class: 'verdict', 'data-valid': 'true'}, h('strong', {}, '✓ This is an order. '), `It would become order ${judged.key}.${judged.ruled ? '' : ' The rules in force could not be asked.'}`)
         : h('p', {class: 'verdict', 'data-valid': 'false'}, h('strong', {}, '✗ Not yet an order. '), 'Sent as it is, it becomes a new dead letter in place of this one.'),
       field('Reason', why), failed,
       h('p', {class: 'actions'}, button('Back to the text', () => { edit(); area.focus(); }), sending));

@@ -27,7 +27,7 @@ const PARTS = {
   reason,
   fingerprint: () => 'one group',
   code: (code) => code.replaceAll('_', ' '),
-  order_uid: (uid) => `of order ${uid}`,
+  key: (uid) => `of order ${uid}`,
   source: (name) => `from ${source(name)}`,
   since: (at) => `since ${at}`,
   until: (at) => `until ${at}`,

@@ -72,18 +72,18 @@ const HARMS: &[(&str, &str, &str)] = &[
     ),
     (
         "an order is doubled",
-        "insert into orders select position, bytes_position, order_uid || 'x', data from orders where position = 7",
-        "delete from orders where position = 7 and order_uid like '%x'",
+        "insert into orders select position, bytes_position, key || 'x', data from orders where position = 7",
+        "delete from orders where position = 7 and key like '%x'",
     ),
     (
         "one order is lost and another doubled",
         "create table kept as select * from orders where position = 7; delete from orders where position = 7;
-         insert into orders select position, bytes_position, order_uid || 'x', data from orders where position = 8",
-        "insert into orders select * from kept; drop table kept; delete from orders where position = 8 and order_uid like '%x'",
+         insert into orders select position, bytes_position, key || 'x', data from orders where position = 8",
+        "insert into orders select * from kept; drop table kept; delete from orders where position = 8 and key like '%x'",
     ),
     (
         "an order is made up",
-        "insert into orders select 1007, bytes_position, order_uid || 'x', data from orders where position = 7",
+        "insert into orders select 1007, bytes_position, key || 'x', data from orders where position = 7",
         "delete from orders where position = 1007",
     ),
     (
@@ -114,7 +114,7 @@ const HARMS: &[(&str, &str, &str)] = &[
     (
         "a dead letter is lost, and an order made up in its place",
         "create table kept as select * from dead_letters; delete from dead_letters where id = (select min(id) from kept);
-         insert into orders select (select min(id) from kept), bytes_position, order_uid || 'x', data from orders where position = 7",
+         insert into orders select (select min(id) from kept), bytes_position, key || 'x', data from orders where position = 7",
         "insert into dead_letters select * from kept where id = (select min(id) from kept);
          delete from orders where position = (select min(id) from kept); drop table kept",
     ),
@@ -125,13 +125,13 @@ const HARMS: &[(&str, &str, &str)] = &[
     ),
     (
         "a fate is counted twice",
-        "update fates set count = count + 1 where fate = 'order'",
-        "update fates set count = count - 1 where fate = 'order'",
+        "update fates set count = count + 1 where fate = 'document'",
+        "update fates set count = count - 1 where fate = 'document'",
     ),
     (
         "two fates are confused",
-        "update fates set count = count + case fate when 'order' then 1 else -1 end where fate in ('order', 'duplicate')",
-        "update fates set count = count - case fate when 'order' then 1 else -1 end where fate in ('order', 'duplicate')",
+        "update fates set count = count + case fate when 'document' then 1 else -1 end where fate in ('document', 'duplicate')",
+        "update fates set count = count - case fate when 'document' then 1 else -1 end where fate in ('document', 'duplicate')",
     ),
     (
         "a position is skipped",
@@ -150,7 +150,7 @@ const HARMS: &[(&str, &str, &str)] = &[
     ),
     (
         "an order has a verdict",
-        "insert into verdict select 7, rules_position, fingerprint, code_version, reason, code, message, pointer, order_uid, violations
+        "insert into verdict select 7, definition, fingerprint, code_version, reason, code, message, pointer, key, violations
              from verdict order by position limit 1",
         "delete from verdict where position = 7",
     ),

@@ -73,7 +73,7 @@ async fn letters_are_found_read_and_brought_home() {
         b"",
     )
     .await;
-    assert_eq!(listed.json()["items"][0]["order_uid"], "mended");
+    assert_eq!(listed.json()["items"][0]["key"], "mended");
     let groups = run(&["groups", "--failed-for", "not_utf8"], b"").await;
     assert!(groups.out.contains("not_utf8") && !groups.out.contains("negative"));
 

@@ -57,8 +57,8 @@ async fn what_another_leader_has_done_meanwhile_is_not_done_twice() {
     let bytes = order("twice");
     let data = rendered(&bytes);
     sql.run(&format!(
-        "insert into orders (order_uid, data, position, bytes_position) values ('twice', '{data}', 1, 1);
-         update fates set count = count + 1 where fate = 'order';
+        "insert into orders (key, data, position, bytes_position) values ('twice', '{data}', 1, 1);
+         update fates set count = count + 1 where fate = 'document';
          update checkpoint set leader = 'other', term = term + 1, renewals = renewals + 1, position = 1"
     ))
     .await;
@@ -79,8 +79,8 @@ async fn a_commit_that_holds_late_is_not_projected_again() {
     let service = between_read_and_commit(&bench, &sql, "late").await;
     let data = rendered(&order("late"));
     sql.run(&format!(
-        "insert into orders (order_uid, data, position, bytes_position) values ('late', '{data}', 1, 1);
-         update fates set count = count + 1 where fate = 'order';
+        "insert into orders (key, data, position, bytes_position) values ('late', '{data}', 1, 1);
+         update fates set count = count + 1 where fate = 'document';
          update checkpoint set position = 1, renewals = renewals + 1"
     ))
     .await;

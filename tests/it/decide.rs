@@ -124,7 +124,7 @@ async fn a_double_click_is_answered_as_the_first() {
     for edit in &edits {
         assert_eq!((edit.status, &edit.body), (200, &edits[0].body), "{edit:?}");
     }
-    assert_eq!(edits[0].json()["fate"], "order");
+    assert_eq!(edits[0].json()["fate"], "document");
     assert_eq!(resubmit(order("mended-otherwise")).await.status, 422);
     // junk, other, discard, reopen, resubmit.
     assert_eq!(sql.head().await, 5);

@@ -88,7 +88,7 @@ async fn came_to_pass(sql: &Sql, operation: i64) -> Said {
         .map(|row| {
             let [action, result, fate]: [&str; 3] = [row.get(1), row.get(2), row.get(3)];
             let word = match (result, fate, action) {
-                ("done", "order", _) => "would_pass",
+                ("done", "document", _) => "would_pass",
                 ("done", "duplicate", _) => "would_be_duplicate",
                 ("done", "decision", "reopen") => "would_reopen",
                 ("done", "decision", "discard" | "note") => "would_do",

@@ -31,7 +31,7 @@ pub async fn routes(service: &Service) -> Vec<(Method, String)> {
     let mut routes = Vec::new();
     for (path, methods) in specification["paths"].as_object().unwrap() {
         let path = format!("/api/v1{path}")
-            .replace("{order_uid}", "kept")
+            .replace("{key}", "kept")
             .replace("{id}", "2")
             .replace("{position}", "2");
         assert!(!path.contains('{'), "{path}: an example is missing");

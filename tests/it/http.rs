@@ -156,7 +156,7 @@ async fn every_error_is_a_problem() {
         ),
         (
             Method::GET,
-            "/api/v1/dead-letters?order_uid=a%00b",
+            "/api/v1/dead-letters?key=a%00b",
             vec![],
             "",
             400,
@@ -362,7 +362,7 @@ async fn a_nul_in_whatever_parameter_is_the_clients_mistake() {
                     "query" => query = format!("?{name}=a%00b"),
                     _ => continue,
                 }
-                for place in ["id", "position", "order_uid"] {
+                for place in ["id", "position", "key"] {
                     url = url.replace(&format!("{{{place}}}"), "1");
                 }
                 let url = format!("/api/v1{url}{query}");
@@ -374,7 +374,7 @@ async fn a_nul_in_whatever_parameter_is_the_clients_mistake() {
                 let body = if method == Method::GET { "" } else { "[]" };
                 let answer = service.ask(method.clone(), &url, &[kind], body).await;
                 // An order_uid has no NUL, so there is no such order.
-                let wanted = if name == "order_uid" && query.is_empty() {
+                let wanted = if name == "key" && query.is_empty() {
                     404
                 } else {
                     400
@@ -393,7 +393,7 @@ async fn a_nul_in_whatever_parameter_is_the_clients_mistake() {
         "reason",
         "code",
         "fingerprint",
-        "order_uid",
+        "key",
         "source",
         "since",
         "until",

@@ -182,7 +182,7 @@ async fn each_kind_of_junk_becomes_the_letter_that_it_is() {
         let position = position(&sql, payload).await;
         let row = service.json(&format!("/api/v1/inbox/{position}")).await;
         let Some((reason, code, pointer)) = wanted else {
-            assert_eq!(row["fate"], "order", "{name}");
+            assert_eq!(row["fate"], "document", "{name}");
             continue;
         };
         assert_eq!(row["fate"], "dead_letter", "{name}");
@@ -230,7 +230,7 @@ async fn one_bad_message_among_a_thousand_good_ones_is_one_letter() {
     let count = check(&bench, &service, &ledger).await;
     assert_eq!((count.orders, count.letters), (999, 1));
     let letters = service.json("/api/v1/dead-letters").await;
-    assert_eq!(letters["items"][0]["order_uid"], "bad");
+    assert_eq!(letters["items"][0]["key"], "bad");
     assert_eq!(letters["next"], json!(null));
     let explained = service.order("bad").await;
     assert_eq!(explained.status, 404);
@@ -248,7 +248,7 @@ async fn the_second_content_of_an_order_uid_is_a_conflict_and_shows_the_differen
         .await;
     service.rests(10, 3).await;
     for (position, fate) in [
-        (first, "order"),
+        (first, "document"),
         (same, "duplicate"),
         (other, "dead_letter"),
     ] {

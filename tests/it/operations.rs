@@ -193,7 +193,7 @@ async fn a_dry_run_decides_nothing_and_foretells_the_real_run() {
             )
         };
         assert_eq!(
-            sql.count(&fates("order")).await,
+            sql.count(&fates("document")).await,
             get("would_pass"),
             "{action}"
         );
@@ -321,9 +321,9 @@ async fn letters_by_sql(sql: &Sql, count: i64) {
              select next_position - 1 + n as id from inbox_head, generate_series(1, {count}) n;
          insert into inbox (position, sequence, broker_time_ns, hash, received_at, source_id, payload)
              select id, id, id, id, now(), (select id from source where kind = 'http'), 'junk' from made;
-         insert into verdict (position, rules_position, fingerprint, code_version, reason, code, message, pointer, violations)
+         insert into verdict (position, definition, fingerprint, code_version, reason, code, message, pointer, violations)
              select id, 0, 7, {version}, 'not_json', 'syntax', 'It is no JSON.', '', '[]' from made;
-         insert into dead_letters (id, fingerprint, verdict_position, rules_position, received_at, first_failed_at,
+         insert into dead_letters (id, fingerprint, verdict_position, definition, received_at, first_failed_at,
                  last_failed_at, attempts, code_version, source_id, state, reason, code, pointer, message)
              select id, 7, id, 0, now(), now(), now(), 1, {version}, (select id from source where kind = 'http'), 'open',
                  'not_json', 'syntax', '', 'It is no JSON.' from made;
@@ -331,7 +331,7 @@ async fn letters_by_sql(sql: &Sql, count: i64) {
              select 7, {count}, 0, 0, min(id), now(), now(), 'not_json', 'syntax', '', 'It is no JSON.' from made;
          update fates set count = count + {count} where fate = 'dead_letter';
          update inbox_head set next_position = next_position + {count};
-         update checkpoint set position = position + {count} where projection = 'live';
+         update checkpoint set position = position + {count} where projection = 'documents';
          commit;
          analyze dead_letters",
         version = waybill::record::CODE_VERSION,
@@ -679,7 +679,7 @@ async fn the_same_key_is_the_same_operation_and_an_empty_filter_is_refused() {
         .await;
     service.rests(10, 4).await;
     for (filter, total) in [
-        (json!({"order_uid": "good"}), 1),
+        (json!({"key": "good"}), 1),
         (json!({"source": "http"}), 2),
         (json!({"source": "nobody"}), 0),
         (json!({"since": "1h"}), 2),

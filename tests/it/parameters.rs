@@ -19,7 +19,7 @@ async fn a_parameter_that_no_route_takes_is_refused_on_every_one() {
         for (method, operation) in methods.as_object().unwrap() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let path = path
-                .replace("{order_uid}", "known")
+                .replace("{key}", "known")
                 .replace("{id}", "1")
                 .replace("{position}", "1");
             let url = format!("/api/v1{path}?stat=discarded");

@@ -131,7 +131,7 @@ async fn a_gap_in_the_log_is_an_alarm_and_nothing_is_skipped() {
     })
     .await;
     service.says(5, "position 2 is missing, 3 is there").await;
-    let position = "select position from checkpoint where projection = 'live'";
+    let position = "select position from checkpoint where projection = 'documents'";
     assert_eq!(sql.count(position).await, 1, "it went past the gap");
     // It looks again and again, goes on by itself, and has told it once.
     append(&sql, 2, &[Row::English("second")]).await;

@@ -73,7 +73,7 @@ async fn a_row_that_postgres_refuses_alone_is_a_letter_and_comes_home_by_itself(
     let id = &letters[1]["id"];
     let story = service.json(&format!("/api/v1/dead-letters/{id}")).await;
     assert_eq!(
-        (&story["order_uid"], &story["state"]),
+        (&story["key"], &story["state"]),
         (&json!("heals"), &json!("replaced"))
     );
     let last = story["decisions"]

@@ -60,7 +60,7 @@ async fn the_catching_up_knows_which_rules_are_in_force() {
         service.post(junk(round)).await;
     }
     until(20, "it is projected", async || {
-        let lag = "select next_position - 1 - position from inbox_head, checkpoint where projection = 'live'";
+        let lag = "select next_position - 1 - position from inbox_head, checkpoint where projection = 'documents'";
         (sql.count(lag).await == 0).then_some(())
     })
     .await;

@@ -58,13 +58,13 @@ async fn a_holder_that_has_lost_the_lease_does_not_swap() {
     let live = sql.count(orders).await;
     let id = held_at_the_swap(&bench, &service, &sql).await;
     sql.run(
-        "update checkpoint set leader = 'other', term = term + 1, renewals = renewals + 1 where projection = 'live';
+        "update checkpoint set leader = 'other', term = term + 1, renewals = renewals + 1 where projection = 'documents';
          commit",
     )
     .await;
     until(20, "it leads again", async || {
         let now = sql
-            .rows("select leader = 'other', 'live.orders'::regclass::oid::int8 from checkpoint where projection = 'live'")
+            .rows("select leader = 'other', 'live.orders'::regclass::oid::int8 from checkpoint where projection = 'documents'")
             .await;
         let (others, orders): (bool, i64) = (now[0].get(0), now[0].get(1));
         assert!(!others || orders == live, "it swapped without the lease");

@@ -23,8 +23,8 @@ async fn newer_code_was_here(sql: &Sql, letter: i64, data: &str) {
          delete from dead_letter_groups where fingerprint = (select fingerprint from dead_letters where id = {letter});
          delete from dead_letters where id = {letter};
          delete from verdict where position = {letter};
-         insert into orders (order_uid, data, position, bytes_position) values ('tomorrow', '{data}', {letter}, {letter});
-         update fates set count = count + 1 where fate = 'order';
+         insert into orders (key, data, position, bytes_position) values ('tomorrow', '{data}', {letter}, {letter});
+         update fates set count = count + 1 where fate = 'document';
          update fates set count = count - 1 where fate = 'dead_letter';
          update verdict set code_version = code_version + 1;
          update dead_letters set code_version = code_version + 1;

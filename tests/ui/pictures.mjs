@@ -53,7 +53,7 @@ const VIEWS = {
   'order-json': [`/orders/${uid}`, (page) => button(page, 'Show JSON').click()],
   never: ['/orders/b563feb7b2b84b6nobody'],
   searched: ['/?q=nobody'],
-  rejected: async () => `/?q=${encodeURIComponent((await letters('reason=schema&state=open&limit=20')).find((letter) => letter.order_uid)?.order_uid ?? 'x')}`,
+  rejected: async () => `/?q=${encodeURIComponent((await letters('reason=schema&state=open&limit=20')).find((letter) => letter.key)?.key ?? 'x')}`,
   live: ['/live', (page) => page.waitForTimeout(2500)],
   groups: ['/groups'],
   'groups-none': ['/groups?state=replaced&reason=conflict'],

@@ -18,7 +18,7 @@ pub struct DeadLetter {
     message: String,
     /// The JSON pointer of the field; empty for the whole message.
     pointer: String,
-    order_uid: Option<String>,
+    key: Option<String>,
     /// What groups like with like.
     fingerprint: String,
     /// How often it was judged.
@@ -44,7 +44,7 @@ impl From<&Letter> for DeadLetter {
             code: verdict.code.clone(),
             message: verdict.message.clone(),
             pointer: verdict.pointer.clone(),
-            order_uid: verdict.order_uid.clone(),
+            key: verdict.key.clone(),
             fingerprint: format_fingerprint(verdict.fingerprint),
             attempts: letter.attempts,
             received_at: letter.received_at.to_string(),

@@ -44,7 +44,7 @@ pub struct DeadLetterStory {
     /// All that is wrong: code, message, pointer, line, column.
     violations: Any<serde_json::Value>,
     decisions: Vec<DecisionEntry>,
-    /// Of a conflict: where this message and the order that has its order_uid differ.
+    /// Of a conflict: where this message and the order that has its key differ.
     differences: Vec<Difference>,
     links: Vec<Link>,
 }
@@ -72,8 +72,8 @@ pub async fn read(
     let verdict = &story.letter.verdict;
     let differences = match story.conflicting {
         Some(_) if verdict.reason == "conflict" => {
-            let order_uid = verdict.order_uid.as_deref().unwrap_or_default();
-            let order = order::store::by_uid(client, order_uid).await?;
+            let key = verdict.key.as_deref().unwrap_or_default();
+            let order = order::store::by_uid(client, key).await?;
             order
                 .map(|order| differences(&order.payload, &story.payload))
                 .unwrap_or_default()
@@ -111,11 +111,8 @@ fn tell(story: dead_letter::Story, differences: Vec<Difference>) -> DeadLetterSt
     if let Some(origin) = story.letter.origin {
         link("origin", format!("/api/v1/dead-letters/{origin}"));
     }
-    if let (Some(_), Some(order_uid)) = (story.conflicting, &story.letter.verdict.order_uid) {
-        link(
-            "order",
-            format!("/api/v1/orders/{}", encode_path(order_uid)),
-        );
+    if let (Some(_), Some(key)) = (story.conflicting, &story.letter.verdict.key) {
+        link("order", format!("/api/v1/orders/{}", encode_path(key)));
     }
     let cut = story.payload.len() > SHOWN_BYTES;
     let (text, hex) = match std::str::from_utf8(&story.payload) {

@@ -87,8 +87,8 @@ impl Export {
                 match store::page(&reader, lookups, *after, *until).await? {
                     None => false,
                     Some(page) => {
-                        for (order_uid, payload) in &page.orders {
-                            let json = rendered(&reader, order_uid, payload).await?;
+                        for (key, payload) in &page.orders {
+                            let json = rendered(&reader, key, payload).await?;
                             write_order(&mut chunk, self.format, &self.columns, &json);
                         }
                         *after = page.after;
@@ -156,8 +156,8 @@ async fn letters(
     let lowest = filter.from.unwrap_or(1).max(1);
     let mut top = *before;
     while top > lowest {
-        // By order_uid an index finds all there are.
-        let floor = match filter.order_uid {
+        // By key an index finds all there are.
+        let floor = match filter.key {
             Some(_) => lowest,
             None => lowest.max(top - WINDOW),
         };
@@ -205,7 +205,7 @@ const LETTER_COLUMNS: [&str; 15] = [
     "code",
     "message",
     "pointer",
-    "order_uid",
+    "key",
     "fingerprint",
     "attempts",
     "received_at",
@@ -231,14 +231,14 @@ fn write_letter(chunk: &mut Vec<u8>, mut letter: Value, payload: Option<&(Positi
 /// As the order is served; where this code cannot parse the bytes, as the projection has it.
 async fn rendered(
     reader: &crate::postgres::Client,
-    order_uid: &str,
+    key: &str,
     payload: &Bytes,
 ) -> Result<Bytes, Error> {
     let model = crate::order::model();
     if let Ok(order) = model.parse(payload) {
         return Ok(Bytes::from(model.to_json(&order)));
     }
-    let stored = store::by_uid(reader, order_uid).await?;
+    let stored = store::by_uid(reader, key).await?;
     Ok(stored.as_ref().map(cache::render).unwrap_or_default())
 }
 

@@ -94,7 +94,7 @@ impl StreamStats {
 #[oai(example)]
 pub struct StreamOrder {
     pub position: i64,
-    pub order_uid: String,
+    pub key: String,
     pub track_number: String,
     pub customer_id: String,
     pub date_created: String,
@@ -130,7 +130,7 @@ pub fn summary(stored: &store::Stored) -> Option<StreamOrder> {
     let text = |path: &[&str]| model.text(&order, path);
     Some(StreamOrder {
         position: stored.position.0,
-        order_uid: model.key(&order).into_owned(),
+        key: model.key(&order).into_owned(),
         track_number: cut(text(&["track_number"])),
         customer_id: cut(text(&["customer_id"])),
         date_created: text(&["date_created"]).to_owned(),

@@ -78,7 +78,9 @@ impl Outcome {
     pub fn told(&self, action: &str) -> String {
         let position = self.position;
         match (self.result.as_str(), self.fate.as_deref()) {
-            ("done", Some("order")) => format!("home: it is an order now, at position {position}"),
+            ("done", Some("document")) => {
+                format!("home: it is an order now, at position {position}")
+            }
             ("done", Some("duplicate")) => {
                 format!("home: its order was there already (position {position} is the duplicate)")
             }

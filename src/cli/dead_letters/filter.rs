@@ -16,7 +16,7 @@ pub struct Filter {
     pub fingerprint: Option<String>,
 
     #[arg(long, value_name = "UID")]
-    pub order_uid: Option<String>,
+    pub key: Option<String>,
 
     /// A source's name, or its kind: stan, http
     #[arg(long, value_name = "SOURCE")]
@@ -38,7 +38,7 @@ pub struct Filter {
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     pub to: Option<i64>,
 
-    /// Found in message or order_uid, in any case
+    /// Found in message or key, in any case
     #[arg(long, value_name = "TEXT")]
     pub text: Option<String>,
 }
@@ -51,7 +51,7 @@ impl Filter {
             ("reason", self.failed_for.clone()),
             ("code", self.code.clone()),
             ("fingerprint", self.fingerprint.clone()),
-            ("order_uid", self.order_uid.clone()),
+            ("key", self.key.clone()),
             ("source", self.source.clone()),
             ("since", self.since.clone()),
             ("until", self.until.clone()),

@@ -130,7 +130,7 @@ fn print_page(args: &Args, page: &Page, shown: usize, last: bool) -> anyhow::Res
         ListOutput::Table if page.items.is_empty() => {}
         ListOutput::Table => {
             let states = args.state == "all";
-            let mut header = vec!["id", "received", "code", "order_uid", "what is wrong"];
+            let mut header = vec!["id", "received", "code", "key", "what is wrong"];
             if states {
                 header.insert(1, "state");
             }
@@ -151,7 +151,7 @@ fn print_page(args: &Args, page: &Page, shown: usize, last: bool) -> anyhow::Res
 }
 
 fn row(letter: &Letter, states: bool) -> Vec<String> {
-    let uid = letter.order_uid.clone().unwrap_or_default();
+    let uid = letter.key.clone().unwrap_or_default();
     let short: String = match uid.chars().count() {
         0..=24 => uid,
         _ => uid.chars().take(23).chain(['…']).collect(),

@@ -69,7 +69,7 @@ pub struct Args {
 #[derive(Deserialize)]
 struct Judgement {
     valid: bool,
-    order_uid: Option<String>,
+    key: Option<String>,
     violations: Vec<Violation>,
 }
 
@@ -232,7 +232,7 @@ async fn foretold(client: &Client, new: &Bytes) -> anyhow::Result<String> {
     let paint = Paint::stdout();
     Ok(match judgement.valid {
         true => {
-            let uid = judgement.order_uid.unwrap_or_default();
+            let uid = judgement.key.unwrap_or_default();
             paint.green(&format!(
                 "It would be valid: order {}.",
                 screen::plain(&uid)

@@ -170,9 +170,9 @@ fn facts(story: &Story) -> String {
     let mut rows = vec![
         ("Reason", format!("{}, {}", letter.reason, letter.code)),
         (
-            "order_uid",
+            "key",
             letter
-                .order_uid
+                .key
                 .clone()
                 .unwrap_or_else(|| "none that could be read".to_owned()),
         ),
@@ -272,7 +272,7 @@ mod tests {
     fn a_story_tells_what_is_wrong_and_where() {
         let story: Story = serde_json::from_value(serde_json::json!({
             "id": 7, "state": "open", "reason": "schema", "code": "wrong_type", "message": "No number.",
-            "pointer": "/sm_id", "order_uid": "u\u{1b}[2J", "fingerprint": "ab", "attempts": 1,
+            "pointer": "/sm_id", "key": "u\u{1b}[2J", "fingerprint": "ab", "attempts": 1,
             "received_at": "2026-01-31T12:00:00Z", "first_failed_at": "2026-01-31T12:00:00Z",
             "last_failed_at": "2026-01-31T12:00:00Z", "next_attempt_at": null, "replaced_by": null, "origin": null,
             "source": "http:http", "text": "{\"sm_id\": \"x\"}", "hex": null, "payload_bytes": 14, "payload_cut": false,

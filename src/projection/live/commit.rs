@@ -71,7 +71,7 @@ impl AfterCommit {
         let taken = started.elapsed().as_secs_f64();
         for order in writes.orders {
             if let Some(data) = order.data {
-                self.cache.put(self.generation, &order.order_uid, data);
+                self.cache.put(self.generation, &order.key, data);
             }
         }
         publish(&self.projected, to);

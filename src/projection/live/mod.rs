@@ -1,5 +1,5 @@
 //! The live projection. Each batch is one transaction; two are in flight at a time, committed in the log's order. A batch with
-//! decisions is written alone, because a decision needs to see the letters of all rows before it. A few orders whose order_uids
+//! decisions is written alone, because a decision needs to see the letters of all rows before it. A few orders whose keys
 //! are most likely free are written optimistically: without a look-up, in one statement.
 
 mod alone;
@@ -183,7 +183,7 @@ impl<'a> Live<'a> {
         let writes = self.fold(&rows, loaded, &HashMap::new())?;
         let brought = |order: &NewOrder| {
             let data = order.data.clone()?;
-            Some((order.order_uid.clone(), Known::Brought { data }))
+            Some((order.key.clone(), Known::Brought { data }))
         };
         let orders = writes.orders.iter().filter_map(brought).collect();
         let committing = self.committing(to, started, optimistic);
@@ -214,8 +214,8 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Whether these rows are a few orders whose order_uids are most likely free. Only if nothing is in flight: a batch in
-    /// flight may bring the same order_uids.
+    /// Whether these rows are a few orders whose keys are most likely free. Only if nothing is in flight: a batch in
+    /// flight may bring the same keys.
     fn may_be_optimistic(&self, rows: &[ReadRow]) -> bool {
         let in_force = self.in_force.borrow();
         let mut uids = HashSet::new();
@@ -223,7 +223,7 @@ impl<'a> Live<'a> {
             && self.wary.is_none_or(|since| since.elapsed() > WARY)
             && write::are_few(rows.len())
             && rows.iter().all(|read| {
-                let uid = read.examined.as_ref().and_then(Examined::order_uid);
+                let uid = read.examined.as_ref().and_then(Examined::key);
                 read.is_order_by(&in_force) && uids.insert(uid)
             })
     }
@@ -236,9 +236,9 @@ impl<'a> Live<'a> {
         )?;
         for batch in self.pipeline.batches() {
             let uids = rows.iter().filter_map(|read| read.examined.as_ref());
-            for order_uid in uids.filter_map(Examined::order_uid) {
-                if let Some((order_uid, known)) = batch.orders.get_key_value(order_uid) {
-                    loaded.orders.insert(order_uid.clone(), known.clone());
+            for key in uids.filter_map(Examined::key) {
+                if let Some((key, known)) = batch.orders.get_key_value(key) {
+                    loaded.orders.insert(key.clone(), known.clone());
                 }
             }
         }

@@ -1,5 +1,5 @@
 //! The first phase of a replay: batches are folded one after the other, written by several sessions at once into tables with
-//! few indexes, and committed in the log's order. Which order_uids are taken is kept in memory. Only letters are looked up in
+//! few indexes, and committed in the log's order. Which keys are taken is kept in memory. Only letters are looked up in
 //! the shadow tables, so a batch with decisions waits until all batches before it are committed.
 
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Replay<'_> {
             };
             let writes = Fold::new(judge, &brokers, &mut epochs, loaded).run(&batch.rows)?;
             for order in &writes.orders {
-                taken.insert(&order.order_uid);
+                taken.insert(&order.key);
             }
             if let Some(applied) = writes
                 .rules
@@ -146,7 +146,7 @@ async fn read_to(
     }
 }
 
-/// As `batch::load`, but whether an order_uid is taken is answered from memory.
+/// As `batch::load`, but whether an key is taken is answered from memory.
 async fn look_up(session: &Session, batch: &Batch, taken: &Taken) -> Result<Loaded, Error> {
     let mut loaded = if batch.decides() {
         batch::load_letters(session.client(), &batch.rows).await?
@@ -157,13 +157,13 @@ async fn look_up(session: &Session, batch: &Batch, taken: &Taken) -> Result<Load
     let of_letters = loaded.letter_bytes.values().map(|(_, examined)| examined);
     let known: Vec<Arc<str>> = of_rows
         .chain(of_letters)
-        .filter_map(Examined::order_uid)
-        .filter(|order_uid| taken.contains(order_uid))
+        .filter_map(Examined::key)
+        .filter(|key| taken.contains(key))
         .map(Arc::from)
         .collect();
     loaded.orders.reserve(batch.rows.len());
-    for order_uid in known {
-        loaded.orders.insert(order_uid, Known::Taken);
+    for key in known {
+        loaded.orders.insert(key, Known::Taken);
     }
     Ok(loaded)
 }

@@ -22,7 +22,7 @@ const READ: &str = "
     from inbox where position > $1 and position <= $2 order by position";
 /// By verdict_pkey. A statement of its own, because most rows have no verdict.
 const VERDICTS: &str = "
-    select position, rules_position, fingerprint, code_version, reason, code, message, pointer, order_uid, violations::text
+    select position, definition, fingerprint, code_version, reason, code, message, pointer, key, violations::text
     from verdict where position > $1 and position <= $2";
 
 pub struct Batch {
@@ -69,14 +69,14 @@ fn verdict(row: &SqlRow) -> (i64, Verdict) {
     let position = row.get(0);
     let verdict = Verdict {
         position: Position(position),
-        rules_position: row.get(1),
+        definition: row.get(1),
         fingerprint: row.get(2),
         code_version: row.get(3),
         reason: row.get(4),
         code: row.get(5),
         message: row.get(6),
         pointer: row.get(7),
-        order_uid: row.get(8),
+        key: row.get(8),
         violations: row.get(9),
     };
     (position, verdict)

@@ -1,4 +1,4 @@
-//! Which order_uids are taken, while orders are loaded into a table without an index. Each is kept as 16 bytes: two hashes with
+//! Which keys are taken, while orders are loaded into a table without an index. Each is kept as 16 bytes: two hashes with
 //! random keys. After a few million the load ends, and `catch_up` asks the index instead, so the memory is bounded.
 
 use std::hash::{BuildHasher, RandomState};
@@ -17,7 +17,7 @@ pub struct Taken {
     keys: (RandomState, RandomState),
 }
 
-const UIDS: &str = "select order_uid from orders";
+const UIDS: &str = "select key from orders";
 
 impl Taken {
     /// Reads them from the shadow tables, where a load goes on after a kill.
@@ -35,19 +35,19 @@ impl Taken {
         Ok(taken)
     }
 
-    /// SipHash twice, 128 bits: two order_uids of a few million have the same digest neither by chance nor, as nobody knows the
+    /// SipHash twice, 128 bits: two keys of a few million have the same digest neither by chance nor, as nobody knows the
     /// keys, by somebody's choice.
-    fn digest(&self, order_uid: &str) -> (u64, u64) {
+    fn digest(&self, key: &str) -> (u64, u64) {
         let (first, second) = &self.keys;
-        (first.hash_one(order_uid), second.hash_one(order_uid))
+        (first.hash_one(key), second.hash_one(key))
     }
 
-    pub fn contains(&self, order_uid: &str) -> bool {
-        self.uids.contains(&self.digest(order_uid))
+    pub fn contains(&self, key: &str) -> bool {
+        self.uids.contains(&self.digest(key))
     }
 
-    pub fn insert(&mut self, order_uid: &str) {
-        let digest = self.digest(order_uid);
+    pub fn insert(&mut self, key: &str) {
+        let digest = self.digest(key);
         self.uids.insert(digest);
     }
 

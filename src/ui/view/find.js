@@ -9,7 +9,7 @@ import {go} from '../router.js';
 import {missing} from '../missing.js';
 
 export const orderColumns = [
-  {label: 'Order', cell: (order) => orderLink(order.order_uid, {'data-row': ''})},
+  {label: 'Order', cell: (order) => orderLink(order.key, {'data-row': ''})},
   {label: 'Track number', cell: (order) => h('a', {href: `/?q=${encodeURIComponent(order.track_number)}`}, shown(order.track_number, 40))},
   {label: 'Customer', cell: (order) => h('a', {href: `/?q=${encodeURIComponent(order.customer_id)}`}, shown(order.customer_id, 40))},
   {label: 'Items', num: true, cell: (order) => number(Array.isArray(order.items) ? order.items.length : order.items)},

@@ -57,12 +57,12 @@ function draw(place, letter, answer) {
 function about(letter) {
   const link = (rel) => letter.links.find((one) => one.rel === rel)?.href.split('/').pop();
   const pairs = [
-    ['Order', letter.order_uid ? orderLink(letter.order_uid) : h('span', {class: 'soft'}, 'no id could be read')],
+    ['Order', letter.key ? orderLink(letter.key) : h('span', {class: 'soft'}, 'no id could be read')],
     ['From', source(letter.source)],
     ['Received', time(letter.received_at)],
     ['Judged', [plural(letter.attempts, 'time'), letter.attempts > 1 ? [', last ', since(letter.last_failed_at)] : null]],
     ['Tried again by itself', letter.next_attempt_at && since(letter.next_attempt_at)],
-    ['Replaced by', letter.replaced_by && h('a', {href: letter.order_uid ? orderPath(letter.order_uid) : `/letters/${letter.replaced_by}`}, `position ${letter.replaced_by}`)],
+    ['Replaced by', letter.replaced_by && h('a', {href: letter.key ? orderPath(letter.key) : `/letters/${letter.replaced_by}`}, `position ${letter.replaced_by}`)],
     ['Edited from', link('origin') && h('a', {href: `/letters/${link('origin')}`}, `letter ${link('origin')}`)],
   ];
   return h('dl', {class: 'facts stacked'}, pairs.filter(([, value]) => value).map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
@@ -118,7 +118,7 @@ function deciding(place, letter, payload, desk, answer, again) {
   const home = (outcome, uid) => {
     if (pending(outcome)) return;
     if (outcome.result === 'still_failing') tell('bad', h('strong', {}, 'It fails again. '), 'The verdict below is the new one.');
-    else if (outcome.fate === 'order') tell('good', h('strong', {}, 'It is an order now. '), uid ? h('a', {href: orderPath(uid)}, `Order ${shown(uid, 60)}`) : '');
+    else if (outcome.fate === 'document') tell('good', h('strong', {}, 'It is an order now. '), uid ? h('a', {href: orderPath(uid)}, `Order ${shown(uid, 60)}`) : '');
     else if (outcome.fate === 'duplicate') tell('good', h('strong', {}, 'It is a duplicate. '), 'The order was there already: ', uid ? h('a', {href: orderPath(uid)}, `order ${shown(uid, 60)}`) : '');
     else if (outcome.fate === 'dead_letter') tell('bad', h('strong', {}, 'It was rejected again. '), h('a', {href: `/letters/${outcome.position}`}, `Letter ${outcome.position}`), ' stands in its place.');
     else tell('good', outcome.result === 'already_so' ? 'It was so already.' : 'Done.');
@@ -134,7 +134,7 @@ function deciding(place, letter, payload, desk, answer, again) {
     return h('p', {class: 'actions left'}, needs('decide', button('Reopen', () => decide('reopen', {}, (outcome) => {
       if (outcome.result === 'done' && outcome.fate === 'decision') tell('good', 'It is open again.');
       else if (outcome.result === 'still_failing') tell('good', 'It is open again: judged anew, and still failing.');
-      else home(outcome, letter.order_uid);
+      else home(outcome, letter.key);
     }), {class: 'main'})), note);
   }
   const edit = needs('decide', button('Edit and resubmit', async () => {
@@ -148,7 +148,7 @@ function deciding(place, letter, payload, desk, answer, again) {
     desk.querySelector('textarea').focus();
   }, {class: 'main'}));
   return h('p', {class: 'actions left'}, edit,
-    needs('decide', button('Retry', () => decide('retry', {}, (outcome) => home(outcome, letter.order_uid)))),
+    needs('decide', button('Retry', () => decide('retry', {}, (outcome) => home(outcome, letter.key)))),
     needs('decide', button('Discard …', async () => {
       const text = await reasoned('Discard this letter?', 'It is let go, and never lost: it stays here, and can be reopened.', 'Discard it', true);
       if (text) await decide('discard', {reason: text}, () => tell('good', 'Discarded. It can be reopened.'));

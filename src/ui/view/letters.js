@@ -6,7 +6,7 @@ import {badge, number, orderLink, plural, pointer, reason, reasonNames, shown, s
 import {bulk} from '../bulk.js';
 import {go} from '../router.js';
 
-const FIELDS = ['state', 'reason', 'code', 'fingerprint', 'order_uid', 'source', 'since', 'until', 'from', 'to', 'text'];
+const FIELDS = ['state', 'reason', 'code', 'fingerprint', 'key', 'source', 'since', 'until', 'from', 'to', 'text'];
 const NUMBERS = ['from', 'to'];
 const STATES = [['open', 'Open'], ['replaced', 'Replaced'], ['discarded', 'Discarded'], ['', 'All']];
 const TIMES = [['', 'Any time'], ['15m', 'The last 15 minutes'], ['1h', 'The last hour'], ['24h', 'The last day'], ['7d', 'The last week']];
@@ -29,7 +29,7 @@ function filterForm(filter) {
     text: input('text', filter.text, {type: 'search', placeholder: 'In the sentence or the order id'}),
     since: select(TIMES.some(([key]) => key === (filter.since ?? '')) ? TIMES : [...TIMES, [filter.since, 'Since a moment']], filter.since ?? ''),
     code: input('code', filter.code),
-    order_uid: input('order_uid', filter.order_uid),
+    key: input('key', filter.key),
     source: input('source', filter.source, {placeholder: 'stan, http'}),
     after: input('after', local(filter.since), {type: 'datetime-local'}),
     until: input('until', local(filter.until), {type: 'datetime-local'}),
@@ -38,18 +38,18 @@ function filterForm(filter) {
   };
   const chosen = () => {
     const next = {...filter};
-    for (const name of ['reason', 'text', 'code', 'order_uid', 'source', 'from', 'to']) next[name] = inputs[name].value.trim();
+    for (const name of ['reason', 'text', 'code', 'key', 'source', 'from', 'to']) next[name] = inputs[name].value.trim();
     next.since = inputs.after.value && inputs.after.value !== local(filter.since) ? new Date(inputs.after.value).toISOString() : inputs.since.value;
     next.until = inputs.until.value ? new Date(inputs.until.value).toISOString() : '';
     return next;
   };
   const send = () => go(`/letters${query({...chosen(), state: filter.state ?? 'any'})}`);
   for (const name of ['reason', 'since']) inputs[name].addEventListener('change', send);
-  const rare = ['code', 'order_uid', 'source', 'until', 'from', 'to'].some((name) => filter[name]);
+  const rare = ['code', 'key', 'source', 'until', 'from', 'to'].some((name) => filter[name]);
   return h('form', {class: 'filterform', on: {submit: (event) => { event.preventDefault(); send(); }}},
     h('div', {class: 'filters'}, h('div', {class: 'field long'}, field('Text', inputs.text)), field('Reason', inputs.reason), field('Received', inputs.since), h('button', {type: 'submit'}, 'Filter')),
     h('details', {open: rare}, h('summary', {}, 'More filters'),
-      h('div', {class: 'filters'}, field('Code', inputs.code), field('Order id', inputs.order_uid), field('Source', inputs.source),
+      h('div', {class: 'filters'}, field('Code', inputs.code), field('Order id', inputs.key), field('Source', inputs.source),
         field('Since', inputs.after), field('Until', inputs.until), field('From position', inputs.from), field('To position', inputs.to))));
 }
 
@@ -86,7 +86,7 @@ export async function view(place) {
     {label: 'Letter', class: 'nowrap', cell: (letter) => h('span', {}, tick(letter), h('a', {href: `/letters/${letter.id}`, 'data-row': ''}, String(letter.id)))},
     {label: 'What is wrong', wide: true, cell: (letter) => [h('span', {class: 'sentence'}, shown(letter.message, 160)),
       group ? null : h('span', {class: 'under'}, badge('calm', reason(letter.reason)), ' ', h('code', {}, pointer(letter.pointer)))]},
-    {label: 'Order', cell: (letter) => (letter.order_uid ? orderLink(letter.order_uid) : h('span', {class: 'soft'}, 'not readable'))},
+    {label: 'Order', cell: (letter) => (letter.key ? orderLink(letter.key) : h('span', {class: 'soft'}, 'not readable'))},
     {label: 'State', cell: (letter) => badge(letter.state)},
     {label: 'Attempts', num: true, cell: (letter) => number(letter.attempts)},
     {label: 'Received', cell: (letter) => since(letter.received_at)},

@@ -40,8 +40,8 @@ pub(super) struct Row {
 const ROWS: &str = "select position, payload, decision ->> 'action', (decision ->> 'letter')::int8 from inbox order by position";
 /// A letter with its first verdict; later ones are of decisions.
 const FATES: &str = "
-    select position, 'order', order_uid, bytes_position, null from orders
-    union all select position, 'duplicate', order_uid, null, null from duplicates
+    select position, 'order', key, bytes_position, null from orders
+    union all select position, 'duplicate', key, null, null from duplicates
     union all select l.id, 'letter', v.reason, null, v.code from dead_letters l join verdict v on v.position = l.id
     union all select position, 'decision', null, null, null from decisions where fate = 'decision'
     order by 1";
@@ -227,7 +227,7 @@ fn fold(
 }
 
 async fn stored_is_canonical(sql: &Sql, orders: &HashMap<String, String>) {
-    let stored = sql.rows("select order_uid, data from orders").await;
+    let stored = sql.rows("select key, data from orders").await;
     assert_eq!(stored.len(), orders.len());
     for row in stored {
         let order_uid: &str = row.get(0);
