@@ -200,11 +200,15 @@ impl Compiler<'_> {
     fn compile(mut self) -> Result<Collection, Vec<Mistake>> {
         self.names();
         let keys = self.keys();
-        let model = self.model(&keys)?;
+        let mut model = self.model(&keys)?;
         let keep = self.keep();
         let version = self.version(&model, keep);
         let gone = self.gone(&model, keep);
         let sum = self.sum(&model, keep);
+        let account = sum.as_ref().map(|sum| sum.per);
+        for slot in version.into_iter().chain(account) {
+            model.fix(slot);
+        }
         let rules = match Rules::of(self.text, &self.written.rules, &model) {
             Ok(rules) => rules,
             Err(mistakes) => {

@@ -7,17 +7,17 @@ use serde_json::{Map, Value, json};
 use super::Model;
 
 const PAIRS: usize = 100_000;
-const TEXTS: [&str; 8] = ["", "a", "ab", "abc", "é", "2024-02-29", "b1", "zzzzzz"];
+pub const TEXTS: [&str; 8] = ["", "a", "ab", "abc", "é", "2024-02-29", "b1", "zzzzzz"];
 const NUMBERS: [&str; 14] = [
     "0", "1", "-1", "2", "3", "10", "1.0", "0.5", "-0.5", "1e1", "2.5", "100", "-3", "1.25",
 ];
 const NAMES: [&str; 5] = ["a", "b", "c", "d e", "f/~"];
 
-fn one<T: Clone>(rng: &mut Rng, of: &[T]) -> T {
+pub fn one<T: Clone>(rng: &mut Rng, of: &[T]) -> T {
     of[rng.usize(..of.len())].clone()
 }
 
-fn number(rng: &mut Rng) -> Value {
+pub fn number(rng: &mut Rng) -> Value {
     serde_json::from_str(one(rng, &NUMBERS)).unwrap()
 }
 
@@ -88,6 +88,16 @@ fn schema(rng: &mut Rng, depth: u32) -> Value {
     }
 }
 
+/// The schema of a message.
+pub fn message(rng: &mut Rng) -> Value {
+    let mut root = object(rng, 3);
+    root["$defs"] = json!({
+        "small": {"type": "integer", "maximum": 2},
+        "tree": {"type": "object", "properties": {"in": {"$ref": "#/$defs/tree"}}},
+    });
+    root
+}
+
 fn object(rng: &mut Rng, depth: u32) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
@@ -124,7 +134,7 @@ fn object(rng: &mut Rng, depth: u32) -> Value {
 }
 
 /// A document that the schema mostly takes.
-fn document(rng: &mut Rng, root: &Value, schema: &Value, depth: u32) -> Value {
+pub fn document(rng: &mut Rng, root: &Value, schema: &Value, depth: u32) -> Value {
     if rng.u32(..12) == 0 || depth == 0 {
         return one(
             rng,
@@ -196,11 +206,7 @@ fn the_model_and_another_judge_agree_on_random_schemas_and_documents() {
     let rng = &mut Rng::with_seed(16);
     let (mut good, mut bad, mut schemas) = (0, 0, 0);
     while good + bad < PAIRS {
-        let mut root = object(rng, 3);
-        root["$defs"] = json!({
-            "small": {"type": "integer", "maximum": 2},
-            "tree": {"type": "object", "properties": {"in": {"$ref": "#/$defs/tree"}}},
-        });
+        let root = message(rng);
         let other = jsonschema::draft202012::options()
             .should_validate_formats(true)
             .build(&root)

@@ -17,6 +17,7 @@ mod date;
 mod explain;
 mod judge;
 mod kept;
+mod lenient;
 mod model;
 mod number;
 mod pattern;
@@ -38,6 +39,7 @@ use bytes::Bytes;
 pub use check::{Format, TextCheck};
 pub use code::{Code, Reason};
 pub use date::Instant;
+pub use lenient::Rendered;
 pub use model::Model;
 pub use pattern::Pattern;
 pub use rejection::{MAX_VIOLATIONS, Rejection, Violation};
@@ -81,17 +83,18 @@ impl Model {
 
     /// Reads a message; true if it is the canonical JSON already.
     fn read<'a>(&self, payload: &'a [u8]) -> Result<(Record<'a>, bool), Rejection> {
-        if let Ok(text) = std::str::from_utf8(payload) {
-            let (width, lists) = (self.width, self.lists.len());
-            let straight = straight::read(&self.straight, width, lists, text);
-            let is_canonical = straight.is_some();
-            if let Some(record) = straight.or_else(|| read::read(&self.object, width, lists, text))
-                && self.judge.as_ref().is_none_or(|judge| judge.takes(text))
-                && !self.is_too_large(payload.len(), record.rows())
-            {
-                return Ok((record, is_canonical));
-            }
-        }
-        Err(self.explain(payload))
+        self.take(payload).ok_or_else(|| self.explain(payload))
+    }
+
+    /// Reads a message that the model takes.
+    fn take<'a>(&self, payload: &'a [u8]) -> Option<(Record<'a>, bool)> {
+        let text = std::str::from_utf8(payload).ok()?;
+        let (width, lists) = (self.width, self.lists.len());
+        let straight = straight::read(&self.straight, width, lists, text);
+        let is_canonical = straight.is_some();
+        let record = straight.or_else(|| read::read(&self.object, width, lists, text))?;
+        let fits = self.judge.as_ref().is_none_or(|judge| judge.takes(text))
+            && !self.is_too_large(payload.len(), record.rows());
+        fits.then_some((record, is_canonical))
     }
 }

@@ -30,6 +30,8 @@ pub struct Model {
     pub(super) keeps: bool,
     /// The fields that a document is known by.
     pub(super) keys: Vec<Known>,
+    /// The slots of the fields that `lenient` never leaves out.
+    pub(super) fixed: Vec<usize>,
     /// What the schema asks of a message beside what its kinds can check.
     pub(super) judge: Option<Judge>,
     pub(super) straight: Vec<straight::Step>,

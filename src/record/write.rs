@@ -142,8 +142,28 @@ pub fn served(object: &Object) -> Vec<Step> {
 
 pub fn stored(object: &Object) -> Vec<Step> {
     compile(object, |fields| {
-        fields.sort_by_key(|field| (field.name.len(), field.name.as_bytes()));
+        fields.sort_by_key(|field| jsonb_order(field));
     })
+}
+
+/// What jsonb sorts names by.
+pub fn jsonb_order(field: &Field) -> (usize, &[u8]) {
+    (field.name.len(), field.name.as_bytes())
+}
+
+/// Writes the value of a slot that is neither an object nor a list.
+pub fn scalar(slot: &Slot<'_>, out: &mut Vec<u8>) {
+    match slot {
+        Slot::Text(text) => {
+            out.push(b'"');
+            write_text(text, out);
+            out.push(b'"');
+        }
+        Slot::Whole(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        Slot::Truth(truth) => out.extend_from_slice(truth.to_string().as_bytes()),
+        Slot::Number(json) | Slot::Kept(json) => out.extend_from_slice(json.as_bytes()),
+        Slot::Absent | Slot::Present | Slot::List { .. } => out.extend_from_slice(b"null"),
+    }
 }
 
 fn compile(object: &Object, order: fn(&mut [&Field])) -> Vec<Step> {

@@ -150,6 +150,7 @@ impl<'s> Compiler<'s> {
             served: write::served(&object),
             stored: write::stored(&object),
             keys: Vec::new(),
+            fixed: Vec::new(),
             keeps: self.keeps,
             lists: std::mem::take(&mut self.lists),
             judge: value.judge,
@@ -164,6 +165,7 @@ impl<'s> Compiler<'s> {
                     format!("{key} is not in every message; a key must be required."),
                 );
             }
+            model.fix(known.slot);
             model.keys.push(known);
         }
         for lookup in lookups {
