@@ -1,7 +1,5 @@
-//! Orders in Postgres (`store`), as lines of a table (`flat`), and made up for a try (`sample`). What an order is says
-//! `collection`.
+//! Orders in Postgres (`store`), and made up for a try (`sample`). What an order is says `collection`.
 
-pub mod flat;
 pub mod sample;
 pub mod store;
 

@@ -13,6 +13,7 @@
 mod agreement;
 mod check;
 mod code;
+mod columns;
 mod date;
 mod explain;
 mod judge;
@@ -38,6 +39,7 @@ use bytes::Bytes;
 
 pub use check::{Format, TextCheck};
 pub use code::{Code, Reason};
+pub use columns::Columns;
 pub use date::Instant;
 pub use lenient::Rendered;
 pub use model::Model;

@@ -37,7 +37,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "api",
-        "access account audit cache collection dead_letter expression inbox operation order postgres projection source stan telemetry ui",
+        "access account audit cache collection dead_letter expression inbox operation order postgres projection record source stan telemetry ui",
     ),
     ("ui", ""),
     (

@@ -16,9 +16,9 @@ use crate::access::Principal;
 use crate::cache;
 use crate::dead_letter::{self, Filter};
 use crate::inbox::{self, Position};
-use crate::order::flat;
 use crate::order::store::{self, Lookup};
 use crate::postgres::{Database, Error};
+use crate::record::Columns;
 
 /// Letters of a page.
 const LETTERS: i64 = 500;
@@ -47,7 +47,7 @@ pub struct Export {
     database: Database,
     format: Format,
     source: Source,
-    columns: flat::Columns,
+    columns: Columns,
     head_sent: bool,
 }
 
@@ -57,7 +57,7 @@ impl Export {
             database,
             format,
             source,
-            columns: flat::Columns::of(crate::order::model()),
+            columns: Columns::of(crate::order::model()),
             head_sent: false,
         }
     }
@@ -242,7 +242,7 @@ async fn rendered(
     Ok(stored.as_ref().map(cache::render).unwrap_or_default())
 }
 
-fn write_order(chunk: &mut Vec<u8>, format: Format, columns: &flat::Columns, json: &[u8]) {
+fn write_order(chunk: &mut Vec<u8>, format: Format, columns: &Columns, json: &[u8]) {
     match format {
         Format::Ndjson => {
             chunk.extend_from_slice(json);

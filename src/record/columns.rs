@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::record::{Kind, Model, Object};
+use super::{Kind, Model, Object};
 
 /// A field's name in the table and its pointer: in the document, or in the element.
 struct Column {
@@ -107,32 +107,74 @@ impl Columns {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::collection::example;
 
     #[test]
     fn every_field_of_the_model_has_a_column() {
-        let mut order = example();
-        let second = order["items"][0].clone();
-        order["items"].as_array_mut().unwrap().push(second);
-        let columns = Columns::of(crate::order::model());
-        let names = columns.names();
-        let mut lines = Vec::new();
-        columns.lines(&order, |cells| {
-            assert!(cells.iter().all(|cell| !cell.is_null()));
-            assert_eq!(cells.len(), names.len());
-            lines.push(
-                cells
-                    .iter()
-                    .map(|cell| cell.to_string())
-                    .collect::<Vec<_>>(),
-            );
+        let text = json!({"type": "string"});
+        let whole = json!({"type": "integer"});
+        let schema = json!({
+            "type": "object",
+            "properties": {
+                "id": text,
+                "payment": {"type": "object", "properties": {"amount": whole}},
+                "tags": {"type": "array", "items": text},
+                "items": {"type": "array", "items": {
+                    "type": "object",
+                    "properties": {
+                        "brand": text,
+                        "marks": {"type": "array", "items": {"type": "object", "properties": {"n": whole}}},
+                    },
+                }},
+                "notes": {"type": "array", "items": {"type": "object", "properties": {"n": whole}}},
+                "at": text,
+            },
         });
-        let at = |name: &str| names.iter().position(|other| other == name).unwrap();
-        assert_eq!(lines.len(), 2);
-        assert_eq!(lines[1][at("item")], "2");
-        assert_eq!(lines[1][at("order_uid")], "\"b563feb7b2b84b6test\"");
-        assert_eq!(lines[0][at("payment.amount")], "1817");
-        assert_eq!(lines[0][at("item.brand")], "\"Vivienne Sabo\"");
+        let model = Model::compile("thing", &schema, &[], &[]).unwrap();
+        let columns = Columns::of(&model);
+        let names = [
+            "id",
+            "payment.amount",
+            "tags",
+            "notes",
+            "at",
+            "item",
+            "item.brand",
+            "item.marks",
+        ];
+        assert_eq!(columns.names(), names);
+        let lines = |document: Value| {
+            let mut lines = Vec::new();
+            columns.lines(&document, |cells| {
+                lines.push(
+                    cells
+                        .iter()
+                        .map(|cell| cell.to_string())
+                        .collect::<Vec<_>>()
+                        .join(" "),
+                );
+            });
+            lines
+        };
+        let own = json!({
+            "id": "a",
+            "payment": {"amount": 7},
+            "tags": ["x"],
+            "notes": [{"n": 1}],
+            "at": "now",
+            "items": [{"brand": "b", "marks": [{"n": 2}]}, {"brand": "c"}],
+        });
+        assert_eq!(
+            lines(own),
+            [
+                r#""a" 7 ["x"] [{"n":1}] "now" 1 "b" [{"n":2}]"#,
+                r#""a" 7 ["x"] [{"n":1}] "now" 2 "c" null"#,
+            ]
+        );
+        // One that has no elements is a line all the same.
+        let bare = json!({"id": "a", "items": []});
+        assert_eq!(lines(bare), [r#""a" null null null null null null null"#]);
     }
 }
