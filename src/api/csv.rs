@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 /// A text that begins so is a formula to some spreadsheet; the wide ones are, where Chinese or Japanese is spoken.
-const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+pub const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 /// Appends a record.
 pub fn record<'a>(out: &mut Vec<u8>, cells: impl IntoIterator<Item = &'a Value>) {

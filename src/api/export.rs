@@ -1,10 +1,14 @@
-//! Exports: all dead letters or orders that a filter asks for, streamed, at any size, in bounded memory. A page is read
-//! only when the client has taken the last one, in a statement of its own, so neither a slow client nor a large export
+//! Exports: all dead letters or orders that a filter asks for, streamed, in bounded memory. A page is read in a statement of
+//! its own, and by NDJSON and CSV only when the client has taken the last one, so neither a slow client nor a large export
 //! holds a connection or a snapshot.
 //!
 //! Its invariant: an export is whole, or its connection is cut; a short file never looks like a whole one.
 
 mod pages;
+mod text;
+mod workbook;
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use poem::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -16,6 +20,7 @@ use poem_openapi::registry::{
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Enum, OpenApi};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::principal::narrowed;
 use super::problem::Problem;
@@ -27,10 +32,13 @@ use crate::order::store;
 use crate::postgres::Database;
 use crate::projection;
 
-use pages::{Export, Source};
+use pages::{Pages, Source, Table};
+use text::Text;
 
 pub struct Exports {
     database: Database,
+    /// For the workbooks that are made at a time.
+    places: Arc<Semaphore>,
 }
 
 #[derive(Enum, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,6 +49,8 @@ pub enum Format {
     Ndjson,
     /// RFC 4180, with a first line of names.
     Csv,
+    /// A workbook of one sheet.
+    Xlsx,
 }
 
 /// A file to be saved, sent as it is made.
@@ -52,12 +62,20 @@ pub struct Download {
 
 const NDJSON: &str = "application/x-ndjson";
 const CSV: &str = "text/csv; charset=utf-8; header=present";
+const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
+/// The end of an export that cannot be finished: the connection is cut.
+fn cut(error: impl std::fmt::Display) -> std::io::Error {
+    tracing::warn!(%error, "an export was cut off: {error}");
+    std::io::Error::other(error.to_string())
+}
 
 impl IntoResponse for Download {
     fn into_response(self) -> Response {
         let (media_type, ending) = match self.format {
             Format::Ndjson => (NDJSON, "ndjson"),
             Format::Csv => (CSV, "csv"),
+            Format::Xlsx => (XLSX, "xlsx"),
         };
         let at = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
         let disposition = format!("attachment; filename=\"{}-{at}.{ending}\"", self.name);
@@ -71,6 +89,13 @@ impl IntoResponse for Download {
 
 impl ApiResponse for Download {
     fn meta() -> MetaResponses {
+        let file = MetaMediaType {
+            content_type: XLSX,
+            schema: MetaSchemaRef::Inline(Box::new(MetaSchema {
+                description: Some("A workbook of one sheet, with a first line of names"),
+                ..MetaSchema::new_with_format("string", "binary")
+            })),
+        };
         let content = |content_type, description, example: &str| MetaMediaType {
             content_type,
             schema: MetaSchemaRef::Inline(Box::new(MetaSchema {
@@ -95,6 +120,7 @@ impl ApiResponse for Download {
                         "RFC 4180, with a first line of names",
                         "order_uid,track_number,…\r\n",
                     ),
+                    file,
                 ],
                 headers: vec![MetaHeader {
                     name: "Content-Disposition".to_owned(),
@@ -114,10 +140,11 @@ impl Exports {
     pub fn new(deps: &Dependencies) -> Self {
         Self {
             database: deps.database.clone(),
+            places: workbook::places(),
         }
     }
 
-    /// The first page is read before anything is answered: what fails at once is a problem, not a cut.
+    /// What fails at once is a problem, and not a cut.
     async fn export(
         &self,
         name: &'static str,
@@ -126,12 +153,17 @@ impl Exports {
         principal: Principal,
     ) -> Result<Download, Problem> {
         let format = format.unwrap_or_default();
-        let export = Export::new(self.database.clone(), format, source);
-        Ok(Download {
-            format,
-            name,
-            body: export.into_body(principal).await?,
-        })
+        let table = Table::of(&source);
+        let with_payloads = format == Format::Ndjson;
+        let pages = Pages::new(self.database.clone(), source, with_payloads);
+        let body = match format {
+            Format::Ndjson => Text::new(pages, None).into_body(principal).await?,
+            Format::Csv => Text::new(pages, Some(table)).into_body(principal).await?,
+            Format::Xlsx => {
+                workbook::into_body(pages, table, name, principal, self.places.clone()).await?
+            }
+        };
+        Ok(Download { format, name, body })
     }
 }
 
@@ -140,9 +172,9 @@ impl Exports {
     /// Export dead letters
     ///
     /// All that the list's filters ask for, newest first, streamed at any size. NDJSON has the list's fields, payload_bytes,
-    /// and the whole payload as `text`, or as `hex` where it is no UTF-8; CSV has the list's fields. A text that a spreadsheet
-    /// would take for a formula gets a leading apostrophe. An export that cannot be finished is cut off, so that no client
-    /// takes a part for the whole.
+    /// and the whole payload as `text`, or as `hex` where it is no UTF-8; CSV and XLSX have the list's fields. In CSV a text
+    /// that a spreadsheet would take for a formula gets a leading apostrophe; XLSX is as for orders. An export that cannot be
+    /// finished is cut off, so that no client takes a part for the whole.
     #[oai(
         path = "/dead-letters/export",
         method = "get",
@@ -152,7 +184,7 @@ impl Exports {
     async fn dead_letters(
         &self,
         principal: Principal,
-        /// ndjson (where not given) or csv.
+        /// ndjson (if not given), csv or xlsx.
         format: Query<Option<Format>>,
         /// open, replaced, discarded
         state: Query<Option<String>>,
@@ -209,12 +241,17 @@ impl Exports {
     /// line an item, the order's fields repeated; a text that a spreadsheet would take for a formula gets a leading
     /// apostrophe. An export that cannot be finished is cut off, so that no client takes a part for the whole.
     ///
+    /// XLSX has the lines of CSV in one sheet: numbers of up to 15 digits as numbers, longer ones and dates as text, truths as
+    /// truths, and no formulas. A text of more than 32,767 characters is cut there, and ends in `…`. The sheet is made before
+    /// the answer begins, which takes its time; more than 1,048,575 lines, or more than 4 GiB of them, are refused with 400.
+    /// Two are made at a time, another is told to wait by 503.
+    ///
     /// (An order whose key is `export` is at /orders/%65xport.)
     #[oai(path = "/orders/export", method = "get", operation_id = "exportOrders")]
     async fn orders(
         &self,
         principal: Principal,
-        /// ndjson (where not given) or csv.
+        /// ndjson (if not given), csv or xlsx.
         format: Query<Option<Format>>,
         customer_id: Query<Option<String>>,
         track_number: Query<Option<String>>,

@@ -31,6 +31,7 @@ mod stream;
 mod times;
 mod tls;
 mod trend;
+mod xlsx;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -271,20 +271,29 @@ impl Client {
 
     /// Sends it, and hands over the answer as it comes: for what may be larger than the memory.
     pub async fn open(&self, request: RequestBuilder) -> Result<Response, Error> {
+        self.open_within(request, ANSWER_TIME).await
+    }
+
+    /// As `open`; the answer may begin as late as after `patience`.
+    pub async fn open_within(
+        &self,
+        request: RequestBuilder,
+        patience: Duration,
+    ) -> Result<Response, Error> {
         let request = request
             .timeout(DOWNLOAD_TIME)
             .build()
             .map_err(Error::Start)?;
         let url = without_password(request.url().as_str());
-        let head = tokio::time::timeout(ANSWER_TIME, self.execute(request)).await;
+        let head = tokio::time::timeout(patience, self.execute(request)).await;
         let response = match head {
             Err(_) => {
                 return Err(Error::TimedOut {
                     url,
-                    after: ANSWER_TIME,
+                    after: patience,
                 });
             }
-            Ok(Err(error)) => return Err(self.absent(url, ANSWER_TIME, &error)),
+            Ok(Err(error)) => return Err(self.absent(url, patience, &error)),
             Ok(Ok(response)) => response,
         };
         let status = response.status();
@@ -293,7 +302,7 @@ impl Client {
         }
         match response.bytes().await {
             Ok(body) => Err(self.refused(Answer { status, body, url })),
-            Err(error) => Err(self.absent(url, ANSWER_TIME, &error)),
+            Err(error) => Err(self.absent(url, patience, &error)),
         }
     }
 

@@ -4,7 +4,7 @@
 //! cut off fails, and says so.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +19,8 @@ use super::{screen, usage};
 
 /// A service that sends nothing for so long is gone.
 const STANDSTILL: Duration = Duration::from_secs(60);
+/// The service answers with a workbook once all its rows are there. 440,000 took it 10 s, and 1,048,575 are the most.
+const WORKBOOK_TIME: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -26,6 +28,8 @@ pub enum Format {
     Ndjson,
     /// RFC 4180, with a first line of names.
     Csv,
+    /// A workbook of one sheet.
+    Xlsx,
 }
 
 /// Where it goes.
@@ -35,7 +39,7 @@ pub struct Target {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// [default: csv for a file that is called so, else ndjson]
+    /// [default: csv or xlsx for a file that is called so, else ndjson]
     #[arg(long, value_enum)]
     format: Option<Format>,
 
@@ -46,13 +50,23 @@ pub struct Target {
 impl Target {
     fn format(&self) -> Format {
         let ending = self.output.as_ref().and_then(|file| file.extension());
-        self.format.unwrap_or(
-            match ending.is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) {
-                true => Format::Csv,
-                false => Format::Ndjson,
-            },
-        )
+        let is = |name| ending.is_some_and(|ending| ending.eq_ignore_ascii_case(name));
+        self.format.unwrap_or(match () {
+            () if is("csv") => Format::Csv,
+            () if is("xlsx") => Format::Xlsx,
+            () => Format::Ndjson,
+        })
     }
+}
+
+/// Refuses to write what is no text to a terminal.
+fn fits(format: Format, output: Option<&Path>, is_terminal: bool) -> anyhow::Result<()> {
+    if format == Format::Xlsx && output.is_none() && is_terminal {
+        return Err(usage(
+            "XLSX is no text, and would garble this terminal: give it a file (--output FILE.xlsx), or a pipe",
+        ));
+    }
+    Ok(())
 }
 
 pub async fn run(
@@ -71,7 +85,13 @@ pub async fn run(
     let name = match format {
         Format::Ndjson => "ndjson",
         Format::Csv => "csv",
+        Format::Xlsx => "xlsx",
     };
+    fits(
+        format,
+        target.output.as_deref(),
+        std::io::stdout().is_terminal(),
+    )?;
     query.push(("format", name.to_owned()));
     let mut out = Out::open(target.output.as_deref())?;
     let mut lines = Lines::new(format);
@@ -81,11 +101,7 @@ pub async fn run(
     };
     match copied.and_then(|()| out.keep()) {
         Ok(()) => {
-            let told = format!(
-                "{}, {}",
-                screen::count(lines.count, what.trim_end_matches('s'), what),
-                screen::bytes(lines.bytes)
-            );
+            let told = lines.told(what);
             match &target.output {
                 Some(file) => eprintln!("{told}, in {}", file.display()),
                 None => eprintln!("{told}"),
@@ -108,11 +124,19 @@ async fn copy(
     what: &str,
 ) -> anyhow::Result<()> {
     let request = client.request(Method::GET, path).query(query);
-    let mut response = client.open(request).await?;
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {binary_bytes_per_sec}") {
         bar.set_style(style);
     }
+    let opened = match lines.format {
+        Format::Ndjson | Format::Csv => client.open(request).await,
+        Format::Xlsx => {
+            bar.set_message("the workbook is being made");
+            bar.enable_steady_tick(Duration::from_millis(100));
+            client.open_within(request, WORKBOOK_TIME).await
+        }
+    };
+    let mut response = opened.inspect_err(|_| bar.finish_and_clear())?;
     let outcome = loop {
         match tokio::time::timeout(STANDSTILL, response.chunk()).await {
             Err(_) => break Err(anyhow!("nothing came for {} s", STANDSTILL.as_secs())),
@@ -121,11 +145,7 @@ async fn copy(
             Ok(Ok(Some(chunk))) => {
                 lines.see(&chunk);
                 bar.set_position(lines.bytes.unsigned_abs());
-                bar.set_message(format!(
-                    "{} {what}, {}",
-                    screen::number(lines.count),
-                    screen::bytes(lines.bytes)
-                ));
+                bar.set_message(lines.told(what));
                 out.write(&chunk)?;
             }
         }
@@ -135,7 +155,7 @@ async fn copy(
         anyhow!(
             "the export was cut off after {} ({cause}), it is not whole: ask again; if it happens again, `waybill status` \
              says how the service is",
-            screen::count(lines.count.max(0), what.trim_end_matches('s'), what)
+            lines.told(what)
         )
     })
 }
@@ -178,6 +198,20 @@ impl Lines {
                         _ => self.count += i64::from(!self.quoted),
                     }
                 }
+            }
+            // Its lines cannot be told from here.
+            Format::Xlsx => {}
+        }
+    }
+
+    /// How much there was.
+    fn told(&self, what: &str) -> String {
+        let bytes = screen::bytes(self.bytes);
+        match self.format {
+            Format::Xlsx => bytes,
+            Format::Ndjson | Format::Csv => {
+                let count = screen::count(self.count.max(0), what.trim_end_matches('s'), what);
+                format!("{count}, {bytes}")
             }
         }
     }
@@ -259,5 +293,14 @@ mod tests {
             lines.see(chunk.as_bytes());
         }
         assert_eq!(lines.count, 2);
+    }
+
+    #[test]
+    fn a_workbook_goes_into_a_file_or_a_pipe_and_not_to_a_terminal() {
+        let file = Some(Path::new("orders.xlsx"));
+        assert!(fits(Format::Xlsx, None, true).is_err());
+        assert!(fits(Format::Xlsx, None, false).is_ok());
+        assert!(fits(Format::Xlsx, file, true).is_ok());
+        assert!(fits(Format::Csv, None, true).is_ok());
     }
 }

@@ -22,11 +22,13 @@ enum Command {
 #[derive(clap::Args)]
 #[command(after_help = "\
 NDJSON has each order as the service serves it. CSV has one line an item, the order's fields repeated; a text that a \
-spreadsheet would take for a formula gets a leading apostrophe.
+spreadsheet would take for a formula gets a leading apostrophe. XLSX has the same lines in one sheet, at most 1,048,575: \
+numbers of up to 15 digits as numbers, longer ones and dates as text; a text of more than 32,767 characters is cut.
 
 Examples:
   waybill orders export | jq .payment.amount
   waybill orders export --customer-id test --output orders.csv
+  waybill orders export --from 1 --to 100000 --output orders.xlsx
 
 Exit codes: 0 all of it is there; 1 it was cut off (a file is not written then), or the service is not there; 2 a wrong \
 argument.")]

@@ -1,18 +1,13 @@
-//! The chunks of an export: pages of letters or orders, each read in a statement of its own and written as NDJSON or CSV.
+//! What an export takes out: pages of letters or orders, each read in a statement of its own, and the table that they are.
 //! Its invariant: the place moves on only once a page was read whole, so a failed page can be asked for again.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt};
-use poem::Body;
 use poem_openapi::types::ToJSON;
 use serde_json::Value;
 
-use super::super::csv;
-use super::super::dead_letters::{DeadLetter, hex};
-use super::Format;
-use crate::access::Principal;
+use super::super::dead_letters::DeadLetter;
 use crate::cache;
 use crate::dead_letter::{self, Filter};
 use crate::inbox::{self, Position};
@@ -43,65 +38,62 @@ pub enum Source {
     },
 }
 
-pub struct Export {
-    database: Database,
-    format: Format,
-    source: Source,
-    columns: Columns,
-    head_sent: bool,
+/// What was read at once; it may be of nothing, and others follow all the same.
+pub enum Page {
+    Letters(Vec<Letter>),
+    /// Each as it is served.
+    Orders(Vec<Bytes>),
 }
 
-impl Export {
-    pub fn new(database: Database, format: Format, source: Source) -> Self {
+pub struct Letter {
+    /// As lists have it.
+    pub listed: Value,
+    /// Empty if it was not asked for.
+    pub payload: Bytes,
+}
+
+pub struct Pages {
+    database: Database,
+    source: Source,
+    with_payloads: bool,
+}
+
+impl Pages {
+    pub fn new(database: Database, source: Source, with_payloads: bool) -> Self {
         Self {
             database,
-            format,
             source,
-            columns: Columns::of(crate::order::model()),
-            head_sent: false,
+            with_payloads,
         }
     }
 
-    /// The next chunk; none at the end. After an error it can be asked again: nothing was lost.
-    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let mut chunk = Vec::new();
-        if !self.head_sent && self.format == Format::Csv {
-            match &self.source {
-                Source::Letters { .. } => csv::head(&mut chunk, LETTER_COLUMNS),
-                Source::Orders { .. } => {
-                    csv::head(&mut chunk, self.columns.names().iter().map(String::as_str));
-                }
-            }
-        }
-        let database = self.database.clone();
-        let more = match &mut self.source {
+    /// None at the end. After an error it can be asked again: nothing was lost.
+    pub async fn next(&mut self) -> Result<Option<Page>, Error> {
+        match &mut self.source {
             Source::Letters { filter, before } => {
-                letters(&database, self.format, filter, before, &mut chunk).await?
+                letters(&self.database, self.with_payloads, filter, before).await
             }
             Source::Orders {
                 lookups,
                 after,
                 until,
             } => {
-                let reader = database.reader().await?;
-                match store::page(&reader, lookups, *after, *until).await? {
-                    None => false,
-                    Some(page) => {
-                        for (key, payload) in &page.orders {
-                            let json = rendered(&reader, key, payload).await?;
-                            write_order(&mut chunk, self.format, &self.columns, &json);
-                        }
-                        *after = page.after;
-                        true
-                    }
+                let reader = self.database.reader().await?;
+                let Some(page) = store::page(&reader, lookups, *after, *until).await? else {
+                    return Ok(None);
+                };
+                let mut orders = Vec::with_capacity(page.orders.len());
+                for (key, payload) in &page.orders {
+                    orders.push(rendered(&reader, key, payload).await?);
                 }
+                *after = page.after;
+                Ok(Some(Page::Orders(orders)))
             }
-        };
-        self.head_sent = true;
-        Ok((more || !chunk.is_empty()).then(|| Bytes::from(chunk)))
+        }
     }
 
-    async fn next_patiently(&mut self) -> Result<Option<Bytes>, Error> {
+    /// As `next`, but waits an outage out.
+    pub async fn next_patiently(&mut self) -> Result<Option<Page>, Error> {
         let begun = Instant::now();
         loop {
             match self.next().await {
@@ -113,45 +105,55 @@ impl Export {
             }
         }
     }
+}
 
-    /// The first page is read before anything is answered: what fails at once is a problem, not a cut. It is cut, too, when
-    /// the principal's token ends.
-    pub async fn into_body(mut self, principal: Principal) -> Result<Body, Error> {
-        let first = self.next().await?;
-        let ended = first.is_none();
-        let rest = stream::try_unfold(
-            (self, principal, ended),
-            |(mut export, principal, ended)| async move {
-                if ended {
-                    return Ok(None);
+/// What is exported as lines of cells.
+pub enum Table {
+    Letters,
+    Orders(Columns),
+}
+
+impl Table {
+    pub fn of(source: &Source) -> Self {
+        match source {
+            Source::Letters { .. } => Self::Letters,
+            Source::Orders { .. } => Self::Orders(Columns::of(crate::order::model())),
+        }
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::Letters => LETTER_COLUMNS.map(str::to_owned).to_vec(),
+            Self::Orders(columns) => columns.names(),
+        }
+    }
+
+    pub fn lines(&self, page: &Page, mut line: impl FnMut(&[&Value])) {
+        match (self, page) {
+            (Self::Orders(columns), Page::Orders(orders)) => {
+                for json in orders {
+                    let order: Value = serde_json::from_slice(json).unwrap_or_default();
+                    columns.lines(&order, &mut line);
                 }
-                if principal.is_over() {
-                    tracing::warn!("an export was cut off: the token that asked for it has ended");
-                    return Err(std::io::Error::other("the token has ended"));
+            }
+            (_, Page::Letters(letters)) => {
+                for letter in letters {
+                    line(&LETTER_COLUMNS.map(|name| &letter.listed[name]));
                 }
-                match export.next_patiently().await {
-                    Ok(Some(chunk)) => Ok(Some((chunk, (export, principal, false)))),
-                    Ok(None) => Ok(None),
-                    Err(error) => {
-                        tracing::warn!(%error, "an export was cut off: {error}");
-                        Err(std::io::Error::other(error))
-                    }
-                }
-            },
-        );
-        let body = stream::iter(first.map(Ok)).chain(rest);
-        Ok(Body::from_bytes_stream(body))
+            }
+            // A table is made of the source that its pages come from.
+            (Self::Letters, Page::Orders(_)) => {}
+        }
     }
 }
 
-/// False at the end. `before` moves only once all of the page was read.
+/// None at the end. `before` moves only once all of the page was read.
 async fn letters(
     database: &Database,
-    format: Format,
+    with_payloads: bool,
     filter: &Filter,
     before: &mut i64,
-    chunk: &mut Vec<u8>,
-) -> Result<bool, Error> {
+) -> Result<Option<Page>, Error> {
     let reader = database.reader().await?;
     let lowest = filter.from.unwrap_or(1).max(1);
     let mut top = *before;
@@ -171,7 +173,7 @@ async fn letters(
             _ => floor,
         };
         let mut payloads = Vec::new();
-        if format == Format::Ndjson && !found.is_empty() {
+        if with_payloads && !found.is_empty() {
             let ids: Vec<i64> = found.iter().map(|letter| letter.id.0).collect();
             payloads = inbox::payloads_within(&reader, &ids, PAYLOAD_BYTES).await?;
             if payloads.len() < found.len() {
@@ -179,22 +181,20 @@ async fn letters(
                 next = found.last().map_or(floor, |last| last.id.0);
             }
         }
-        for (index, letter) in found.iter().enumerate() {
-            let listed = DeadLetter::from(letter).to_json();
-            let listed = listed.unwrap_or_default();
-            match format {
-                Format::Csv => csv::record(chunk, LETTER_COLUMNS.map(|name| &listed[name])),
-                Format::Ndjson => write_letter(chunk, listed, payloads.get(index)),
-            }
-        }
         top = next;
-        if !chunk.is_empty() && !found.is_empty() {
+        if !found.is_empty() {
             *before = top;
-            return Ok(true);
+            let payloads = payloads.into_iter().map(|(_, payload)| payload);
+            let payloads = payloads.chain(std::iter::repeat(Bytes::new()));
+            let letters = found.iter().zip(payloads).map(|(letter, payload)| Letter {
+                listed: DeadLetter::from(letter).to_json().unwrap_or_default(),
+                payload,
+            });
+            return Ok(Some(Page::Letters(letters.collect())));
         }
     }
     *before = top;
-    Ok(false)
+    Ok(None)
 }
 
 /// As lists have it.
@@ -216,18 +216,6 @@ const LETTER_COLUMNS: [&str; 15] = [
     "origin",
 ];
 
-/// The list's fields, and the payload: text where it is text, else hexadecimal.
-fn write_letter(chunk: &mut Vec<u8>, mut letter: Value, payload: Option<&(Position, Bytes)>) {
-    let payload = payload.map(|(_, bytes)| &bytes[..]).unwrap_or_default();
-    letter["payload_bytes"] = Value::from(payload.len());
-    match std::str::from_utf8(payload) {
-        Ok(text) => letter["text"] = Value::from(text),
-        Err(_) => letter["hex"] = Value::from(hex(payload)),
-    }
-    chunk.extend_from_slice(letter.to_string().as_bytes());
-    chunk.push(b'\n');
-}
-
 /// As the order is served; where this code cannot parse the bytes, as the projection has it.
 async fn rendered(
     reader: &crate::postgres::Client,
@@ -240,17 +228,4 @@ async fn rendered(
     }
     let stored = store::by_uid(reader, key).await?;
     Ok(stored.as_ref().map(cache::render).unwrap_or_default())
-}
-
-fn write_order(chunk: &mut Vec<u8>, format: Format, columns: &Columns, json: &[u8]) {
-    match format {
-        Format::Ndjson => {
-            chunk.extend_from_slice(json);
-            chunk.push(b'\n');
-        }
-        Format::Csv => {
-            let order: Value = serde_json::from_slice(json).unwrap_or_default();
-            columns.lines(&order, |cells| csv::record(chunk, cells.iter().copied()));
-        }
-    }
 }

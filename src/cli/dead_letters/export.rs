@@ -8,7 +8,7 @@ use super::filter::Filter;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Newest first. NDJSON has the list's fields, and the whole payload as `text`, or as `hex` where it is no text; CSV has the \
-list's fields, and a text that a spreadsheet would take for a formula gets a leading apostrophe.
+list's fields, and a text that a spreadsheet would take for a formula gets a leading apostrophe; XLSX has them in one sheet.
 
 Examples:
   waybill dead-letters export | jq -r .text
