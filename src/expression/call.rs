@@ -4,7 +4,9 @@
 use cel::common::ast::{CallExpr, Expr, IdedExpr, operators};
 
 use super::check::{Checker, Result};
-use super::tree::{Arithmetic, Bool, Compare, Int, Text, TextTest, Typed, Which};
+use super::tree::{
+    Arithmetic, Bool, Compare, Exact, Fraction, Int, MAX_WALKS, Text, TextTest, Typed, Which,
+};
 use crate::record::Pattern;
 
 impl<'s> Checker<'s> {
@@ -48,10 +50,11 @@ impl<'s> Checker<'s> {
                 let inner = Box::new(self.bool(inner, "!")?);
                 Ok(Typed::Bool(Bool::Not(inner)))
             }
-            (operators::NEGATE, None, [inner]) => {
-                let inner = Box::new(self.int(inner, "-")?);
-                Ok(Typed::Int(Int::Negative(inner)))
-            }
+            (operators::NEGATE, None, [inner]) => match self.number(inner, "-")? {
+                Typed::Fraction(inner) => Ok(Typed::Fraction(Fraction::Negative(Box::new(inner)))),
+                Typed::Int(inner) => Ok(Typed::Int(Int::Negative(Box::new(inner)))),
+                other => Ok(other),
+            },
             (operators::CONDITIONAL, None, [condition, yes, no]) => {
                 self.conditional(at, condition, yes, no)
             }
@@ -168,6 +171,9 @@ impl<'s> Checker<'s> {
             (_, Typed::Int(left), Typed::Int(right)) => {
                 Bool::Ints(compare, Box::new((left, right)))
             }
+            (_, left, right) if left.is_number() && right.is_number() => {
+                Bool::Fractions(compare, Box::new(self.fractions(at, left, right)?))
+            }
             (_, Typed::Text(left), Typed::Text(right)) => {
                 Bool::Texts(compare, Box::new((left, right)))
             }
@@ -195,18 +201,49 @@ impl<'s> Checker<'s> {
         left: &IdedExpr,
         right: &IdedExpr,
     ) -> Result<Typed<'s>> {
-        match (self.typed(left)?, self.typed(right)?) {
-            (Typed::Int(left), Typed::Int(right)) => Ok(Typed::Int(Int::Arithmetic(
-                operation,
-                Box::new((left, right)),
-            ))),
-            (left, right) => {
-                let message = "Only numbers can be reckoned with, but here are";
-                self.misfit(
-                    at,
-                    format!("{message} {} and {}.", left.name(), right.name()),
-                )
+        let (left, right) = match (self.typed(left)?, self.typed(right)?) {
+            (Typed::Int(left), Typed::Int(right)) => {
+                let both = Box::new((left, right));
+                return Ok(Typed::Int(Int::Arithmetic(operation, both)));
             }
+            both => both,
+        };
+        if !left.is_number() || !right.is_number() {
+            let message = "Only numbers can be reckoned with, but here are";
+            return self.misfit(
+                at,
+                format!("{message} {} and {}.", left.name(), right.name()),
+            );
+        }
+        let exact = match operation {
+            Arithmetic::Add => Exact::Add,
+            Arithmetic::Subtract => Exact::Subtract,
+            Arithmetic::Multiply => Exact::Multiply,
+            Arithmetic::Divide | Arithmetic::Remainder => {
+                return self.misfit(
+                    at,
+                    "Numbers with a fraction are not divided, since what comes of it may have no end: instead of a / b > c write \
+                     a > b * c.",
+                );
+            }
+        };
+        let both = Box::new(self.fractions(at, left, right)?);
+        Ok(Typed::Fraction(Fraction::Arithmetic(exact, both)))
+    }
+
+    /// Two numbers, of which one at least may have a fraction.
+    fn fractions(
+        &self,
+        at: &IdedExpr,
+        left: Typed<'s>,
+        right: Typed<'s>,
+    ) -> Result<(Fraction, Fraction)> {
+        match (left.fraction(), right.fraction()) {
+            (Ok(left), Ok(right)) => Ok((left, right)),
+            (Err(other), _) | (_, Err(other)) => self.misfit(
+                at,
+                format!("A number is wanted, but here is {}.", other.name()),
+            ),
         }
     }
 
@@ -225,6 +262,12 @@ impl<'s> Checker<'s> {
             (Typed::Int(yes), Typed::Int(no)) => {
                 Ok(Typed::Int(Int::If(Box::new((condition, yes, no)))))
             }
+            (yes, no) if yes.is_number() && no.is_number() => {
+                let (yes, no) = self.fractions(at, yes, no)?;
+                Ok(Typed::Fraction(Fraction::If(Box::new((
+                    condition, yes, no,
+                )))))
+            }
             (Typed::Text(yes), Typed::Text(no)) => {
                 Ok(Typed::Text(Text::If(Box::new((condition, yes, no)))))
             }
@@ -241,16 +284,26 @@ impl<'s> Checker<'s> {
             return self.misfit(at, "`in` wants a list that is written out: ['a', 'b'].");
         };
         let needle = self.typed(needle)?;
-        if !matches!(needle, Typed::Int(_) | Typed::Text(_)) {
+        if !needle.is_number() && !matches!(needle, Typed::Text(_)) {
             let message = "`in` wants a number or a text before it, but this is";
             return self.misfit(at, format!("{message} {}.", needle.name()));
         }
-        let (mut ints, mut texts) = (Vec::new(), Vec::new());
+        let (mut ints, mut texts, mut fractions) = (Vec::new(), Vec::new(), Vec::new());
         for element in &list.elements {
             match (&needle, self.typed(element)?) {
-                (Typed::Int(_), Typed::Int(Int::Const(value))) => ints.push(value),
                 (Typed::Text(_), Typed::Text(Text::Const(value))) => texts.push(value),
-                (_, Typed::Int(Int::Const(_)) | Typed::Text(Text::Const(_))) => {
+                (Typed::Int(_) | Typed::Fraction(_), Typed::Int(Int::Const(value))) => {
+                    ints.push(value);
+                }
+                (Typed::Int(_) | Typed::Fraction(_), Typed::Fraction(Fraction::Const(value))) => {
+                    fractions.push(value);
+                }
+                (
+                    _,
+                    Typed::Int(Int::Const(_))
+                    | Typed::Fraction(Fraction::Const(_))
+                    | Typed::Text(Text::Const(_)),
+                ) => {
                     let message = "is looked for in this list, but this is not one.";
                     return self.misfit(element, format!("{} {message}", capital(needle.name())));
                 }
@@ -262,9 +315,14 @@ impl<'s> Checker<'s> {
             }
         }
         Ok(Typed::Bool(match needle {
-            Typed::Int(needle) => Bool::IntIn(needle, ints),
+            Typed::Int(needle) if fractions.is_empty() => Bool::IntIn(needle, ints),
             Typed::Text(needle) => Bool::TextIn(needle, texts),
-            _ => Bool::Const(false),
+            number => {
+                fractions.extend(ints.iter().map(i64::to_string));
+                number
+                    .fraction()
+                    .map_or(Bool::Const(false), |it| Bool::FractionIn(it, fractions))
+            }
         }))
     }
 
@@ -274,7 +332,7 @@ impl<'s> Checker<'s> {
                 if items.filters.is_empty() =>
             {
                 match usize::try_from(index) {
-                    Ok(index) => self.element(at, list, Which::At(items.walk, index)),
+                    Ok(index) => self.element(at, list, Which::At(Box::new(items.walk), index)),
                     Err(_) => {
                         self.misfit(at, format!("The first element is {}[0].", self.a_list()))
                     }
@@ -313,17 +371,29 @@ impl<'s> Checker<'s> {
             let message = format!("The element needs a name of its own; `{one}` is taken.");
             return self.misfit(at, message);
         }
-        if self.variable.is_some() {
-            return self.misfit(at, "One walk over a list cannot stand inside another.");
+        let depth = self.variables.len();
+        // A list of the whole message, walked for each element of another, would cost the square of a message's size.
+        if depth > 0 && !items.walk.of.is_walked() {
+            return self.misfit(
+                at,
+                "One walk over a list cannot stand inside another, unless it is over a list of the element.",
+            );
         }
-        self.variable = Some((variable.clone(), of));
+        if depth == MAX_WALKS {
+            return self.misfit(
+                at,
+                format!("Walks over lists nest {MAX_WALKS} deep at most."),
+            );
+        }
+        items.depth = depth;
+        self.variables.push((variable.clone(), of));
         let before = self.parts;
         let each = if name == "sum" {
-            self.int(each, name).map(Typed::Int)
+            self.number(each, name)
         } else {
             self.bool(each, name).map(Typed::Bool)
         };
-        self.variable = None;
+        self.variables.pop();
         items.cost += self.parts - before + 1;
         Ok(match (name, each?) {
             ("filter", Typed::Bool(each)) => {
@@ -334,6 +404,7 @@ impl<'s> Checker<'s> {
             ("exists", Typed::Bool(each)) => Typed::Bool(Bool::Exists(Box::new((items, each)))),
             (_, Typed::Bool(each)) => Typed::Bool(Bool::ExistsOne(Box::new((items, each)))),
             (_, Typed::Int(each)) => Typed::Int(Int::Sum(Box::new((items, each)))),
+            (_, Typed::Fraction(each)) => Typed::Fraction(Fraction::Sum(Box::new((items, each)))),
             (_, other) => {
                 return self.misfit(at, format!("`{name}` cannot be of {}.", other.name()));
             }

@@ -6,8 +6,8 @@
 
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, SourceInfo};
 
-use super::tree::{Bool, Int, Place, Text, Typed, Which};
-use crate::record::{Kind, List, Model, Object};
+use super::tree::{Bool, Fraction, Int, Place, Text, Typed, Which};
+use crate::record::{Kind, List, Model, Object, number};
 
 /// Deeper expressions are refused, since they are evaluated recursively on threads with small stacks. Real rules have at most
 /// ten levels.
@@ -59,8 +59,8 @@ pub struct Checker<'s> {
     info: &'s SourceInfo,
     /// How many bytes are left for the patterns of all rules.
     pub room: &'s mut usize,
-    /// The name of the element in the loop around this part, and the list that it is of.
-    pub variable: Option<(String, &'s List)>,
+    /// The names of the elements in the walks around this part, and the lists that they are of; the outermost first.
+    pub variables: Vec<(String, &'s List)>,
     depth: usize,
     /// How many parts were checked so far, from which the cost of a loop's step is computed.
     pub parts: u64,
@@ -72,7 +72,7 @@ impl<'s> Checker<'s> {
             model,
             info,
             room,
-            variable: None,
+            variables: Vec::new(),
             depth: 0,
             parts: 0,
         }
@@ -125,9 +125,10 @@ impl<'s> Checker<'s> {
                 at,
                 "Nothing is null here: what is missing has its default, or is asked for by has(…).",
             ),
-            LiteralValue::Double(_) => {
-                self.misfit(at, "The numbers here are whole; write 1 and not 1.0.")
-            }
+            LiteralValue::Double(value) => match self.digits(at, *value.inner()) {
+                Some(digits) => Ok(Typed::Fraction(Fraction::Const(digits))),
+                None => self.misfit(at, "This number cannot be read; write it as in -1.25."),
+            },
             LiteralValue::UInt(_) => {
                 self.misfit(at, "There is one kind of number; write 1 and not 1u.")
             }
@@ -137,12 +138,35 @@ impl<'s> Checker<'s> {
         }
     }
 
+    /// A number's digits as they were written: the parser has only the nearest that 64 bits hold.
+    fn digits(&self, at: &IdedExpr, nearest: f64) -> Option<String> {
+        let (start, _) = self.info.offset_for(at.id)?;
+        let written = self.info.source.get(start as usize..)?;
+        // Of a negative number it may be the sign's place, or that of the digits.
+        let written = written.trim_start_matches('-').trim_start();
+        let mut before = ' ';
+        let end = written.find(|char: char| {
+            let is_sign = matches!(char, '+' | '-') && matches!(before, 'e' | 'E');
+            before = char;
+            !is_sign && !char.is_ascii_digit() && !matches!(char, '.' | 'e' | 'E')
+        });
+        let end = end.unwrap_or(written.len());
+        let sign = if nearest.is_sign_negative() { "-" } else { "" };
+        let written = format!("{sign}{}", &written[..end]);
+        let is_it = written.parse::<f64>().is_ok_and(|number| number == nearest);
+        let digits = is_it.then(|| number::plain(&written)).flatten()?;
+        Some(digits.into_owned())
+    }
+
     fn name(&self, at: &IdedExpr, name: &str) -> Result<Typed<'s>> {
         let one = &self.model.one;
-        match &self.variable {
-            _ if name == one => Ok(Typed::Object(&self.model.object, Which::Message)),
-            Some((variable, list)) if variable == name => self.element(at, list, Which::Current),
-            _ => self.misfit(
+        if name == one {
+            return Ok(Typed::Object(&self.model.object, Which::Message));
+        }
+        let mut variables = self.variables.iter();
+        match variables.rposition(|(variable, _)| variable == name) {
+            Some(depth) => self.element(at, self.variables[depth].1, Which::Current(depth)),
+            None => self.misfit(
                 at,
                 format!("`{name}` is not known; everything begins with `{one}`."),
             ),
@@ -152,7 +176,7 @@ impl<'s> Checker<'s> {
     pub fn element(&self, at: &IdedExpr, list: &'s List, of: Which) -> Result<Typed<'s>> {
         match Typed::of(&list.element, None, of) {
             Some(typed) => Ok(typed),
-            None => self.misfit(at, "No rule can read this: it is a list in a list, a number that may have a fraction, or JSON of any shape."),
+            None => self.misfit(at, "No rule can read this: it is JSON of any shape."),
         }
     }
 
@@ -184,7 +208,7 @@ impl<'s> Checker<'s> {
         };
         match Typed::of(&field.value, Some(field), of) {
             Some(typed) => Ok(typed),
-            None => self.misfit(at, "No rule can read this: it is a list in a list, a number that may have a fraction, or JSON of any shape."),
+            None => self.misfit(at, "No rule can read this: it is JSON of any shape."),
         }
     }
 
@@ -195,7 +219,7 @@ impl<'s> Checker<'s> {
         };
         let (owner, name) = (self.typed(&select.operand)?, &select.field);
         let field = match &owner {
-            Typed::Object(object, of) => object.field(name).map(|field| (field, *of)),
+            Typed::Object(object, of) => object.field(name).map(|field| (field, of.clone())),
             _ => None,
         };
         match field {
@@ -232,9 +256,10 @@ impl<'s> Checker<'s> {
         }
     }
 
-    pub fn int(&mut self, part: &IdedExpr, wanted_by: &str) -> Result<Int> {
+    /// A whole number, or one that may have a fraction.
+    pub fn number(&mut self, part: &IdedExpr, wanted_by: &str) -> Result<Typed<'s>> {
         match self.typed(part)? {
-            Typed::Int(value) => Ok(value),
+            number if number.is_number() => Ok(number),
             other => self.misfit(
                 part,
                 format!(

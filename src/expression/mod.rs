@@ -11,6 +11,7 @@
 
 mod call;
 mod check;
+mod decimal;
 #[cfg(test)]
 mod harm;
 mod load;

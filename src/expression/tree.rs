@@ -1,16 +1,21 @@
-//! A compiled rule: an expression tree in which every part has a known type, evaluated over one record without allocating. `check`
-//! builds it, so evaluation can meet no wrong type and no unknown field. What can still go wrong depends on the message
-//! (`Failure`), and its cost is bounded (`Fuel`).
+//! A compiled rule: an expression tree in which every part has a known type, evaluated over one record; only what is reckoned
+//! with fractions allocates. `check` builds it, so evaluation can meet no wrong type and no unknown field. What can still go
+//! wrong depends on the message (`Failure`), and its cost is bounded (`FUEL`).
 
+use std::borrow::Cow;
 use std::cell::Cell;
+use std::cmp::Ordering;
 
-use crate::record::{Field, Kind, List, Object, Pattern, Record, Row, Slot, Value};
+use super::decimal;
+use crate::record::{Field, Kind, List, Object, Pattern, Record, Row, Slot, Value, number};
 
 /// Why a rule could not be evaluated for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     #[error("its numbers grow past 64 bits")]
     Overflow,
+    #[error("its fractions grow past 38 digits")]
+    TooManyDigits,
     #[error("it divides by zero")]
     DivisionByZero,
     #[error("it asks for an item that is not there")]
@@ -27,12 +32,15 @@ type Result<T> = std::result::Result<T, Failure>;
 /// real message needs a ten-thousandth of it.
 const FUEL: u64 = 1_000_000;
 
+/// How deep walks over lists nest: a list, a list in its elements, a list in those.
+pub const MAX_WALKS: usize = 3;
+
 /// What a rule is evaluated over.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
     record: &'a Record<'a>,
-    /// The current element of the loop. Loops do not nest, so one is enough.
-    element: Option<Row>,
+    /// The current element of each walk that this is in, the outermost first.
+    elements: [Row; MAX_WALKS],
     fuel: &'a Cell<u64>,
 }
 
@@ -40,7 +48,7 @@ impl<'a> Scope<'a> {
     fn of(record: &'a Record<'a>, fuel: &'a Cell<u64>) -> Self {
         Self {
             record,
-            element: None,
+            elements: [Row::ROOT; MAX_WALKS],
             fuel,
         }
     }
@@ -65,6 +73,7 @@ pub enum Bool {
     If(Box<(Bool, Bool, Bool)>),
     Same(Box<(Bool, Bool)>),
     Ints(Compare, Box<(Int, Int)>),
+    Fractions(Compare, Box<(Fraction, Fraction)>),
     Texts(Compare, Box<(Text, Text)>),
     Test(TextTest, Box<(Text, Text)>),
     Matches(Text, Box<Pattern>),
@@ -72,6 +81,7 @@ pub enum Bool {
     /// Whether a field that may be missing is there.
     Has(Place),
     IntIn(Int, Vec<i64>),
+    FractionIn(Fraction, Vec<String>),
     TextIn(Text, Vec<String>),
     All(Box<(Loop, Bool)>),
     Exists(Box<(Loop, Bool)>),
@@ -88,6 +98,19 @@ pub enum Int {
     Length(Text),
     Count(Loop),
     Sum(Box<(Loop, Int)>),
+}
+
+/// An expression that is a number which may have a fraction. Its value is the digits, written plainly, so nothing is rounded.
+pub enum Fraction {
+    Const(String),
+    Field(Place),
+    /// A whole number that stands beside one with a fraction.
+    Whole(Int),
+    Negative(Box<Fraction>),
+    /// Not of division, whose outcome may have no end.
+    Arithmetic(Exact, Box<(Fraction, Fraction)>),
+    If(Box<(Bool, Fraction, Fraction)>),
+    Sum(Box<(Loop, Fraction)>),
 }
 
 /// An expression that is a text.
@@ -116,6 +139,14 @@ pub enum Arithmetic {
     Remainder,
 }
 
+/// What is exact for numbers with a fraction, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exact {
+    Add,
+    Subtract,
+    Multiply,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextTest {
     StartsWith,
@@ -124,43 +155,47 @@ pub enum TextTest {
 }
 
 /// Where a field stands in a record.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Place {
     pub of: Which,
     pub slot: usize,
 }
 
 /// What a field is of.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Which {
     Message,
-    /// The current element of the loop.
-    Current,
-    /// The element of a list of the message, by its number.
-    At(Walk, usize),
+    /// The current element of a walk, by the number of walks around that one.
+    Current(usize),
+    /// The element of a list, by its number.
+    At(Box<Walk>, usize),
 }
 
-/// A list of the message.
-#[derive(Debug, Clone, Copy)]
+impl Which {
+    /// Whether it is in an element that a walk has come to.
+    pub fn is_walked(&self) -> bool {
+        match self {
+            Which::Message => false,
+            Which::Current(_) => true,
+            Which::At(walk, _) => walk.of.is_walked(),
+        }
+    }
+}
+
+/// A list of the message, or of an element of another list.
+#[derive(Debug, Clone)]
 pub struct Walk {
+    pub of: Which,
     slot: usize,
     number: usize,
     width: usize,
 }
 
-impl Walk {
-    pub fn of(field: &Field, list: &List) -> Self {
-        Self {
-            slot: field.slot,
-            number: list.number,
-            width: list.width,
-        }
-    }
-}
-
 /// A walk over the elements of a list, or those of them that pass the filters.
 pub struct Loop {
     pub walk: Walk,
+    /// How many walks are around it.
+    pub depth: usize,
     pub filters: Vec<Bool>,
     /// What one step costs: the parts of the filters and of what is done for each element.
     pub cost: u64,
@@ -197,6 +232,11 @@ impl Bool {
             Bool::Ints(compare, both) => {
                 Ok(compare.holds(both.0.eval(scope)?, both.1.eval(scope)?))
             }
+            Bool::Fractions(compare, both) => {
+                let (left, right) = (both.0.eval(scope)?, both.1.eval(scope)?);
+                let order = number::compare(&left, &right);
+                Ok(compare.holds(order, Ordering::Equal))
+            }
             Bool::Texts(compare, both) => {
                 let (left, right) = texts(both, scope)?;
                 Ok(compare.holds(left, right))
@@ -220,6 +260,11 @@ impl Bool {
             },
             Bool::Has(place) => Ok(*place.find(scope)? != Slot::Absent),
             Bool::IntIn(int, list) => Ok(list.contains(&int.eval(scope)?)),
+            Bool::FractionIn(fraction, list) => {
+                let fraction = fraction.eval(scope)?;
+                let is_it = |entry: &String| number::compare(&fraction, entry).is_eq();
+                Ok(list.iter().any(is_it))
+            }
             Bool::TextIn(text, list) => {
                 let text = text.eval(scope)?;
                 Ok(list.iter().any(|entry| entry == text))
@@ -259,9 +304,7 @@ impl Int {
                 scope.spend(text.len() as u64 / 8)?;
                 count(text.chars().count())
             }
-            Int::Count(items) if items.filters.is_empty() => {
-                count(scope.record.count(Row::ROOT, items.walk.slot))
-            }
+            Int::Count(items) if items.filters.is_empty() => count(items.walk.count(scope)?),
             Int::Count(items) => {
                 let mut found = 0;
                 items.each(scope, |_| {
@@ -274,6 +317,38 @@ impl Int {
                 let mut sum = 0_i64;
                 parts.0.each(scope, |scope| {
                     sum = Arithmetic::Add.apply(sum, parts.1.eval(scope)?)?;
+                    Ok(true)
+                })?;
+                Ok(sum)
+            }
+        }
+    }
+}
+
+impl Fraction {
+    fn eval<'a>(&'a self, scope: &Scope<'a>) -> Result<Cow<'a, str>> {
+        match self {
+            Fraction::Const(value) => Ok(Cow::Borrowed(value)),
+            Fraction::Field(place) => match place.find(scope)? {
+                Slot::Number(digits) => {
+                    scope.spend(digits.len() as u64 / 8)?;
+                    Ok(Cow::Borrowed(digits))
+                }
+                _ => Err(Failure::NotThere),
+            },
+            Fraction::Whole(int) => Ok(Cow::Owned(int.eval(scope)?.to_string())),
+            Fraction::Negative(inner) => Ok(Cow::Owned(decimal::negative(&inner.eval(scope)?))),
+            Fraction::Arithmetic(operation, both) => {
+                operation.apply(&both.0.eval(scope)?, &both.1.eval(scope)?)
+            }
+            Fraction::If(parts) => match parts.0.eval(scope)? {
+                true => parts.1.eval(scope),
+                false => parts.2.eval(scope),
+            },
+            Fraction::Sum(parts) => {
+                let mut sum = Cow::Borrowed("0");
+                parts.0.each(scope, |scope| {
+                    sum = Exact::Add.apply(&sum, &parts.1.eval(scope)?)?;
                     Ok(true)
                 })?;
                 Ok(sum)
@@ -305,10 +380,14 @@ impl Loop {
         scope: &Scope<'a>,
         mut what: impl FnMut(&Scope<'a>) -> Result<bool>,
     ) -> Result<()> {
-        for index in 0..scope.record.count(Row::ROOT, self.walk.slot) {
+        for index in 0..self.walk.count(scope)? {
             scope.spend(self.cost)?;
-            let element = Some(self.walk.element(scope.record, index)?);
-            let scope = Scope { element, ..*scope };
+            let mut scope = *scope;
+            let element = self.walk.element(&scope, index)?;
+            // The checker lets no walk be deeper.
+            if let Some(current) = scope.elements.get_mut(self.depth) {
+                *current = element;
+            }
             let mut passes = true;
             for filter in &self.filters {
                 passes = passes && filter.eval(&scope)?;
@@ -337,20 +416,36 @@ impl Loop {
 }
 
 impl Walk {
-    fn element(self, record: &Record<'_>, index: usize) -> Result<Row> {
-        let row = record.element(Row::ROOT, self.slot, self.number, self.width, index);
+    fn count(&self, scope: &Scope<'_>) -> Result<usize> {
+        Ok(scope.record.count(self.of.row(scope)?, self.slot))
+    }
+
+    fn element(&self, scope: &Scope<'_>, index: usize) -> Result<Row> {
+        let of = self.of.row(scope)?;
+        let row = scope
+            .record
+            .element(of, self.slot, self.number, self.width, index);
         row.ok_or(Failure::NoSuchItem)
+    }
+}
+
+impl Which {
+    fn row(&self, scope: &Scope<'_>) -> Result<Row> {
+        match self {
+            Which::Message => Ok(Row::ROOT),
+            Which::Current(depth) => scope
+                .elements
+                .get(*depth)
+                .copied()
+                .ok_or(Failure::NoSuchItem),
+            Which::At(walk, index) => walk.element(scope, *index),
+        }
     }
 }
 
 impl Place {
     fn find<'a>(&self, scope: &Scope<'a>) -> Result<&'a Slot<'a>> {
-        let row = match self.of {
-            Which::Message => Row::ROOT,
-            Which::Current => scope.element.ok_or(Failure::NoSuchItem)?,
-            Which::At(walk, index) => walk.element(scope.record, index)?,
-        };
-        Ok(scope.record.slot(row, self.slot))
+        Ok(scope.record.slot(self.of.row(scope)?, self.slot))
     }
 }
 
@@ -383,10 +478,23 @@ impl Arithmetic {
     }
 }
 
+impl Exact {
+    fn apply<'a>(self, left: &str, right: &str) -> Result<Cow<'a, str>> {
+        match self {
+            Exact::Add => decimal::add(left, right),
+            Exact::Subtract => decimal::subtract(left, right),
+            Exact::Multiply => decimal::multiply(left, right),
+        }
+        .map(Cow::Owned)
+        .ok_or(Failure::TooManyDigits)
+    }
+}
+
 /// A part of an expression with its type.
 pub enum Typed<'m> {
     Bool(Bool),
     Int(Int),
+    Fraction(Fraction),
     Text(Text),
     List(Loop, &'m List),
     /// The message, an object in it, or an element of a list.
@@ -398,33 +506,54 @@ impl<'m> Typed<'m> {
         match self {
             Typed::Bool(_) => "a truth",
             Typed::Int(_) => "a number",
+            Typed::Fraction(_) => "a number that may have a fraction",
             Typed::Text(_) => "a text",
             Typed::List(..) => "a list",
             Typed::Object(..) => "an object",
         }
     }
 
-    /// A value of the message; none for what no rule can read: a list in a list, a number with a fraction, any JSON.
+    /// A value of the message; none for any JSON, which no rule can read.
     pub fn of(value: &'m Value, field: Option<&'m Field>, of: Which) -> Option<Self> {
-        let place = Place {
-            of,
-            slot: field.map_or(0, |field| field.slot),
-        };
-        Some(match (&value.kind, field, of) {
-            (Kind::Text(_), ..) => Self::Text(Text::Field(place)),
-            (Kind::Whole(_), ..) => Self::Int(Int::Field(place)),
-            (Kind::Truth, ..) => Self::Bool(Bool::Field(place)),
-            (Kind::Object(object), ..) => Self::Object(object, of),
-            (Kind::List(list), Some(field), Which::Message) => Self::List(
-                Loop {
-                    walk: Walk::of(field, list),
+        // What an element itself is stands in the only slot of its row.
+        let slot = field.map_or(0, |field| field.slot);
+        let place = Place { of, slot };
+        Some(match &value.kind {
+            Kind::Text(_) => Self::Text(Text::Field(place)),
+            Kind::Whole(_) => Self::Int(Int::Field(place)),
+            Kind::Number(_) => Self::Fraction(Fraction::Field(place)),
+            Kind::Truth => Self::Bool(Bool::Field(place)),
+            Kind::Object(object) => Self::Object(object, place.of),
+            Kind::List(list) => {
+                let walk = Walk {
+                    of: place.of,
+                    slot,
+                    number: list.number,
+                    width: list.width,
+                };
+                let all = Loop {
+                    walk,
+                    depth: 0,
                     filters: Vec::new(),
                     cost: 0,
-                },
-                list,
-            ),
-            (Kind::List(_) | Kind::Number(_) | Kind::Any, ..) => return None,
+                };
+                Self::List(all, list)
+            }
+            Kind::Any => return None,
         })
+    }
+
+    /// A number, as one that may have a fraction.
+    pub fn fraction(self) -> std::result::Result<Fraction, Self> {
+        match self {
+            Typed::Int(int) => Ok(Fraction::Whole(int)),
+            Typed::Fraction(fraction) => Ok(fraction),
+            other => Err(other),
+        }
+    }
+
+    pub fn is_number(&self) -> bool {
+        matches!(self, Typed::Int(_) | Typed::Fraction(_))
     }
 }
 

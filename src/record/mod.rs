@@ -20,7 +20,7 @@ mod judge;
 mod kept;
 mod lenient;
 mod model;
-mod number;
+pub mod number;
 mod pattern;
 mod plain;
 mod published;
