@@ -10,7 +10,10 @@ use serde_json::Value as Json;
 use super::check::Format;
 
 /// All parts of one schema, each with a validator.
-pub struct Validators(ValidatorMap);
+pub struct Validators {
+    parts: ValidatorMap,
+    schema: Json,
+}
 
 /// The formats that the crate knows. Those that we do not assert are no demands: JSON Schema 2020-12 has it so.
 const FORMATS: [&str; 16] = [
@@ -49,7 +52,10 @@ impl Validators {
             options.with_format(*name, |_: &str| true)
         });
         match options.build_map(schema) {
-            Ok(map) => Ok(Arc::new(Self(map))),
+            Ok(parts) => Ok(Arc::new(Self {
+                parts,
+                schema: schema.clone(),
+            })),
             Err(error) => Err((error.instance_path().to_string(), error.to_string())),
         }
     }
@@ -79,17 +85,32 @@ impl Judge {
     /// None if the schema has no such part.
     pub fn new(validators: &Arc<Validators>, at: &str) -> Option<Self> {
         let at = format!("#{at}");
-        validators.0.contains_key(&at).then(|| Self {
+        validators.parts.contains_key(&at).then(|| Self {
             validators: validators.clone(),
             at,
         })
+    }
+
+    /// True if the other's part of its schema is the same. By `$ref` it may mean anything in the schema; then all must be.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        let (part, others) = (self.part(), other.part());
+        let refers = |part: &Json| part.to_string().contains("\"$ref\"");
+        part.is_some_and(|part| {
+            Some(part) == others
+                && (!refers(part) || self.validators.schema == other.validators.schema)
+        })
+    }
+
+    fn part(&self) -> Option<&Json> {
+        let pointer = self.at.strip_prefix('#')?;
+        self.validators.schema.pointer(pointer)
     }
 
     pub fn takes(&self, json: &str) -> bool {
         let Ok(value) = serde_json::from_str::<Json>(json) else {
             return false;
         };
-        let validator = self.validators.0.get(&self.at);
+        let validator = self.validators.parts.get(&self.at);
         validator.is_some_and(|validator| validator.is_valid(&value))
     }
 
@@ -97,7 +118,7 @@ impl Judge {
     pub fn objections(&self, json: &str, most: usize) -> Vec<Objection> {
         let (Ok(value), Some(validator)) = (
             serde_json::from_str::<Json>(json),
-            self.validators.0.get(&self.at),
+            self.validators.parts.get(&self.at),
         ) else {
             return Vec::new();
         };

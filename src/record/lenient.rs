@@ -274,7 +274,7 @@ impl<'a> Fitter<'a> {
 }
 
 /// True if the field, or one in it, is fixed.
-fn is_fixed(field: &Field, fixed: &[usize]) -> bool {
+pub fn is_fixed(field: &Field, fixed: &[usize]) -> bool {
     match &field.value.kind {
         Kind::Object(object) => object.fields.iter().any(|field| is_fixed(field, fixed)),
         Kind::Text(_) | Kind::Whole(_) => fixed.contains(&field.slot),

@@ -26,6 +26,7 @@ mod plain;
 mod published;
 mod read;
 mod rejection;
+mod required;
 mod scan;
 mod schema;
 mod shape;

@@ -35,6 +35,11 @@ impl Model {
     }
 }
 
+/// What readers are served of one value.
+pub fn served(of: &Value) -> Json {
+    value(of, For::Readers)
+}
+
 fn object(object: &Object, whom: For) -> Json {
     let properties: Map<_, _> = object
         .fields

@@ -468,3 +468,56 @@ fn what_a_model_takes_is_rendered_as_it_writes_it() {
     }
     assert!(taken > 3_000, "{taken}");
 }
+
+/// Some of its fields are as in another schema, or are required as there.
+fn changed(rng: &mut Rng, schema: &Json) -> Json {
+    let other = message(rng);
+    let mut changed = schema.clone();
+    for (name, property) in other["properties"].as_object().into_iter().flatten() {
+        if rng.u8(..4) == 0 {
+            changed["properties"][name] = property.clone();
+        }
+    }
+    if rng.u8(..4) == 0 {
+        changed["required"] = other["required"].clone();
+    }
+    changed
+}
+
+#[test]
+fn what_the_served_schema_requires_is_in_every_document() {
+    let rng = &mut Rng::with_seed(20);
+    let (mut documents, mut required) = (0, 0);
+    for _ in 0..400 {
+        let first = message(rng);
+        let schemas = [&first, &changed(rng, &first), &changed(rng, &first)].map(Json::clone);
+        let models = schemas.each_ref().map(model);
+        let [earlier @ .., last] = &models.each_ref();
+        let served_schema = last.served_schema_since(earlier);
+        required += served_schema["required"].as_array().unwrap().len();
+        let judge = jsonschema::draft202012::options()
+            .should_validate_formats(true)
+            .build(&served_schema)
+            .unwrap();
+        for (schema, model) in schemas.iter().zip(&models) {
+            for _ in 0..20 {
+                let message = any_message(rng, schema);
+                if model.parse(message.as_bytes()).is_err() {
+                    continue;
+                }
+                documents += 1;
+                let served = served(last, message.as_bytes());
+                let value = serde_json::from_str(&served).unwrap();
+                let mistakes: Vec<_> = judge.iter_errors(&value).map(|it| it.to_string()).collect();
+                assert!(
+                    mistakes.is_empty(),
+                    "{message}\n{served}\n{served_schema:#}\n{mistakes:#?}"
+                );
+            }
+        }
+    }
+    assert!(
+        documents > 5_000 && required > 200,
+        "{documents} {required}"
+    );
+}
