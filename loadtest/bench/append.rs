@@ -7,7 +7,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use waybill::inbox::{self, Inbox, SourceId, Tail};
-use waybill::order::sample::Samples;
+use waybill::order::model;
+use waybill::record::Samples;
 use waybill::telemetry::Metrics;
 
 use super::fill::{BATCH, database, incoming, session};
@@ -25,8 +26,8 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
     let sql = stage.sql().await?;
     let file = stage.dir.file("inbox.bin");
     let copy = |table: &str| format!("\\copy {table} from '{}' (format binary)", file.display());
-    let mut samples = Samples::seeded(1);
-    let messages: Vec<Bytes> = (0..ROWS).map(|_| Bytes::from(samples.order())).collect();
+    let mut samples = Samples::seeded(model(), 1)?;
+    let messages: Vec<Bytes> = (0..ROWS).map(|_| Bytes::from(samples.message())).collect();
     sql.batch_execute(
         "create table public.bare (like inbox including defaults including constraints); alter table public.bare add primary key (position)",
     )

@@ -8,7 +8,8 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::process::Command;
-use waybill::order::sample::{Junk, Samples};
+use waybill::order::model;
+use waybill::record::Samples;
 
 use super::catch_up::{drain, publish};
 use super::report::{Figure, Reach, rate};
@@ -24,10 +25,12 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
 }
 
 async fn versus(what: &str, count: u64, junk: u64, goal: f64) -> anyhow::Result<Figure> {
-    let mut samples = Samples::seeded(3);
+    let mut samples = Samples::seeded(model(), 3)?;
     // Each a line of a file: junk with a line's end in it would be two messages, and an empty one none.
-    let junk_line = |samples: &mut Samples, n: u64| {
-        let mut line = samples.junk(Junk::ALL[(n / 2) as usize % Junk::ALL.len()]);
+    let kinds = samples.kinds();
+    let junk_line = |samples: &mut Samples<'_>, n: u64| {
+        let line = samples.junk(kinds[(n / 2) as usize % kinds.len()]);
+        let mut line = line.unwrap_or_default();
         line.retain(|byte| *byte != b'\n');
         if line.is_empty() {
             line.push(b'{');
@@ -39,7 +42,7 @@ async fn versus(what: &str, count: u64, junk: u64, goal: f64) -> anyhow::Result<
             if n * junk % 100 == 50 {
                 Bytes::from(junk_line(&mut samples, n))
             } else {
-                Bytes::from(samples.order())
+                Bytes::from(samples.message())
             }
         })
         .collect();

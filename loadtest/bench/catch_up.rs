@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
-use waybill::order::sample::Samples;
+use waybill::order::model;
+use waybill::record::Samples;
 
 use super::report::{Figure, Reach, rate};
 use super::stage::Stage;
@@ -16,8 +17,8 @@ const PAIRS: usize = 3;
 const BATCH: usize = 1024;
 
 pub async fn run() -> anyhow::Result<Vec<Figure>> {
-    let mut samples = Samples::seeded(2);
-    let messages: Vec<Bytes> = (0..ROWS).map(|_| Bytes::from(samples.order())).collect();
+    let mut samples = Samples::seeded(model(), 2)?;
+    let messages: Vec<Bytes> = (0..ROWS).map(|_| Bytes::from(samples.message())).collect();
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {
         // Fresh servers each time: what is there already must not slow the second pair.

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use waybill::inbox::{self, Incoming, Reply, Room, SourceId, content_hash};
-use waybill::order::sample::{Junk, Samples};
+use waybill::order::model;
 use waybill::postgres::{Database, Session, Settings};
+use waybill::record::Samples;
 
 use super::stage::Stage;
 
@@ -44,14 +45,16 @@ pub async fn fill(stage: &Stage, count: u64, junk: u64) -> anyhow::Result<()> {
     let source = inbox::source_id(session.client(), "stan", "bench/fill").await?;
     let before = inbox::head(session.client()).await?.0;
     let (batches, mut ready) = mpsc::channel(2);
+    let mut samples = Samples::seeded(model(), fastrand::u64(..))?;
+    let kinds = samples.kinds();
     tokio::task::spawn_blocking(move || {
-        let mut samples = Samples::new();
         let mut batch = Vec::with_capacity(BATCH);
         for n in 0..count {
             let payload = if n % 100 < junk {
-                Bytes::from(samples.junk(Junk::ALL[n as usize % Junk::ALL.len()]))
+                let kind = kinds[n as usize % kinds.len()];
+                Bytes::from(samples.junk(kind).unwrap_or_default())
             } else {
-                Bytes::from(samples.order())
+                Bytes::from(samples.message())
             };
             batch.push(incoming(source, before + 1 + n as i64, payload));
             if batch.len() == BATCH || n + 1 == count {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use tokio_postgres::NoTls;
-use waybill::order::sample::Samples;
+use waybill::order::model;
+use waybill::record::Samples;
 use waybill::stan;
 
 use super::report::{Figure, Reach, quantile};
@@ -56,14 +57,14 @@ async fn visible(stage: &Stage) -> anyhow::Result<Vec<f64>> {
     let options = stan::Options::new(stage.broker.url(), CLUSTER, "bench-publisher");
     let client = stan::Client::connect(&options).await?;
     let publisher = Arc::new(client.publisher(CHANNEL, 1024).await?);
-    let mut samples = Samples::new();
+    let mut samples = Samples::seeded(model(), fastrand::u64(..))?;
     let mut beat = tokio::time::interval(Duration::from_micros(1_000_000 / RATE));
     let (asked, questions) = std::sync::mpsc::channel();
     let address = stage.url().trim_start_matches("http://").to_owned();
     let asking = std::thread::spawn(move || ask(&address, &questions));
     for n in 0..SECONDS * RATE {
         beat.tick().await;
-        let order = samples.order();
+        let order = samples.message();
         let uid = serde_json::from_str::<serde_json::Value>(&order)?["order_uid"]
             .as_str()
             .unwrap_or_default()

@@ -152,6 +152,7 @@ async fn serve_with(
             };
             samples = Some(tokio::spawn(trickle::run(
                 target,
+                crate::order::model(),
                 burst,
                 args.rate,
                 stop.clone(),

@@ -19,7 +19,7 @@ use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use super::credentials::Credentials;
-use crate::order::sample::Junk;
+use crate::record::Junk;
 
 use report::Report;
 use source::Source;
@@ -130,7 +130,7 @@ async fn publish(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
     // The log is opened before the source, so that a bad path is told before anything is read or sent.
     let mut report = Report::new(arguments.ack_log.as_deref())?;
-    let source = Source::open(&arguments, &stop)?;
+    let source = Source::open(&arguments, crate::order::model(), &stop)?;
     report.start(source.total());
     tokio::spawn(stop_on_signal(stop.clone()));
     match target {

@@ -9,7 +9,7 @@ use crate::record::{CODE_VERSION, Code, Reason};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/verdicts.json");
 
-const STRICT: &str = include_str!("../../docs/strict-rules.yaml");
+pub const STRICT: &str = include_str!("../../docs/strict-rules.yaml");
 
 #[derive(Serialize, Deserialize)]
 pub struct Corpus {

@@ -291,7 +291,10 @@ fn a_changed_comment_or_description_changes_the_text_and_not_what_it_means() {
     let remark = compiled(
         &PURCHASES
             .replace("# What a till sells.", "# Other words.")
-            .replace("title: Paid", "title: Sum"),
+            .replace(
+                "title: Paid",
+                "title: Sum, examples: [3], x-sample: {like: '7'}",
+            ),
     );
     assert_ne!(before.hash, remark.hash);
     assert_eq!(before.meaning, remark.meaning);

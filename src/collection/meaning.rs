@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// A schema without what is said for people alone.
 pub fn meant(schema: &Value) -> Value {
-    const REMARKS: [&str; 4] = ["title", "description", "examples", "$comment"];
+    const REMARKS: [&str; 5] = ["title", "description", "examples", "x-sample", "$comment"];
     /// In these, names are the user's.
     const NAMES: [&str; 5] = [
         "properties",

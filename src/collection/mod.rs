@@ -10,6 +10,8 @@ mod expected;
 mod meaning;
 mod node;
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod tests;
 mod trial;
 

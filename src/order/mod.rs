@@ -1,6 +1,5 @@
-//! Orders in Postgres (`store`), and made up for a try (`sample`). What an order is says `collection`.
+//! Orders in Postgres (`store`). What an order is says `collection`.
 
-pub mod sample;
 pub mod store;
 
 use crate::record::Model;

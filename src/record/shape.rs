@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use regex_syntax::hir::Hir;
+use serde_json::Value as Json;
+
 use super::check::{NumberCheck, Says, TextCheck, WholeCheck};
 use super::judge::Judge;
 use super::slot::Slot;
@@ -60,6 +63,27 @@ pub struct Value {
     pub(super) says: Says,
     /// What the schema asks beside what its kind can check.
     pub(super) judge: Option<Judge>,
+    pub(super) shown: Shown,
+}
+
+/// What the schema says of how a value may look: for samples, and never asked of a message.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// Its `examples`.
+    pub examples: Vec<Json>,
+    /// Its `x-sample`.
+    pub made: Option<Made>,
+}
+
+/// How a sample's value is made.
+#[derive(Debug)]
+pub(super) enum Made {
+    /// A text, or a number's digits, that the pattern describes.
+    Like(Hir),
+    /// What stands at this pointer.
+    Same(String),
+    /// The sum of what stands at these.
+    Sum(Vec<String>),
 }
 
 #[derive(Debug)]
@@ -94,6 +118,7 @@ impl Value {
             kind: Kind::Any,
             says: Says::default(),
             judge: None,
+            shown: Shown::default(),
         }
     }
 }

@@ -24,6 +24,22 @@ pub enum Slot<'a> {
     },
 }
 
+impl Slot<'_> {
+    pub(super) fn into_owned(self) -> Slot<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        match self {
+            Slot::Text(text) => Slot::Text(owned(text)),
+            Slot::Number(text) => Slot::Number(owned(text)),
+            Slot::Kept(text) => Slot::Kept(owned(text)),
+            Slot::Absent => Slot::Absent,
+            Slot::Present => Slot::Present,
+            Slot::Whole(number) => Slot::Whole(number),
+            Slot::Truth(truth) => Slot::Truth(truth),
+            Slot::List { start, count } => Slot::List { start, count },
+        }
+    }
+}
+
 /// One message, read by a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record<'a> {

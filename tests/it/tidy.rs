@@ -50,7 +50,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "access api collection config expression order postgres sandbox serve stan telemetry",
+        "access api collection config expression order postgres record sandbox serve stan telemetry",
     ),
 ];
 

@@ -7,7 +7,7 @@ use reqwest::header::CONTENT_TYPE;
 use tokio_util::sync::CancellationToken;
 
 use super::super::run_file::RunFile;
-use crate::order::sample::{Junk, Samples};
+use crate::record::{Junk, Model, Samples};
 use crate::stan::{self, Publisher, connect_with_backoff};
 
 const JUNK_SHARE: f64 = 0.1;
@@ -38,10 +38,22 @@ impl Target {
     }
 }
 
-/// Until `stop`: `burst` messages at once, then `rate` a second.
-pub async fn run(target: Target, burst: u32, rate: f64, stop: CancellationToken) {
+/// Until `stop`: `burst` messages made of the model at once, then `rate` a second.
+pub async fn run(
+    target: Target,
+    model: &'static Model,
+    burst: u32,
+    rate: f64,
+    stop: CancellationToken,
+) {
+    let now = jiff::Timestamp::now().as_second();
+    let samples = match Samples::new(model, fastrand::u64(..), now) {
+        Ok(samples) => samples,
+        Err(error) => return tracing::warn!(%error, "{error}"),
+    };
     let mut maker = Maker {
-        samples: Samples::new(),
+        kinds: samples.kinds(),
+        samples,
         last: None,
     };
     let mut left = burst;
@@ -70,34 +82,38 @@ pub async fn run(target: Target, burst: u32, rate: f64, stop: CancellationToken)
 }
 
 struct Maker {
-    samples: Samples,
+    samples: Samples<'static>,
+    kinds: Vec<Junk>,
     last: Option<Vec<u8>>,
 }
 
 impl Maker {
     /// Of the burst every sixth is junk, each of another kind.
     fn first(&mut self, left: u32) -> Vec<u8> {
-        let kind = left as usize / 6 % Junk::ALL.len();
         match left % 6 {
-            0 => self.samples.junk(Junk::ALL[kind]),
-            _ => self.samples.order().into_bytes(),
+            0 => self.junk(left as usize / 6),
+            _ => self.samples.message().into_bytes(),
         }
     }
 
     fn next(&mut self) -> Vec<u8> {
         let dice = fastrand::f64();
         if dice < JUNK_SHARE {
-            let kind = Junk::ALL[fastrand::usize(..Junk::ALL.len())];
-            return self.samples.junk(kind);
+            return self.junk(fastrand::usize(..));
         }
         if dice < JUNK_SHARE + REPEATED_SHARE
             && let Some(last) = &self.last
         {
             return last.clone();
         }
-        let order = self.samples.order().into_bytes();
-        self.last = Some(order.clone());
-        order
+        let message = self.samples.message().into_bytes();
+        self.last = Some(message.clone());
+        message
+    }
+
+    fn junk(&mut self, nth: usize) -> Vec<u8> {
+        let kind = self.kinds[nth % self.kinds.len()];
+        self.samples.junk(kind).unwrap_or_default()
     }
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::documents::messages;
 use super::{Arguments, Format, usage};
-use crate::order::sample::{Junk, Samples};
+use crate::record::{Junk, Model, Samples};
 
 /// Made in advance.
 const AHEAD: usize = 1_024;
@@ -37,7 +37,12 @@ struct Pace {
 }
 
 impl Source {
-    pub(super) fn open(arguments: &Arguments, stop: &CancellationToken) -> anyhow::Result<Source> {
+    /// Samples are made of the model.
+    pub(super) fn open(
+        arguments: &Arguments,
+        model: &'static Model,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Source> {
         let (sender, items) = mpsc::channel(AHEAD);
         let limit = arguments.count.unwrap_or(u64::MAX);
         let mut total = arguments.count;
@@ -45,7 +50,7 @@ impl Source {
             None => {
                 let count = arguments.count.unwrap_or(1_000);
                 total = Some(count);
-                let maker = Maker::new(arguments);
+                let maker = Maker::new(arguments, model)?;
                 std::thread::spawn(move || send_all(maker.take_up_to(count), &sender));
             }
             Some(path) if path.as_os_str() == "-" => {
@@ -105,28 +110,42 @@ impl Source {
 
 /// Makes samples, with their share of junk.
 struct Maker {
-    samples: Samples,
+    samples: Samples<'static>,
     dice: fastrand::Rng,
     share: f64,
     kinds: Vec<Junk>,
 }
 
 impl Maker {
-    fn new(arguments: &Arguments) -> Maker {
+    fn new(arguments: &Arguments, model: &'static Model) -> anyhow::Result<Maker> {
+        let now = jiff::Timestamp::now().as_second();
         let (samples, dice) = match arguments.seed {
-            Some(seed) => (Samples::seeded(seed), fastrand::Rng::with_seed(seed)),
-            None => (Samples::new(), fastrand::Rng::new()),
+            Some(seed) => (Samples::seeded(model, seed), fastrand::Rng::with_seed(seed)),
+            None => (
+                Samples::new(model, fastrand::u64(..), now),
+                fastrand::Rng::new(),
+            ),
         };
+        let samples = samples.map_err(usage)?;
+        let known = samples.kinds();
         let kinds = match arguments.junk_kinds.as_slice() {
-            [] => Junk::ALL.to_vec(),
+            [] => known.clone(),
             kinds => kinds.to_vec(),
         };
-        Maker {
+        if let Some(kind) = kinds.iter().find(|kind| !known.contains(kind)) {
+            let known: Vec<_> = known.iter().map(|kind| kind.name()).collect();
+            return Err(usage(format!(
+                "--junk-kinds {kind}: no {} can be junk of this kind; there are {}",
+                model.one,
+                known.join(", ")
+            )));
+        }
+        Ok(Maker {
             samples,
             dice,
             share: arguments.junk,
             kinds,
-        }
+        })
     }
 
     fn take_up_to(mut self, count: u64) -> impl Iterator<Item = io::Result<Item>> {
@@ -137,9 +156,9 @@ impl Maker {
         let junk = self.dice.f64() < self.share;
         let payload = if junk {
             let kind = self.kinds[self.dice.usize(..self.kinds.len())];
-            self.samples.junk(kind)
+            self.samples.junk(kind).unwrap_or_default()
         } else {
-            self.samples.order().into_bytes()
+            self.samples.message().into_bytes()
         };
         Item { payload, junk }
     }
@@ -189,5 +208,43 @@ fn send_all(items: impl Iterator<Item = io::Result<Item>>, to: &mpsc::Sender<io:
         if to.blocking_send(item).is_err() || failed {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn a_kind_of_junk_that_the_schema_cannot_have_is_refused_with_those_that_it_can() {
+        let schema = serde_json::json!({
+            "type": "object", "required": ["at"], "properties": {"at": {"type": "string", "format": "date"}},
+        });
+        let model = Model::compile("reading", &schema, &[], &[]).unwrap();
+        let model: &'static Model = Box::leak(Box::new(model));
+        let maker = |arguments: &[&str]| {
+            let command = Command::try_parse_from([&["publish"], arguments].concat());
+            Maker::new(&command.unwrap().arguments, model)
+        };
+        let mut all = maker(&["--junk", "1"]).unwrap();
+        assert!(all.kinds.contains(&Junk::BadDate) && !all.kinds.contains(&Junk::Conflict));
+        for _ in 0..200 {
+            assert!(model.parse(&all.make().payload).is_err());
+        }
+        let refused = maker(&["--junk-kinds", "bad-date,conflict"]).map(drop);
+        let message = refused.unwrap_err().to_string();
+        assert!(
+            message.starts_with("--junk-kinds conflict: no reading "),
+            "{message}"
+        );
+        assert!(message.contains(", bad-date"), "{message}");
     }
 }

@@ -21,6 +21,7 @@ mod demand;
 mod mistake;
 mod object;
 mod says;
+mod shown;
 mod typed;
 mod word;
 
@@ -36,14 +37,14 @@ use says::says;
 use typed::Types;
 use word::{asks_of, is_annotation, is_known, unknown};
 
-use super::check::{Format, Keyword, Says, TextCheck};
+use super::check::{Format, Keyword, TextCheck};
 use super::code::Code;
 use super::judge::{Judge, Validators};
 use super::model::{Known, Model};
 use super::pattern::Pattern;
 use super::rejection::quote;
-use super::shape::{Kind, Table, Value, names_of, token};
-use super::{straight, write};
+use super::shape::{Kind, Shown, Table, Value, names_of, token};
+use super::{sample, straight, write};
 
 /// The longest key in bytes. Postgres' b-tree refuses what is longer than 2,704 bytes; 1,000 leaves room, and no real id comes
 /// near.
@@ -171,7 +172,10 @@ impl<'s> Compiler<'s> {
         for lookup in lookups {
             model.known(lookup)?;
         }
-        Ok(model)
+        match sample::follows(&model) {
+            Ok(_) => Ok(model),
+            Err(message) => mistake("", message),
+        }
     }
 
     fn judge(&mut self, at: &str) -> Result<Option<Judge>> {
@@ -190,9 +194,8 @@ impl<'s> Compiler<'s> {
         self.keeps = true;
         let judge = self.judge(at)?;
         let value = Value {
-            kind: Kind::Any,
-            says: Says::default(),
             judge,
+            ..Value::any()
         };
         Ok((value, false))
     }
@@ -332,7 +335,14 @@ impl<'s> Compiler<'s> {
             true => self.judge(at)?,
             false => None,
         };
-        Ok((Value { kind, says, judge }, types.null))
+        let shown = Shown::default();
+        let value = Value {
+            kind,
+            says,
+            judge,
+            shown,
+        };
+        Ok((value, types.null))
     }
 
     fn text(&self, place: Place<'_>, schema: &Map<String, Json>) -> Result<TextCheck> {

@@ -2,14 +2,13 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::super::constant::constant;
 use super::super::judge::Judge;
-use super::super::kept;
-use super::super::number::{self, Whole};
-use super::super::scan::Span;
 use super::super::shape::{Field, Kind, List, Object, Others, Table, Value, token};
 use super::super::slot::Slot;
 use super::demand::{count, names};
 use super::mistake::{Result, mistake};
+use super::shown::shown;
 use super::{ANYTHING, Compiler, Place, unescaped};
 
 impl<'s> Compiler<'s> {
@@ -94,7 +93,9 @@ impl<'s> Compiler<'s> {
         if name.contains('\0') {
             return mistake(at, "A name with NUL cannot be kept by Postgres.");
         }
-        let (value, null) = self.value(place, schema, width)?;
+        let (mut value, null) = self.value(place, schema, width)?;
+        let words = self.words(schema);
+        value.shown = shown(at, &words)?;
         let mut field = Field {
             name: name.to_owned(),
             quoted: Json::from(name).to_string().into(),
@@ -109,7 +110,6 @@ impl<'s> Compiler<'s> {
         };
         // An object that must be there needs no slot to say that it is.
         *width += usize::from(field.has_slot());
-        let words = self.words(schema);
         let word = |name| words.iter().find_map(|schema| schema.get(name));
         let text = |name| {
             word(name)
@@ -126,7 +126,7 @@ impl<'s> Compiler<'s> {
                 return mistake(&pointer(), message);
             }
             Some(default) => match constant(&field.value, default) {
-                Some(constant) => Some(constant),
+                Some(constant) => Some(constant.into_owned()),
                 None => {
                     let message = "A default must be a value that the schema allows here; a list's can only be [], and an \
                                    object has none: its fields have.";
@@ -174,6 +174,7 @@ impl<'s> Compiler<'s> {
             self.lists.truncate(lists);
             (element, _) = self.any(&inner_at)?;
         }
+        element.shown = shown(&inner_at, &self.words(items))?;
         if !matches!(element.kind, Kind::Object(_)) {
             width = 1;
         }
@@ -208,43 +209,5 @@ fn jsonb_bytes(value: &Value) -> usize {
             };
             11 + object.fields.iter().map(field).sum::<usize>()
         }
-    }
-}
-
-/// A value of the schema's own, checked as a message's would be.
-fn constant(value: &Value, json: &Json) -> Option<Slot<'static>> {
-    let text = json.to_string();
-    if value
-        .judge
-        .as_ref()
-        .is_some_and(|judge| !judge.takes(&text))
-    {
-        return None;
-    }
-    match (&value.kind, json) {
-        (Kind::Text(check), Json::String(text)) if check.holds(text) && !text.contains('\0') => {
-            Some(Slot::Text(text.clone().into()))
-        }
-        (Kind::Whole(check), Json::Number(_)) => match number::whole(&text) {
-            Whole::Fits(number) if check.broken(number).is_none() => Some(Slot::Whole(number)),
-            _ => None,
-        },
-        (Kind::Number(check), Json::Number(_)) => {
-            let number = number::plain(&text)?.into_owned();
-            check
-                .broken(&number)
-                .is_none()
-                .then_some(Slot::Number(number.into()))
-        }
-        (Kind::Truth, Json::Bool(truth)) => Some(Slot::Truth(*truth)),
-        (Kind::List(list), Json::Array(elements)) if elements.is_empty() && list.least == 0 => {
-            Some(Slot::List { start: 0, count: 0 })
-        }
-        (Kind::Any, json) if !json.is_null() => {
-            let end = text.len();
-            let kept = kept::keep(&text, Span { start: 0, end }).ok()?;
-            Some(Slot::Kept(kept.into_owned().into()))
-        }
-        _ => None,
     }
 }
