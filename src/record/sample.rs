@@ -33,6 +33,8 @@ const ONE_IN: u8 = 16;
 /// How many messages are made for one that is valid and has a key of its own. One is enough, unless the schema asks what only a
 /// judge knows (`oneOf`, …), or has few keys.
 const TRIES: usize = 200;
+/// After so many that were not valid, messages have some of the optional fields only.
+const MOST_INVALID: usize = 40;
 /// How many keys are known not to be given twice. Most keys are so long that none ever comes twice.
 const MOST_KEYS: usize = 1 << 20;
 
@@ -56,9 +58,7 @@ struct Sample<'m> {
 
 /// No valid message can be made of the schema alone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "no sample can be made of this schema, since it would not be valid: {0} Give the schema `examples` there."
-)]
+#[error("no valid sample can be made of this schema: {0} Give it `examples` there.")]
 pub struct NoSample(pub String);
 
 impl<'m> Samples<'m> {
@@ -80,20 +80,24 @@ impl<'m> Samples<'m> {
                     root: Vec::new(),
                     lists: Vec::new(),
                 },
+                is_sparse: false,
+                unmade: None,
             },
             keys: HashSet::new(),
             recent: Vec::new(),
             last: String::new(),
             targets: junk::targets(model),
         };
-        match samples.make(None) {
-            Some(first) => samples.last = first.json,
-            None => {
-                let json = samples.draft(None).json;
-                let rejection = model.explain(json.as_bytes());
-                return Err(NoSample(rejection.first().message.clone()));
-            }
-        }
+        let Some(first) = samples.make(None) else {
+            let json = samples.draft(None).json;
+            return Err(NoSample(match samples.maker.unmade {
+                Some(name) => format!("no value was found for {name}."),
+                None => model.explain(json.as_bytes()).first().message.clone(),
+            }));
+        };
+        // A field that nothing is known of is in no sample.
+        samples.targets.retain(|target| target.is_in(&first.json));
+        samples.last = first.json;
         Ok(samples)
     }
 
@@ -116,11 +120,13 @@ impl<'m> Samples<'m> {
 
     /// A valid message with a new key, or with this one.
     fn make(&mut self, key: Option<&[Slot<'m>]>) -> Option<Sample<'m>> {
+        let mut invalid = 0;
         for _ in 0..TRIES {
             let sample = self.draft(key);
-            if self.model.take(sample.json.as_bytes()).is_some()
-                && (key.is_some() || self.is_new(&sample.key))
-            {
+            if self.model.take(sample.json.as_bytes()).is_none() {
+                invalid += 1;
+                self.maker.is_sparse |= invalid == MOST_INVALID;
+            } else if key.is_some() || self.is_new(&sample.key) {
                 return Some(sample);
             }
         }
@@ -170,5 +176,49 @@ impl<'m> Samples<'m> {
             }
         }
         self.keys.insert(hasher.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::agreement::{document, message};
+    use super::*;
+
+    #[test]
+    fn whatever_the_schema_samples_are_valid_and_junk_is_not() {
+        let rng = &mut Rng::with_seed(21);
+        let (mut made, mut not_made) = (0, 0);
+        for seed in 0..400 {
+            let schema = message(rng);
+            let model = Model::compile("thing", &schema, &[], &[]).unwrap();
+            let mut samples = match Samples::seeded(&model, seed) {
+                Ok(samples) => samples,
+                Err(error) => {
+                    assert!(!error.to_string().contains("mistake"), "{error}");
+                    // Some schemas contradict themselves.
+                    let documents = (0..100).map(|_| document(rng, &schema, &schema, 5));
+                    let mut texts = documents.map(|document| document.to_string());
+                    let is_possible = texts.any(|text| model.parse(text.as_bytes()).is_ok());
+                    not_made += u32::from(is_possible);
+                    continue;
+                }
+            };
+            made += 1;
+            for _ in 0..5 {
+                let message = samples.message();
+                assert!(
+                    model.parse(message.as_bytes()).is_ok(),
+                    "{schema:#}\n{message}"
+                );
+            }
+            for kind in samples.kinds() {
+                let Some(junk) = samples.junk(kind) else {
+                    continue;
+                };
+                let text = String::from_utf8_lossy(&junk);
+                assert!(model.parse(&junk).is_err(), "{kind}: {schema:#}\n{text}");
+            }
+        }
+        assert!(made > 30 * not_made, "{made} {not_made}");
     }
 }

@@ -141,6 +141,10 @@ fn add<'m>(
 }
 
 impl Target<'_> {
+    pub fn is_in(&self, message: &str) -> bool {
+        find(message, &self.pointer).is_some()
+    }
+
     /// Whether junk of this kind can be made of the field.
     fn suits(&self, kind: Junk) -> bool {
         let of = &self.field.value.kind;

@@ -36,6 +36,10 @@ pub struct Maker<'m> {
     pub now: i64,
     /// What is being made.
     pub record: Record<'m>,
+    /// Every other field that may be missing is left out: some schemas want it so.
+    pub is_sparse: bool,
+    /// A field that must be there, and no value was found for it.
+    pub unmade: Option<&'m str>,
 }
 
 /// How the fields of an object are made.
@@ -49,6 +53,7 @@ pub struct Object<'m> {
 #[derive(Debug)]
 struct Field<'m> {
     name: &'m str,
+    is_needed: bool,
     slot: Option<usize>,
     one: One<'m>,
 }
@@ -64,7 +69,9 @@ struct One<'m> {
 
 #[derive(Debug)]
 enum How<'m> {
-    /// It follows from others, or may be missing and nothing is known of it.
+    /// It follows from others.
+    Follows,
+    /// Nothing is known of it.
     Nothing,
     Pick(Vec<Slot<'m>>),
     Like(Like),
@@ -110,6 +117,7 @@ impl<'m> Object<'m> {
             let one = how.one(is_key);
             Field {
                 name: &field.name,
+                is_needed: field.required,
                 slot,
                 one,
             }
@@ -135,10 +143,15 @@ impl<'m> Object<'m> {
                 Some(own) => own[index],
                 None => around.and_then(|around| around.get(field.name)),
             };
-            if let Some(made) = field.one.make(maker, row, shown)
-                && let Some(slot) = field.slot
-            {
-                maker.set(row, slot, made);
+            if maker.is_sparse && !field.is_needed && maker.rng.bool() {
+                continue;
+            }
+            match (field.one.make(maker, row, shown), field.slot) {
+                (Some(made), Some(slot)) => maker.set(row, slot, made),
+                (None, _) if field.is_needed && !matches!(field.one.how, How::Follows) => {
+                    maker.unmade = Some(field.name);
+                }
+                _ => {}
             }
         }
     }
@@ -192,7 +205,7 @@ impl<'m> Plan<'_, 'm> {
     fn own(&self) -> Option<How<'m>> {
         match &self.value.shown.made {
             Some(Made::Like(hir)) => return Some(How::Like(Like::of(hir))),
-            Some(Made::Same(_) | Made::Sum(_)) => return Some(How::Nothing),
+            Some(Made::Same(_) | Made::Sum(_)) => return Some(How::Follows),
             None => {}
         }
         let examples = self.value.shown.examples.iter();
@@ -304,6 +317,7 @@ impl<'m> One<'m> {
     /// None if nothing that was tried is as the schema wants it.
     fn make(&self, maker: &mut Maker<'m>, row: Row, around: Option<&'m Json>) -> Option<Slot<'m>> {
         match &self.how {
+            How::Follows => None,
             How::Nothing => {
                 let shown = around.filter(|_| self.is_shown)?;
                 constant(self.value, shown)
@@ -412,7 +426,7 @@ fn scalar<'m>(how: &How<'m>, kind: &Kind, maker: &mut Maker<'m>) -> Option<Slot<
             let length = rng.usize(*least.min(most)..=*most);
             text.extend((0..length).map(|_| rng.lowercase()));
         }
-        How::Nothing | How::Object(_) | How::List(..) => return None,
+        How::Follows | How::Nothing | How::Object(_) | How::List(..) => return None,
     }
     // A number that is made like a pattern is a text until here.
     match kind {
