@@ -268,6 +268,10 @@ impl<'a> Client<'a> {
         while let Some(unit) = self.unit().await? {
             if held.is_none() {
                 let now = *pooling.borrow();
+                // Who shared servers has settings and statements on all of them, and on none alone: it has to connect anew.
+                if now == Pooling::Session && !self.had.is_empty() {
+                    return Err(io::ErrorKind::ConnectionReset.into());
+                }
                 *held = Some(self.server(now).await);
             }
             let server = held.as_mut().unwrap();
