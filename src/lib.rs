@@ -1,7 +1,7 @@
-//! Waybill: an event-sourced order service. The map of the house, in reading order:
+//! Waybill: a durable inbox, and documents and dead letters that follow from it. The map of the house, in reading order:
 //!
 //! ```text
-//! broker, HTTP ──► inbox ──► projector ──┬─► orders ──► cache ──► api, page, CLI
+//! broker, HTTP ──► inbox ──► projector ──┬─► documents ──► cache ──► api, page, CLI
 //! operators' decisions ─┘    (one fold,  ├─► duplicates
 //!                             one tx)    └─► dead_letters, groups, account
 //! ```
@@ -18,10 +18,10 @@ pub mod cli;
 pub mod collection;
 pub mod config;
 pub mod dead_letter;
+pub mod document;
 pub mod expression;
 pub mod inbox;
 pub mod operation;
-pub mod order;
 pub mod postgres;
 pub mod projection;
 pub mod record;

@@ -135,7 +135,7 @@ impl Stages {
         let serving = api::serve(
             listener,
             api::routes(&config.api, &api, gate.clone()),
-            api::HotRead::new(&api),
+            api::Documents::new(&api, config.api.max_body_bytes),
             gate,
             wires.metrics.clone(),
             wires.audit.clone(),

@@ -6,8 +6,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use waybill::collection;
 use waybill::inbox::{self, Inbox, SourceId, Tail};
-use waybill::order::model;
 use waybill::record::Samples;
 use waybill::telemetry::Metrics;
 
@@ -26,7 +26,7 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
     let sql = stage.sql().await?;
     let file = stage.dir.file("inbox.bin");
     let copy = |table: &str| format!("\\copy {table} from '{}' (format binary)", file.display());
-    let mut samples = Samples::seeded(model(), 1)?;
+    let mut samples = Samples::seeded(&collection::orders().model, 1)?;
     let messages: Vec<Bytes> = (0..ROWS).map(|_| Bytes::from(samples.message())).collect();
     sql.batch_execute(
         "create table public.bare (like inbox including defaults including constraints); alter table public.bare add primary key (position)",
@@ -73,7 +73,8 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
 /// The service's own stage, fed as its source feeds it: until each row is answered for.
 async fn append(stage: &Stage, messages: &[Bytes]) -> anyhow::Result<f64> {
     let session = session(stage).await?;
-    let source: SourceId = inbox::source_id(session.client(), "stan", "bench/append").await?;
+    let (source, _): (SourceId, _) =
+        inbox::source(session.client(), "stan", "bench/append", Some("orders")).await?;
     let database = database(stage)?;
     let (rows, queue) = Inbox::new(BATCH, 0, database.patience());
     let (appended, _) = watch::channel(Tail::default());

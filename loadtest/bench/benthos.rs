@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::process::Command;
-use waybill::order::model;
+use waybill::collection;
 use waybill::record::Samples;
 
 use super::catch_up::{drain, publish};
@@ -25,7 +25,7 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
 }
 
 async fn versus(what: &str, count: u64, junk: u64, goal: f64) -> anyhow::Result<Figure> {
-    let mut samples = Samples::seeded(model(), 3)?;
+    let mut samples = Samples::seeded(&collection::orders().model, 3)?;
     // Each a line of a file: junk with a line's end in it would be two messages, and an empty one none.
     let kinds = samples.kinds();
     let junk_line = |samples: &mut Samples<'_>, n: u64| {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
-use waybill::order::model;
+use waybill::collection;
 use waybill::record::Samples;
 
 use super::report::{Figure, Reach, rate};
@@ -17,7 +17,7 @@ const PAIRS: usize = 3;
 const BATCH: usize = 1024;
 
 pub async fn run() -> anyhow::Result<Vec<Figure>> {
-    let mut samples = Samples::seeded(model(), 2)?;
+    let mut samples = Samples::seeded(&collection::orders().model, 2)?;
     let messages: Vec<Bytes> = (0..ROWS).map(|_| Bytes::from(samples.message())).collect();
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
     for _ in 0..PAIRS {

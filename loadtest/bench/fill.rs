@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
+use waybill::collection;
 use waybill::inbox::{self, Incoming, Reply, Room, SourceId, content_hash};
-use waybill::order::model;
 use waybill::postgres::{Database, Session, Settings};
 use waybill::record::Samples;
 
@@ -42,10 +42,10 @@ pub fn incoming(source: SourceId, sequence: i64, payload: Bytes) -> Incoming {
 /// Appends `count` samples, `junk` of a hundred of them junk, and waits until the service has projected them.
 pub async fn fill(stage: &Stage, count: u64, junk: u64) -> anyhow::Result<()> {
     let session = session(stage).await?;
-    let source = inbox::source_id(session.client(), "stan", "bench/fill").await?;
+    let (source, _) = inbox::source(session.client(), "stan", "bench/fill", Some("orders")).await?;
     let before = inbox::head(session.client()).await?.0;
     let (batches, mut ready) = mpsc::channel(2);
-    let mut samples = Samples::seeded(model(), fastrand::u64(..))?;
+    let mut samples = Samples::seeded(&collection::orders().model, fastrand::u64(..))?;
     let kinds = samples.kinds();
     tokio::task::spawn_blocking(move || {
         let mut batch = Vec::with_capacity(BATCH);

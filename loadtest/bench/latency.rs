@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use tokio_postgres::NoTls;
-use waybill::order::model;
+use waybill::collection;
 use waybill::record::Samples;
 use waybill::stan;
 
@@ -57,7 +57,7 @@ async fn visible(stage: &Stage) -> anyhow::Result<Vec<f64>> {
     let options = stan::Options::new(stage.broker.url(), CLUSTER, "bench-publisher");
     let client = stan::Client::connect(&options).await?;
     let publisher = Arc::new(client.publisher(CHANNEL, 1024).await?);
-    let mut samples = Samples::seeded(model(), fastrand::u64(..))?;
+    let mut samples = Samples::seeded(&collection::orders().model, fastrand::u64(..))?;
     let mut beat = tokio::time::interval(Duration::from_micros(1_000_000 / RATE));
     let (asked, questions) = std::sync::mpsc::channel();
     let address = stage.url().trim_start_matches("http://").to_owned();

@@ -1,5 +1,7 @@
 //! The same flow with junk in it, and with rules in force: the rate against that of good orders alone, interleaved.
 
+use waybill::collection;
+
 use super::report::{Figure, Reach, rate};
 use super::stage::Stage;
 
@@ -56,15 +58,16 @@ async fn settled(stage: &Stage, junk: &str) -> anyhow::Result<f64> {
     stage.through(COUNT, junk).await
 }
 
-async fn apply(stage: &Stage, rules: &'static str) -> anyhow::Result<()> {
-    let now = stage.get("/api/v1/rules").await?;
-    let hash = now["hash"].as_str().unwrap_or_default();
-    let url = format!("{}/api/v1/rules?replaces={hash}", stage.url());
+async fn apply(stage: &Stage, rules: &str) -> anyhow::Result<()> {
+    let url = format!("{}/api/v1/collections/orders", stage.url());
+    let orders = collection::orders().text.trim_end();
+    let list: String = rules.lines().map(|line| format!("  {line}\n")).collect();
+    let text = format!("{orders}\nrules:\n{list}");
     let request = stage
         .http
         .put(url)
         .header("content-type", "application/yaml");
-    let answer = request.body(rules).send().await?;
+    let answer = request.body(text).send().await?;
     anyhow::ensure!(answer.status().is_success(), "{}", answer.text().await?);
     Ok(())
 }

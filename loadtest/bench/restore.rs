@@ -27,7 +27,7 @@ pub async fn run() -> anyhow::Result<Vec<Figure>> {
             .await?;
         ours.push(begun.elapsed().as_secs_f64());
         anyhow::ensure!(
-            stats["cache_orders"] == ORDERS,
+            stats["cache_documents"] == ORDERS,
             "not all orders are in the cache: {stats}"
         );
         stage.stop_service().await?;

@@ -1,5 +1,8 @@
 //! What became of rows: the counters, and the look-ups for one row or a window of them.
 
+use std::collections::BTreeMap;
+
+use crate::collection::Id;
 use crate::inbox::Position;
 use crate::postgres::{Client, Error, Write, query, query_one, query_opt};
 
@@ -13,14 +16,44 @@ words! {
     }
 }
 
-const ADD_FATES: &str = "
-    update fates f set count = f.count + w.count
-    from unnest($1::text[], $2::int8[]) as w(fate, count)
-    where f.fate = w.fate and w.count <> 0";
+/// How many rows of each collection met each fate.
+#[derive(Default)]
+pub struct Counts(BTreeMap<(Id, Fate), i64>);
 
-pub fn add_fates(counts: [i64; 5]) -> Write<'static> {
-    let words: Vec<&str> = Fate::ALL.iter().map(|fate| fate.as_str()).collect();
-    Write::new(ADD_FATES).with(words).with(counts.to_vec())
+impl Counts {
+    pub fn add(&mut self, id: Id, fate: Fate) {
+        *self.0.entry((id, fate)).or_default() += 1;
+    }
+
+    /// Of all collections.
+    pub fn of(&self, fate: Fate) -> i64 {
+        let of = self.0.iter().filter(|((_, one), _)| *one == fate);
+        of.map(|(_, count)| count).sum()
+    }
+}
+
+const ADD_FATES: &str = "
+    insert into fates as f (collection, fate, count)
+    select * from unnest($1::int8[], $2::text[], $3::int8[])
+    on conflict on constraint fates_pkey do update set count = f.count + excluded.count";
+
+pub fn add_fates(counts: &Counts) -> Write<'static> {
+    let ids: Vec<i64> = counts.0.keys().map(|(id, _)| id.0).collect();
+    let words: Vec<&str> = counts.0.keys().map(|(_, fate)| fate.as_str()).collect();
+    let counted: Vec<i64> = counts.0.values().copied().collect();
+    Write::new(ADD_FATES).with(ids).with(words).with(counted)
+}
+
+const BY_COLLECTION: &str = "select collection, fate, count from fates";
+
+/// What was counted, of each collection that ever was.
+pub async fn by_collection(client: &Client) -> Result<BTreeMap<(Id, Fate), i64>, Error> {
+    let rows = query(client, BY_COLLECTION, &[]).await?;
+    let counted = rows.iter().filter_map(|row| {
+        let fate = row.get::<_, &str>(1).parse().ok()?;
+        Some(((Id(row.get(0)), fate), row.get(2)))
+    });
+    Ok(counted.collect())
 }
 
 /// By the derived tables' primary keys. A row that is projected and in none of them is an order.
@@ -50,34 +83,43 @@ pub async fn projected(client: &Client) -> Result<Position, Error> {
     Ok(Position(query_one(client, PROJECTED, &[]).await?.get(0)))
 }
 
-/// By the derived tables' primary keys. Most rows are orders, so the answer is short.
-const NOT_ORDERS: &str = "
+/// By the derived tables' primary keys. Most rows are documents, so the answer is short.
+const NOT_DOCUMENTS: &str = "
     select id from dead_letters where id > $1 and id <= $2
     union all select position from duplicates where position > $1 and position <= $2
     union all select position from decisions where position > $1 and position <= $2 and fate <> 'document'";
 
-/// The rows between two positions that are no orders. All other projected rows are.
-pub async fn not_orders(
+/// The rows between two positions that are no documents. All other projected rows are.
+pub async fn not_documents(
     client: &Client,
     after: Position,
     to: Position,
 ) -> Result<Vec<Position>, Error> {
-    positions(client, NOT_ORDERS, after, to).await
+    positions(client, NOT_DOCUMENTS, after, to).await
 }
 
-/// By decisions_pkey.
+/// By decisions_pkey and dead_letters_pkey.
 const HEALED: &str = "
-    select letter from decisions
-    where position > $1 and position <= $2 and fate = 'document' and action in ('retry', 'reopen')";
+    select d.letter, d.collection, l.age from decisions d join dead_letters l on l.id = d.letter
+    where d.position > $1 and d.position <= $2 and d.fate = 'document' and d.action in ('retry', 'reopen')";
 
-/// The letters that became orders by a decision between two positions. Such an order has the decision's position and the
+/// A letter that became a document by a decision.
+pub struct Healed {
+    pub letter: Position,
+    pub collection: Id,
+    pub age: Position,
+}
+
+/// The letters that became documents by a decision between two positions. Such a document has the decision's position and the
 /// letter's bytes.
-pub async fn healed(
-    client: &Client,
-    after: Position,
-    to: Position,
-) -> Result<Vec<Position>, Error> {
-    positions(client, HEALED, after, to).await
+pub async fn healed(client: &Client, after: Position, to: Position) -> Result<Vec<Healed>, Error> {
+    let rows = query(client, HEALED, &[&after.0, &to.0]).await?;
+    let healed = rows.iter().map(|row| Healed {
+        letter: Position(row.get(0)),
+        collection: Id(row.get(1)),
+        age: Position(row.get(2)),
+    });
+    Ok(healed.collect())
 }
 
 async fn positions(

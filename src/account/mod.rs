@@ -10,7 +10,9 @@ mod reconcile;
 mod verify;
 
 pub use epoch::{Epoch, EpochChanges, Epochs, Ranges, load_epochs, write_epochs};
-pub use fate::{Fate, add_fates, fate, healed, not_orders, projected};
+pub use fate::{
+    Counts, Fate, Healed, add_fates, by_collection, fate, healed, not_documents, projected,
+};
 pub use patience::Patience;
 pub use reconcile::{Counters, Reconciliation, SourceLife, counters, reconcile};
 pub use verify::{Verified, verify};

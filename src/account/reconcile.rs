@@ -9,7 +9,8 @@ use crate::postgres::{Client, Error, query, query_one};
 pub struct Counters {
     pub received: i64,
     pub projected: i64,
-    pub orders: i64,
+    pub documents: i64,
+    pub superseded: i64,
     pub duplicates: i64,
     pub dead_letters: i64,
     pub decisions: i64,
@@ -36,13 +37,14 @@ impl Reconciliation {
     pub fn balanced(&self) -> bool {
         let Counters {
             received,
-            orders,
+            documents,
+            superseded,
             duplicates,
             dead_letters,
             decisions,
             ..
         } = self.counters;
-        received == orders + duplicates + dead_letters + decisions + self.pending
+        received == documents + superseded + duplicates + dead_letters + decisions + self.pending
     }
 }
 
@@ -63,10 +65,11 @@ pub struct SourceLife {
 /// What is beyond the head is looked for only if it is asked for: rows of an append under way are there, too, and each is visited.
 const COUNTERS: &str = "
     select h.next_position - 1, c.position,
-           (select count from fates where fate = 'document'),
-           (select count from fates where fate = 'duplicate'),
-           (select count from fates where fate = 'dead_letter'),
-           (select count from fates where fate = 'decision'),
+           (select coalesce(sum(count), 0)::int8 from fates where fate = 'document'),
+           (select coalesce(sum(count), 0)::int8 from fates where fate = 'superseded'),
+           (select coalesce(sum(count), 0)::int8 from fates where fate = 'duplicate'),
+           (select coalesce(sum(count), 0)::int8 from fates where fate = 'dead_letter'),
+           (select coalesce(sum(count), 0)::int8 from fates where fate = 'decision'),
            case when $1::bool then (select count(*) from (
                select from inbox i where i.position >= h.next_position order by i.position limit 1000) beyond) else 0 end
     from inbox_head h, checkpoint c
@@ -83,11 +86,12 @@ async fn counted(client: &Client, beyond: bool) -> Result<Counters, Error> {
     Ok(Counters {
         received: row.get(0),
         projected: row.get(1),
-        orders: row.get(2),
-        duplicates: row.get(3),
-        dead_letters: row.get(4),
-        decisions: row.get(5),
-        beyond: row.get(6),
+        documents: row.get(2),
+        superseded: row.get(3),
+        duplicates: row.get(4),
+        dead_letters: row.get(5),
+        decisions: row.get(6),
+        beyond: row.get(7),
     })
 }
 

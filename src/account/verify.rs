@@ -4,13 +4,16 @@
 
 use super::beside;
 use super::reconcile::Counters;
+use crate::collection::Id;
+use crate::document::{self, Table};
 use crate::inbox::{self, Position};
-use crate::postgres::{Client, Error, query, query_one};
+use crate::postgres::{Client, Error, Sql, query, query_one};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
     pub rows: i64,
-    pub orders: i64,
+    pub documents: i64,
+    pub superseded: i64,
     pub duplicates: i64,
     pub dead_letters: i64,
     pub decisions: i64,
@@ -30,16 +33,15 @@ const LETTERS: &str =
 const DECISIONS: &str = "
     select position from decisions where position > $1 and position <= $1 + $2 and fate = 'decision'
     order by position limit $2";
-/// The table's identity and its number of pages. The identity changes if a replay swaps in another table.
-const ORDERS: &str = "
-    select 'orders'::regclass::oid::int8, pg_relation_size('orders') / current_setting('block_size')::int8";
-/// Reads the table page by page (a range of tuple ids), so that each page is read once; an index would also lack
-/// bytes_position. An order whose bytes are another row's is counted if that row is missing.
-const ORDER_POSITIONS: &str = "
-    select coalesce(array_agg(position), '{}'),
-           count(*) filter (where bytes_position <> position and not exists (
-               select from inbox i where i.position = o.bytes_position))
-    from orders o where ctid >= ('(' || $1::int8 || ',0)')::tid and ctid < ('(' || $1::int8 + $2::int8 || ',0)')::tid";
+/// Whose tables are there.
+const COLLECTIONS: &str = "select id from collection order by id";
+/// A table's identity and its number of pages; null if it is not there. The identity changes if a replay swaps in another table.
+const TABLE: &str = "
+    select to_regclass($1)::oid::int8, pg_relation_size(to_regclass($1)) / current_setting('block_size')::int8";
+/// What is counted of collections whose tables are removed.
+const FROZEN: &str = "
+    select coalesce(sum(count), 0)::int8 from fates
+    where fate = $2 and collection >= 0 and not collection = any($1)";
 const BEYOND: &str = "
     select (select count(*) from duplicates where position > $1) + (select count(*) from duplicates where position < 1)
          + (select count(*) from dead_letters where id > $1) + (select count(*) from dead_letters where id < 1)
@@ -89,10 +91,10 @@ impl Fates {
 pub async fn verify(client: &Client, counters: &Counters) -> Result<Verified, Error> {
     let mut found = Verified::default();
     let last = counters.projected;
-    let (mut fates, later) = loop {
+    let (mut fates, later, frozen) = loop {
         let mut fates = Fates::new(last);
-        if let Some(later) = count_orders(client, &mut fates, &mut found).await? {
-            break (fates, later);
+        if let Some((later, frozen)) = count_documents(client, &mut fates, &mut found).await? {
+            break (fates, later, frozen);
         }
     };
     for after in (0..last).step_by(SPAN as usize) {
@@ -110,7 +112,7 @@ pub async fn verify(client: &Client, counters: &Counters) -> Result<Verified, Er
         }
         let rows = inbox::count(client, Position(after), Position(to)).await?;
         found.rows += rows;
-        found.compare(after, to, rows, &fates);
+        found.compare(after, to, rows, &fates, frozen != 0);
         let (without, made_up) = beside::verdicts(client, Position(after), Position(to)).await?;
         if (without, made_up) != (0, 0) {
             found.findings.push(format!(
@@ -119,6 +121,13 @@ pub async fn verify(client: &Client, counters: &Counters) -> Result<Verified, Er
                 after + 1
             ));
         }
+    }
+    let fated = fates.count(0, last) + frozen;
+    if frozen != 0 && fated != found.rows {
+        found.findings.push(format!(
+            "{} rows, but {fated} with a fate, {frozen} of them of collections that were dropped",
+            found.rows
+        ));
     }
     found.check_beside(client).await?;
     let head = inbox::head(client).await?.0;
@@ -130,7 +139,8 @@ pub async fn verify(client: &Client, counters: &Counters) -> Result<Verified, Er
         ));
     }
     for (name, counted, counter) in [
-        ("orders", found.orders, counters.orders),
+        ("documents", found.documents, counters.documents),
+        ("superseded", found.superseded, counters.superseded),
         ("duplicates", found.duplicates, counters.duplicates),
         ("dead letters", found.dead_letters, counters.dead_letters),
         ("decisions", found.decisions, counters.decisions),
@@ -144,40 +154,120 @@ pub async fn verify(client: &Client, counters: &Counters) -> Result<Verified, Er
     Ok(found)
 }
 
-/// Notes all orders among the fates. Answers with the positions that are beyond the checkpoint: orders that came meanwhile, or
-/// that are made up. None if a replay swapped the table while it was read.
-async fn count_orders(
+/// A table whose rows are documents or versions, and what of them is counted as what.
+struct Rows {
+    name: String,
+    is_versions: bool,
+}
+
+/// Positions that are beyond the checkpoint (documents that came meanwhile, or that are made up), and how many documents of dropped
+/// collections are in no table any more.
+type Counted = (Vec<i64>, i64);
+
+/// Notes all documents among the fates. None if a replay swapped a table while it was read.
+async fn count_documents(
     client: &Client,
     fates: &mut Fates,
     found: &mut Verified,
-) -> Result<Option<Vec<i64>>, Error> {
-    let table = query_one(client, ORDERS, &[]).await?;
-    let (id, pages): (i64, i64) = (table.get(0), table.get(1));
-    let (mut orders, mut orphans) = (0, 0);
-    let mut later = Vec::new();
-    for page in (0..pages).step_by(PAGES as usize) {
-        let row = query_one(client, ORDER_POSITIONS, &[&page, &PAGES]).await?;
-        let positions: Vec<i64> = row.get(0);
-        orphans += row.get::<_, i64>(1);
-        for position in positions {
-            if fates.add(position) {
-                orders += 1;
-            } else {
-                later.push(position);
+) -> Result<Option<Counted>, Error> {
+    (found.documents, found.superseded) = (0, 0);
+    let (mut later, mut orphans, mut there) = (Vec::new(), 0, Vec::new());
+    for row in query(client, COLLECTIONS, &[]).await? {
+        let id = Id(row.get(0));
+        let versions = document::table(id, Table::Versions);
+        let is_versions = table_of(client, &versions).await?.is_some();
+        let rows = match is_versions {
+            true => Rows {
+                name: versions,
+                is_versions,
+            },
+            false => Rows {
+                name: document::table(id, Table::Documents),
+                is_versions,
+            },
+        };
+        let Some((table, pages)) = table_of(client, &rows.name).await? else {
+            continue;
+        };
+        there.push(id.0);
+        for page in (0..pages).step_by(PAGES as usize) {
+            let part = read(client, &rows, page).await?;
+            orphans += part.orphans;
+            for (positions, count) in [
+                (part.documents, &mut found.documents),
+                (part.superseded, &mut found.superseded),
+            ] {
+                for position in positions {
+                    if fates.add(position) {
+                        *count += 1;
+                    } else {
+                        later.push(position);
+                    }
+                }
             }
         }
+        let still = table_of(client, &rows.name).await?;
+        if still.is_none_or(|(still, _)| still != table) {
+            return Ok(None);
+        }
     }
-    let still: i64 = query_one(client, ORDERS, &[]).await?.get(0);
-    if still != id {
-        return Ok(None);
-    }
-    found.orders = orders;
     if orphans != 0 {
-        found
-            .findings
-            .push(format!("{orphans} orders whose bytes are not in the inbox"));
+        found.findings.push(format!(
+            "{orphans} documents whose bytes are not in the inbox"
+        ));
     }
-    Ok(Some(later))
+    let mut frozen = 0;
+    for (fate, count) in [
+        ("document", &mut found.documents),
+        ("superseded", &mut found.superseded),
+    ] {
+        let of = query_one(client, FROZEN, &[&there, &fate])
+            .await?
+            .get::<_, i64>(0);
+        *count += of;
+        frozen += of;
+    }
+    Ok(Some((later, frozen)))
+}
+
+async fn table_of(client: &Client, name: &str) -> Result<Option<(i64, i64)>, Error> {
+    let row = query_one(client, TABLE, &[&name]).await?;
+    Ok(row
+        .get::<_, Option<i64>>(0)
+        .zip(row.get::<_, Option<i64>>(1)))
+}
+
+struct Part {
+    documents: Vec<i64>,
+    superseded: Vec<i64>,
+    orphans: i64,
+}
+
+/// Reads a table page by page (a range of tuple ids), so that each page is read once; an index would also lack bytes_position. A
+/// row whose bytes are another's is counted if that one is missing.
+async fn read(client: &Client, rows: &Rows, page: i64) -> Result<Part, Error> {
+    let what = match rows.is_versions {
+        true => "what",
+        false => "'document'",
+    };
+    let mut sql = Sql::new("select coalesce(array_agg(position) filter (where ");
+    sql.push(what)
+        .push(" = 'document'), '{}'), coalesce(array_agg(position) filter (where ")
+        .push(what)
+        .push(
+            " = 'superseded'), '{}'), count(*) filter (where bytes_position <> position and not exists (
+                select from inbox i where i.position = o.bytes_position)) from ",
+        )
+        .name(&rows.name)
+        .bind(" o where ctid >= ('(' || $::int8 || ',0)')::tid", page)
+        .bind(" and ctid < ('(' || $::int8 || ',0)')::tid", page + PAGES);
+    let found = sql.query(client).await?;
+    let found = found.first();
+    Ok(Part {
+        documents: found.map(|row| row.get(0)).unwrap_or_default(),
+        superseded: found.map(|row| row.get(1)).unwrap_or_default(),
+        orphans: found.map_or(0, |row| row.get(2)),
+    })
 }
 
 impl Verified {
@@ -196,7 +286,7 @@ impl Verified {
         Ok(())
     }
 
-    fn compare(&mut self, after: i64, to: i64, rows: i64, fates: &Fates) {
+    fn compare(&mut self, after: i64, to: i64, rows: i64, fates: &Fates, is_frozen: bool) {
         let span = format!("positions {} to {to}", after + 1);
         let mut find = |what: String| self.findings.push(format!("{span}: {what}"));
         if rows != to - after {
@@ -207,7 +297,8 @@ impl Verified {
             find(format!("{twice} rows have more than one fate"));
         }
         let fated = fates.count(after, to);
-        if fated != rows {
+        // Those of dropped collections are in no table; they are counted together.
+        if fated != rows && !is_frozen {
             find(format!("{rows} rows, but {fated} with a fate"));
         }
     }

@@ -53,7 +53,8 @@ pub struct SourceAccount {
 #[derive(Object)]
 pub struct Verification {
     rows: i64,
-    orders: i64,
+    documents: i64,
+    superseded: i64,
     duplicates: i64,
     dead_letters: i64,
     decisions: i64,
@@ -61,12 +62,13 @@ pub struct Verification {
     findings: Vec<String>,
 }
 
-/// received = orders + duplicates + dead_letters + decisions + pending, each counted on its own.
+/// received = documents + superseded + duplicates + dead_letters + decisions + pending, each counted on its own.
 #[derive(Object)]
 #[oai(example)]
 pub struct Reconciliation {
     received: i64,
-    orders: i64,
+    documents: i64,
+    superseded: i64,
     duplicates: i64,
     dead_letters: i64,
     decisions: i64,
@@ -88,13 +90,14 @@ pub struct Stats {
     projected: i64,
     /// How far the projection is behind: received less projected.
     pending: i64,
-    orders: i64,
+    documents: i64,
+    superseded: i64,
     duplicates: i64,
     dead_letters_open: i64,
     dead_letters_replaced: i64,
     dead_letters_discarded: i64,
     oldest_open_dead_letter: Option<String>,
-    cache_orders: i64,
+    cache_documents: i64,
     cache_bytes: i64,
     cache_warm: bool,
     cache_hits: i64,
@@ -174,7 +177,8 @@ impl Account {
             .is_none_or(|verified| verified.findings.is_empty());
         Ok(Json(Reconciliation {
             received: counters.received,
-            orders: counters.orders,
+            documents: counters.documents,
+            superseded: counters.superseded,
             duplicates: counters.duplicates,
             dead_letters: counters.dead_letters,
             decisions: counters.decisions,
@@ -184,7 +188,8 @@ impl Account {
             sources,
             verified: verified.map(|verified| Verification {
                 rows: verified.rows,
-                orders: verified.orders,
+                documents: verified.documents,
+                superseded: verified.superseded,
                 duplicates: verified.duplicates,
                 dead_letters: verified.dead_letters,
                 decisions: verified.decisions,
@@ -199,7 +204,7 @@ impl Account {
         let deps = &self.deps;
         let reader = deps.database.reader().await?;
         let counters = account::counters(&reader).await?;
-        let letters = dead_letter::summary(&reader).await?;
+        let letters = dead_letter::summary(&reader, &deps.letter_ids()).await?;
         let checkpoint = projection::read_checkpoint(&reader).await?;
         drop(reader);
         let channel = channel(&self.http, deps.broker.as_ref()).await;
@@ -223,13 +228,14 @@ impl Account {
             received: counters.received,
             projected: counters.projected,
             pending: counters.behind(),
-            orders: counters.orders,
+            documents: counters.documents,
+            superseded: counters.superseded,
             duplicates: counters.duplicates,
             dead_letters_open: letters.open,
             dead_letters_replaced: letters.replaced,
             dead_letters_discarded: letters.discarded,
             oldest_open_dead_letter: letters.oldest_open.map(|at| at.to_string()),
-            cache_orders: deps.cache.entries() as i64,
+            cache_documents: deps.cache.entries() as i64,
             cache_bytes: i64::try_from(deps.cache.weight()).unwrap_or(i64::MAX),
             cache_warm: deps.cache.is_warm(),
             cache_hits: i64::try_from(deps.metrics.cache_hits.get()).unwrap_or(i64::MAX),
@@ -289,7 +295,7 @@ pub async fn observe(
 ) -> Result<(), crate::postgres::Error> {
     let metrics = &deps.metrics;
     let reader = database.reader().await?;
-    let letters = dead_letter::summary(&reader).await?;
+    let letters = dead_letter::summary(&reader, &deps.letter_ids()).await?;
     for (state, count) in [
         ("open", letters.open),
         ("replaced", letters.replaced),

@@ -26,15 +26,20 @@ pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The paths of the page; `:uid` and `:id` are read by the page itself.
-pub const PAGES: [&str; 11] = [
+/// The paths of the page, which reads what stands for `:uid` and the like itself.
+pub const PAGES: [&str; 16] = [
     "/",
     "/orders/:uid",
+    "/c/:name",
+    "/c/:name/:key",
+    "/sums/:name",
+    "/sums/:name/:account",
     "/live",
     "/groups",
     "/letters",
     "/letters/:id",
-    "/rules",
+    "/collections",
+    "/collections/:name",
     "/operations",
     "/operations/:id",
     "/account",
@@ -190,24 +195,6 @@ impl Endpoint for Docs {
             .header(CONTENT_TYPE, "text/html; charset=utf-8")
             .header(CONTENT_SECURITY_POLICY, DOCS_POLICY)
             .header(REFERRER_POLICY, "no-referrer")
-            .body(self.0.clone()))
-    }
-}
-
-pub struct Json(Bytes);
-
-impl Json {
-    pub fn new(text: String) -> Self {
-        Self(Bytes::from(text))
-    }
-}
-
-impl Endpoint for Json {
-    type Output = Response;
-
-    async fn call(&self, _: Request) -> poem::Result<Response> {
-        Ok(Response::builder()
-            .header(CONTENT_TYPE, "application/json")
             .body(self.0.clone()))
     }
 }

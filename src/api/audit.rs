@@ -16,7 +16,10 @@ use crate::postgres::Database;
 pub fn on_record<B>(request: &Request<B>) -> Option<(What, String)> {
     let path = request.uri().path().strip_prefix("/api/v1/")?;
     let what = match (request.method(), path) {
-        (&Method::GET, "orders/export" | "dead-letters/export") => What::Exported,
+        (&Method::GET, "dead-letters/export") => What::Exported,
+        (&Method::GET, path) if path.starts_with("collections/") && path.ends_with("/export") => {
+            What::Exported
+        }
         (&Method::POST, "replays") => What::Replay,
         (&Method::POST, path) if path.starts_with("operations/") => What::Steered,
         _ => return None,
@@ -128,9 +131,6 @@ impl AuditApi {
         let before = times::below(after.0)?;
         let what = what.0.map(|word| word.parse()).transpose();
         let what = what.map_err(|error| Problem::bad_request(format!("what: {error}.")))?;
-        if who.0.as_ref().is_some_and(|who| who.contains('\0')) {
-            return Err(Problem::bad_request("who holds a NUL."));
-        }
         let filter = Filter {
             what,
             who: who.0,

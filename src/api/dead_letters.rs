@@ -5,18 +5,23 @@ mod decisions;
 mod letter;
 mod story;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::{Attachment, AttachmentType, Json};
+use tokio::sync::watch;
 
 use self::letter::DeadLetterGroup;
-use super::principal::{narrowed, sees_orders};
+use super::principal::{narrowed, seen};
 use super::problem::Problem;
 use super::{Dependencies, times};
-use crate::access::{ORDERS, Principal};
+use crate::access::Principal;
 use crate::dead_letter::{self, Filter};
 use crate::inbox::{self, Position};
 use crate::postgres::Database;
+use crate::projection::InForce;
 
 pub use decisions::{DecisionRequest, Decisions};
 pub use letter::{DeadLetter, DeadLetterGroups, DeadLetterPage};
@@ -27,13 +32,36 @@ const MOST_GROUPS: i64 = 1_000;
 
 pub struct DeadLetters {
     database: Database,
+    in_force: watch::Receiver<Arc<InForce>>,
 }
 
 impl DeadLetters {
     pub fn new(deps: &Dependencies) -> Self {
         Self {
             database: deps.database.clone(),
+            in_force: deps.in_force.clone(),
         }
+    }
+
+    /// The collections whose groups are asked for and seen.
+    fn ids(&self, principal: &Principal, collection: Option<&str>) -> Vec<i64> {
+        let in_force = self.in_force.borrow();
+        let mut ids = seen(principal, &in_force);
+        if let Some(name) = collection {
+            let id = in_force.get(name).map(|defined| defined.id.0);
+            ids.retain(|one| Some(*one) == id);
+        }
+        ids
+    }
+
+    fn names(&self) -> BTreeMap<i64, String> {
+        let in_force = self.in_force.borrow();
+        let named = in_force.iter().map(|one| (one.id.0, one.name.to_string()));
+        named.collect()
+    }
+
+    fn narrowed(&self, filter: Filter, principal: &Principal) -> Filter {
+        narrowed(filter, principal, &self.in_force.borrow())
     }
 }
 
@@ -57,6 +85,8 @@ impl DeadLetters {
         key: Query<Option<String>>,
         /// A source's name, or its kind: stan, http.
         source: Query<Option<String>>,
+        /// Only of this collection.
+        collection: Query<Option<String>>,
         /// Received at or after: RFC 3339, or how long ago, as in 15m, 2h, 7d.
         since: Query<Option<String>>,
         /// Received before.
@@ -81,6 +111,7 @@ impl DeadLetters {
             fingerprint: fingerprint.0,
             key: key.0,
             source: source.0,
+            collection: collection.0,
             since: times::parse_time("since", since.0)?,
             until: times::parse_time("until", until.0)?,
             from: from.0,
@@ -92,7 +123,7 @@ impl DeadLetters {
             .check()
             .map_err(|error| Problem::bad_request(format!("{error}.")))?;
         let reader = self.database.reader().await?;
-        let filter = narrowed(filter, &principal);
+        let filter = self.narrowed(filter, &principal);
         let mut letters = dead_letter::list(&reader, &filter, before, limit + 1).await?;
         let more = letters.len() as i64 > limit;
         letters.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -119,6 +150,8 @@ impl DeadLetters {
         /// Only groups that have letters of this state.
         state: Query<Option<String>>,
         reason: Query<Option<String>>,
+        /// Only of this collection.
+        collection: Query<Option<String>>,
         /// What `next` was on the page before.
         after: Query<Option<String>>,
         /// 1 to 1,000; 1,000 where not given.
@@ -138,24 +171,27 @@ impl DeadLetters {
         let filter = Filter {
             state: state.0,
             reason: reason.0,
+            collection: collection.0,
             ..Filter::default()
         };
         filter
             .check()
             .map_err(|error| Problem::bad_request(format!("{error}.")))?;
-        if !principal.sees(ORDERS) {
-            let items = Vec::new();
-            return Ok(Json(DeadLetterGroups { items, next: None }));
-        }
+        let ids = self.ids(&principal, filter.collection.as_deref());
+        let names = self.names();
         let reader = self.database.reader().await?;
         let (state, reason) = (filter.state.as_deref(), filter.reason.as_deref());
-        let mut groups = dead_letter::groups(&reader, state, reason, after, limit + 1).await?;
+        let mut groups =
+            dead_letter::groups(&reader, state, reason, after, limit + 1, &ids).await?;
         let more = groups.len() as i64 > limit;
         groups.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let last = groups.last().filter(|_| more);
         Ok(Json(DeadLetterGroups {
             next: last.map(|last| last.place().to_string()),
-            items: groups.into_iter().map(DeadLetterGroup::from).collect(),
+            items: groups
+                .into_iter()
+                .map(|group| DeadLetterGroup::of(group, &names))
+                .collect(),
         }))
     }
 
@@ -170,10 +206,11 @@ impl DeadLetters {
         principal: Principal,
         id: Path<i64>,
     ) -> Result<Json<DeadLetterStory>, Problem> {
-        sees_orders(&principal).map_err(|_| not_here(id.0))?;
         let reader = self.database.reader().await?;
-        let story = story::read(&reader, Position(id.0)).await?;
-        story.map(Json).ok_or_else(|| not_here(id.0))
+        let in_force = self.in_force.borrow().clone();
+        let story = story::read(&reader, &in_force, Position(id.0)).await?;
+        let seen = story.filter(|story| principal.sees(story.collection()));
+        seen.map(Json).ok_or_else(|| not_here(id.0))
     }
 
     /// Its exact payload
@@ -187,10 +224,10 @@ impl DeadLetters {
         principal: Principal,
         id: Path<i64>,
     ) -> Result<Attachment<Vec<u8>>, Problem> {
-        sees_orders(&principal).map_err(|_| not_here(id.0))?;
         let reader = self.database.reader().await?;
         let known = dead_letter::load(&reader, &[id.0]).await?;
-        if known.is_empty() {
+        let seen = known.iter().any(|letter| principal.sees(&letter.name));
+        if !seen {
             return Err(not_here(id.0));
         }
         let payload = inbox::payload(&reader, Position(id.0))

@@ -1,5 +1,6 @@
 //! A decision is appended without looking at the letter; the fold decides, in order, and here we wait for what it said.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use poem::http::StatusCode;
@@ -14,9 +15,9 @@ use tokio::sync::watch;
 use super::Dependencies;
 use super::problem::Problem;
 use crate::dead_letter;
-use crate::inbox::{self, Action, Appended, Decision, Inbox, Payload, Position, SourceId};
+use crate::inbox::{self, Appended, Decision, Inbox, Payload, Position, SourceId};
 use crate::postgres::Database;
-use crate::projection;
+use crate::projection::InForce;
 
 /// After this long without the fold's answer, 202 and the position.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -86,6 +87,7 @@ pub struct Desk {
     inbox: Inbox,
     operator: SourceId,
     projected: watch::Receiver<Position>,
+    in_force: watch::Receiver<Arc<InForce>>,
 }
 
 impl Desk {
@@ -95,6 +97,7 @@ impl Desk {
             inbox: deps.inbox.clone(),
             operator: deps.operator,
             projected: deps.projected.clone(),
+            in_force: deps.in_force.clone(),
         }
     }
 
@@ -166,17 +169,25 @@ impl Desk {
             "no_such_letter" => Err(Problem::not_found(format!(
                 "There is no dead letter {letter}."
             ))),
-            "too_late" if decision.action == Action::Rules => {
-                let problem = Problem::new(
+            "too_late" if decision.action.is_about_definitions() => {
+                let name = decision.collection.as_deref().unwrap_or_default();
+                let now = self.in_force.borrow().stands_at(name);
+                Err(Problem::new(
                     StatusCode::CONFLICT,
-                    "rules-replaced",
-                    "The rules that these were to replace are no longer in force: others were applied in between. Nothing was changed. Look at those, and apply again.",
+                    "definition-replaced",
+                    format!("What this was to replace is no longer in force: {name} was defined or dropped in between, at position {now}. Nothing was changed. Look at that, and apply again."),
                 )
-                .link("rules", "/api/v1/rules".to_owned());
-                Err(match projection::latest_rules(&reader).await? {
-                    Some((by, ..)) => problem.link("decided_by", format!("/api/v1/inbox/{by}")),
-                    None => problem,
-                })
+                .link("collection", format!("/api/v1/collections/{name}"))
+                .link("decided_by", format!("/api/v1/inbox/{now}")))
+            }
+            "refused" => {
+                let name = decision.collection.as_deref().unwrap_or_default();
+                Err(Problem::new(
+                    StatusCode::CONFLICT,
+                    "definition-fixed",
+                    format!("Key, keep, version, what one is called, and whether and by whom there is a sum are fixed for the life of a collection: what there is of {name} was decided by them. Nothing was changed. Drop it first, or take another name."),
+                )
+                .link("collection", format!("/api/v1/collections/{name}")))
             }
             "too_late" => {
                 let mut problem = Problem::new(

@@ -11,17 +11,19 @@ use serde_json::{Value, json};
 
 use super::account::{Reconciliation, Stats};
 use super::audit::{AuditEntry, AuditPage};
+use super::collections::{
+    CollectionDefinition, CollectionList, CollectionView, Definitions, DocumentVersions, Judgement,
+    Statement, SumPage,
+};
 use super::dead_letters::{DeadLetterGroups, DeadLetterPage, DeadLetterStory, DecisionRequest};
 use super::decide::DecisionView;
-use super::inbox::{Accepted, InboxRow, Judgement, OrderJsonSchema};
+use super::inbox::InboxRow;
 use super::me::Me;
 use super::operations::{BulkBody, OperationLetters, OperationPage, OperationView, ReplayBody};
-use super::orders::{OrderPage, OrderSchema};
 use super::problem::Problem;
-use super::raw::RULES;
-use super::rules::{RulesHistory, RulesInForce};
+use super::raw::DEFINITION;
 use super::session::{SignIn, Ways};
-use super::stream::{StreamHistory, StreamOrder, StreamStats};
+use super::stream::{StreamDocument, StreamHistory, StreamStats};
 use super::trend::DeadLetterTrends;
 use crate::collection;
 
@@ -52,10 +54,6 @@ fn made<T: ParseFromJSON>(example: Value) -> T {
     }
 }
 
-fn order() -> Value {
-    collection::example()
-}
-
 fn audit_entry() -> Value {
     json!({
         "id": 7,
@@ -64,18 +62,19 @@ fn audit_entry() -> Value {
         "who": "Grace",
         "proof": "token",
         "address": "192.0.2.7",
-        "detail": "/orders/export?format=csv",
+        "detail": "/collections/orders/export?format=csv",
         "times": 1,
     })
 }
 
 const MESSAGE: &str = "payment.amount must not be negative, but it is -1817.";
 const FINGERPRINT: &str = "7611fc5da5f2fdbd";
-const RULES_HASH: &str = "0b1c5be0f6ff2d4d15a0f2b6d0a4d5a7f6d8a7c5b1f7de3c8bbd8f3d1f0a9c42";
+const HASH: &str = "0b1c5be0f6ff2d4d15a0f2b6d0a4d5a7f6d8a7c5b1f7de3c8bbd8f3d1f0a9c42";
 
 fn letter() -> Value {
     json!({
         "id": 3474,
+        "collection": "orders",
         "state": "open",
         "reason": "schema",
         "code": "negative_money",
@@ -151,11 +150,30 @@ fn operation() -> Value {
     })
 }
 
-fn rules_entry() -> Value {
+fn purchases() -> Value {
+    json!({
+        "name": "purchases",
+        "id": 3295,
+        "position": 3295,
+        "hash": HASH,
+        "one": "purchase",
+        "title": "Purchases",
+        "about": "What a till has sold.",
+        "keep": "first",
+        "key": ["/purchase_id"],
+        "lookups": ["/customer"],
+        "sums": false,
+        "counts": {"documents": 4500, "superseded": 0, "duplicates": 31, "dead_letters": 441, "decisions": 28},
+        "trouble": null,
+    })
+}
+
+fn definition_entry() -> Value {
     json!({
         "position": 3295,
-        "hash": RULES_HASH,
-        "text": RULES,
+        "action": "define",
+        "hash": HASH,
+        "text": DEFINITION,
         "result": "done",
         "who": "Ada",
         "proof": null,
@@ -167,11 +185,10 @@ fn rules_entry() -> Value {
 fn judgement() -> Value {
     json!({
         "valid": false,
-        "order": null,
+        "document": null,
         "reason": "schema",
         "key": "b563feb7b2b84b6test",
         "violations": [{"code": "negative_money", "message": MESSAGE, "pointer": "/payment/amount", "line": 1, "column": 54}],
-        "ruled": true,
     })
 }
 
@@ -186,13 +203,12 @@ examples! {
             {"rel": "decided_by", "href": "/api/v1/inbox/3502"},
         ],
     });
-    OrderSchema => order();
-    OrderPage => json!({"items": [order()], "next": "3473"});
     DeadLetterPage => json!({"items": [letter()], "next": "3474"});
     DeadLetterStory => story();
     DeadLetterGroups => json!({
         "items": [{
             "fingerprint": FINGERPRINT,
+            "collection": "orders",
             "reason": "schema",
             "code": "negative_money",
             "pointer": "/payment/amount",
@@ -216,7 +232,7 @@ examples! {
     BulkBody => json!({
         "action": "discard",
         "filter": {
-            "state": "open", "reason": null, "code": null, "fingerprint": FINGERPRINT, "key": null, "source": null,
+            "state": "open", "reason": null, "code": null, "fingerprint": FINGERPRINT, "key": null, "source": null, "collection": null,
             "since": "2h", "until": null, "from": null, "to": null, "text": null, "ids": null,
         },
         "all": false,
@@ -236,11 +252,11 @@ examples! {
         ],
         "next": null,
     });
-    Accepted => json!({"position": 3474, "repeated": false});
     InboxRow => json!({
         "position": 3474,
         "source_kind": "stan",
         "source": "waybill/orders",
+        "collection": "orders",
         "sequence": 3391,
         "broker_time_ns": 1_795_241_403_287_398_252_i64,
         "received_at": "2026-11-21T06:10:03.287398Z",
@@ -255,12 +271,31 @@ examples! {
         ],
     });
     Judgement => judgement();
-    OrderJsonSchema => collection::orders().schema();
-    RulesInForce => json!({"position": 3295, "hash": RULES_HASH, "text": RULES});
-    RulesHistory => json!({"items": [rules_entry()], "next": null});
+    CollectionView => purchases();
+    CollectionList => json!({"items": [purchases()]});
+    CollectionDefinition => {
+        let mut one = purchases();
+        one["text"] = Value::from(DEFINITION);
+        one
+    };
+    Definitions => json!({"items": [definition_entry()], "next": null});
+    DocumentVersions => json!({
+        "items": [{
+            "position": 3474, "age": 3474, "what": "document", "gone": false,
+            "received_at": "2026-11-21T06:10:03.287398Z", "document": {"task_id": "t1", "version": 2, "state": "cooking"},
+        }],
+        "next": null,
+    });
+    SumPage => json!({"items": [{"account": "c1", "sum": 230, "entries": 7, "last_position": 3474}], "next": null});
+    Statement => json!({
+        "account": "c1", "sum": 230, "entries": 7, "last_position": 3474,
+        "items": [{"position": 3474, "value": 30, "received_at": "2026-11-21T06:10:03.287398Z"}],
+        "next": "3474",
+    });
     Reconciliation => json!({
         "received": 5000,
-        "orders": 4500,
+        "documents": 4500,
+        "superseded": 0,
         "duplicates": 31,
         "dead_letters": 441,
         "decisions": 28,
@@ -279,20 +314,21 @@ examples! {
             "missing": 20,
             "lost": 10,
         }],
-        "verified": {"rows": 5000, "orders": 4500, "duplicates": 31, "dead_letters": 441, "decisions": 28, "findings": []},
+        "verified": {"rows": 5000, "documents": 4500, "superseded": 0, "duplicates": 31, "dead_letters": 441, "decisions": 28, "findings": []},
     });
     Stats => json!({
         "version": env!("CARGO_PKG_VERSION"),
         "received": 5000,
         "projected": 5000,
         "pending": 0,
-        "orders": 4500,
+        "documents": 4500,
+        "superseded": 0,
         "duplicates": 31,
         "dead_letters_open": 413,
         "dead_letters_replaced": 25,
         "dead_letters_discarded": 3,
         "oldest_open_dead_letter": "2026-11-21T06:10:03.287398Z",
-        "cache_orders": 4500,
+        "cache_documents": 4500,
         "cache_bytes": 5_522_730,
         "cache_warm": true,
         "cache_hits": 18_204,
@@ -322,13 +358,14 @@ examples! {
         "channel": "orders",
         "broker_lag": 0,
         "messages": 4972,
-        "orders": 4500,
+        "documents": 4500,
+        "superseded": 0,
         "duplicates": 31,
         "dead_letters": 441,
         "decisions": 28,
         "pending": 0,
         "open": 413,
-        "cache_orders": 4500,
+        "cache_documents": 4500,
         "cache_hits": 18_204,
         "cache_misses": 377,
         "cache_warm": true,
@@ -337,14 +374,10 @@ examples! {
         "columns": super::stream::COLUMNS,
         "rows": [[1_795_248_001_405_i64, 4972, 4500, 441, 413, 0, 0, 18_204, 377]],
     });
-    StreamOrder => json!({
+    StreamDocument => json!({
+        "collection": "orders",
         "position": 4999,
         "key": "b563feb7b2b84b6test",
-        "track_number": "WBILMTESTTRACK",
-        "customer_id": "test",
-        "date_created": "2021-11-26T06:22:19Z",
-        "amount": 1817,
-        "currency": "USD",
-        "items": 1,
+        "document": collection::example(),
     });
 }

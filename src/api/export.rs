@@ -20,23 +20,27 @@ use poem_openapi::registry::{
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Enum, OpenApi};
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
-use super::principal::narrowed;
+use super::documents::{dotted, no_collection};
+use super::principal::{narrowed, principal};
 use super::problem::Problem;
+use super::query::Query as Parameters;
 use super::{Dependencies, times};
-use crate::access::{ORDERS, Principal};
+use crate::access::Principal;
 use crate::dead_letter::Filter;
+use crate::document::{Asked, Cursor, Lookup};
 use crate::inbox::{self, Position};
-use crate::order::store;
 use crate::postgres::Database;
-use crate::projection;
+use crate::projection::{self, InForce};
 
 use pages::{Pages, Source, Table};
 use text::Text;
 
+#[derive(Clone)]
 pub struct Exports {
     database: Database,
+    in_force: watch::Receiver<Arc<InForce>>,
     /// For the workbooks that are made at a time.
     places: Arc<Semaphore>,
 }
@@ -56,11 +60,11 @@ pub enum Format {
 /// A file to be saved, sent as it is made.
 pub struct Download {
     format: Format,
-    name: &'static str,
+    name: String,
     body: Body,
 }
 
-const NDJSON: &str = "application/x-ndjson";
+pub const NDJSON: &str = "application/x-ndjson";
 const CSV: &str = "text/csv; charset=utf-8; header=present";
 const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 
@@ -113,12 +117,12 @@ impl ApiResponse for Download {
                     content(
                         NDJSON,
                         "One JSON object a line",
-                        "{\"order_uid\":\"b563feb7b2b84b6test\",…}\n",
+                        "{\"id\":3474,\"collection\":\"orders\",…}\n",
                     ),
                     content(
                         "text/csv",
                         "RFC 4180, with a first line of names",
-                        "order_uid,track_number,…\r\n",
+                        "id,collection,state,…\r\n",
                     ),
                     file,
                 ],
@@ -140,6 +144,7 @@ impl Exports {
     pub fn new(deps: &Dependencies) -> Self {
         Self {
             database: deps.database.clone(),
+            in_force: deps.in_force.clone(),
             places: workbook::places(),
         }
     }
@@ -147,7 +152,7 @@ impl Exports {
     /// What fails at once is a problem, and not a cut.
     async fn export(
         &self,
-        name: &'static str,
+        name: &str,
         format: Option<Format>,
         source: Source,
         principal: Principal,
@@ -160,9 +165,12 @@ impl Exports {
             Format::Ndjson => Text::new(pages, None).into_body(principal).await?,
             Format::Csv => Text::new(pages, Some(table)).into_body(principal).await?,
             Format::Xlsx => {
-                workbook::into_body(pages, table, name, principal, self.places.clone()).await?
+                // Excel's bound on a sheet's name; a collection's may be longer.
+                let title = name.chars().take(31).collect();
+                workbook::into_body(pages, table, title, principal, self.places.clone()).await?
             }
         };
+        let name = name.to_owned();
         Ok(Download { format, name, body })
     }
 }
@@ -194,6 +202,8 @@ impl Exports {
         key: Query<Option<String>>,
         /// A source's name, or its kind: stan, http.
         source: Query<Option<String>>,
+        /// Only of this collection.
+        collection: Query<Option<String>>,
         /// Received at or after: RFC 3339, or how long ago, as in 15m, 2h, 7d.
         since: Query<Option<String>>,
         /// Received before.
@@ -212,6 +222,7 @@ impl Exports {
             fingerprint: fingerprint.0,
             key: key.0,
             source: source.0,
+            collection: collection.0,
             since: times::parse_time("since", since.0)?,
             until: times::parse_time("until", until.0)?,
             from: from.0,
@@ -222,7 +233,7 @@ impl Exports {
         filter
             .check()
             .map_err(|error| Problem::bad_request(format!("{error}.")))?;
-        let filter = Box::new(narrowed(*filter, &principal));
+        let filter = Box::new(narrowed(*filter, &principal, &self.in_force.borrow()));
         let head = inbox::head(&*self.database.reader().await?).await?;
         // What comes later is not in it.
         let before = filter
@@ -233,77 +244,84 @@ impl Exports {
         self.export("dead-letters", format.0, source, principal)
             .await
     }
+}
 
-    /// Export orders
-    ///
-    /// All of them, or a customer's, or those with a track number, oldest first, streamed at any size, as of now: what is
-    /// projected later is not in it. NDJSON has each order as GET /orders/{key} serves it, byte for byte. CSV has one
-    /// line an item, the order's fields repeated; a text that a spreadsheet would take for a formula gets a leading
-    /// apostrophe. An export that cannot be finished is cut off, so that no client takes a part for the whole.
-    ///
-    /// XLSX has the lines of CSV in one sheet: numbers of up to 15 digits as numbers, longer ones and dates as text, truths as
-    /// truths, and no formulas. A text of more than 32,767 characters is cut there, and ends in `…`. The sheet is made before
-    /// the answer begins, which takes its time; more than 1,048,575 lines, or more than 4 GiB of them, are refused with 400.
-    /// Two are made at a time, another is told to wait by 503.
-    ///
-    /// (An order whose key is `export` is at /orders/%65xport.)
-    #[oai(path = "/orders/export", method = "get", operation_id = "exportOrders")]
-    async fn orders(
-        &self,
-        principal: Principal,
-        /// ndjson (if not given), csv or xlsx.
-        format: Query<Option<Format>>,
-        customer_id: Query<Option<String>>,
-        track_number: Query<Option<String>>,
-        /// The lowest position.
-        from: Query<Option<i64>>,
-        /// The highest position.
-        to: Query<Option<i64>>,
-    ) -> Result<Download, Problem> {
-        for (name, text) in [
-            ("customer_id", &customer_id.0),
-            ("track_number", &track_number.0),
-        ] {
-            if text.as_ref().is_some_and(|text| text.contains('\0')) {
+/// `GET /collections/{name}/export`. Its lookups are the collection's, so no generated handler knows them.
+pub struct OfDocuments {
+    exports: Exports,
+}
+
+impl OfDocuments {
+    pub fn new(exports: Exports) -> Self {
+        Self { exports }
+    }
+
+    /// All of them, or those that a lookup finds, streamed at any size, as of now: what is projected later is not in it.
+    async fn export(&self, request: &Request) -> Result<Download, Problem> {
+        let principal = principal(request)?.clone();
+        let name = request.uri().path().split('/').nth(4).unwrap_or_default();
+        let defined = self.exports.in_force.borrow().get(name).cloned();
+        let defined = defined.filter(|_| principal.sees(name));
+        let defined = defined.ok_or_else(|| no_collection(name))?;
+        let collection = match defined.collection() {
+            Ok(collection) => collection.clone(),
+            Err(error) => return Err(Problem::unavailable(format!("{error}."))),
+        };
+        let mut query = Parameters::of(request)?;
+        let format = match query.take("format").as_deref() {
+            None | Some("ndjson") => Format::Ndjson,
+            Some("csv") => Format::Csv,
+            Some("xlsx") => Format::Xlsx,
+            Some(other) => {
                 return Err(Problem::bad_request(format!(
-                    "{name} holds a NUL; no order has one."
+                    "format={other:?} is none of ndjson, csv, xlsx."
                 )));
             }
+        };
+        let mut number = |name: &str| match query.take(name) {
+            None => Ok(None),
+            Some(text) => text
+                .parse::<i64>()
+                .map(Some)
+                .map_err(|_| Problem::bad_request(format!("{name}={text:?} is no position."))),
+        };
+        let (from, to) = (number("from")?, number("to")?);
+        let mut asked = Asked {
+            above: Position(from.unwrap_or(1).max(1) - 1),
+            ..Asked::default()
+        };
+        let mut known = vec!["format".to_owned(), "from".to_owned(), "to".to_owned()];
+        for pointer in &collection.lookups {
+            let name = dotted(pointer);
+            if let Some(value) = query.take(&name) {
+                let pointer = pointer.clone();
+                asked.lookups.push(Lookup { pointer, value });
+            }
+            known.push(name);
         }
-        let reader = self.database.reader().await?;
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        query.is_empty(&known)?;
+        let reader = self.exports.database.reader().await?;
         let live = projection::read_checkpoint(&reader).await?.position;
         drop(reader);
-        let source = Source::Orders {
-            lookups: store::lookups(customer_id.0, track_number.0),
-            after: Position(from.0.unwrap_or(1).max(1) - 1),
-            until: match principal.sees(ORDERS) {
-                true => Position(to.0.map_or(live.0, |to| to.min(live.0))),
-                false => Position(0),
-            },
+        let source = Source::Documents {
+            place: defined.place(),
+            looks: collection.clone(),
+            since: defined.position,
+            asked,
+            after: Some(Cursor::oldest(collection.keep)),
+            until: Position(to.map_or(live.0, |to| to.min(live.0))),
         };
-        self.export("orders", format.0, source, principal).await
+        self.exports
+            .export(&collection.name, Some(format), source, principal)
+            .await
     }
 }
 
-/// Takes a path that is more special than another room's route into the generated service, which knows it without its
-/// prefix.
-pub struct Under<E> {
-    pub prefix: &'static str,
-    pub service: E,
-}
-
-impl<E: Endpoint<Output = Response>> Endpoint for Under<E> {
+impl Endpoint for OfDocuments {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let inner = request
-            .uri()
-            .path_and_query()
-            .and_then(|path| path.as_str().strip_prefix(self.prefix))
-            .and_then(|path| path.parse().ok());
-        if let Some(uri) = inner {
-            *request.uri_mut() = uri;
-        }
-        self.service.call(request).await
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        Ok(self.export(&request).await?.into_response())
     }
 }

@@ -6,24 +6,27 @@ mod asker;
 mod assets;
 mod audit;
 mod body;
+mod collections;
 mod csv;
 mod dead_letters;
 mod decide;
+mod described;
+mod documents;
 mod examples;
 mod export;
 mod gate;
+mod gone;
 mod headers;
 mod health;
 mod inbox;
 mod me;
 mod operations;
-mod orders;
 mod parameters;
+mod path;
 mod principal;
 mod problem;
+mod query;
 mod raw;
-mod rendered;
-mod rules;
 mod server;
 mod session;
 mod sign_in;
@@ -40,10 +43,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
-use poem::{EndpointExt, IntoEndpoint, Route, get};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Route, get};
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, OpenApiService};
-use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use self::parameters::Parameters;
@@ -52,14 +54,15 @@ use crate::access::oidc::Oidc;
 use crate::account::Patience;
 use crate::audit::Audit;
 use crate::cache::Cache;
-use crate::collection;
+use crate::collection::Id;
 use crate::inbox::{Inbox, Position, SourceId};
 use crate::postgres::Database;
+use crate::projection::InForce;
 use crate::source;
 use crate::telemetry::Metrics;
 
+pub use documents::Documents;
 pub use gate::{CorsOrigin, Gate, InvalidLimit, InvalidPublicUrl, Limit, LimitsConfig, PublicUrl};
-pub use orders::HotRead;
 pub use server::{listen, serve};
 pub use tls::{Tls, TlsFiles};
 
@@ -97,15 +100,24 @@ pub struct Dependencies {
     pub cache: Arc<Cache>,
     pub metrics: Arc<Metrics>,
     pub audit: Audit,
-    pub http: SourceId,
     pub operator: SourceId,
     pub projected: watch::Receiver<Position>,
+    pub in_force: watch::Receiver<Arc<InForce>>,
     pub broker: Option<Broker>,
     pub patience: Arc<Patience>,
     /// True from the moment a stop was asked for.
     pub stopping: watch::Receiver<bool>,
     /// To be told when an operation is to begin or to go on.
     pub asked: Arc<Notify>,
+}
+
+impl Dependencies {
+    /// The collections whose letters count: those in force, and none.
+    pub fn letter_ids(&self) -> Vec<i64> {
+        let in_force = self.in_force.borrow();
+        let ids = in_force.iter().map(|defined| defined.id.0);
+        ids.chain([Id::NONE.0]).collect()
+    }
 }
 
 /// What asks the broker's monitoring. Plain HTTP needs no certificates, so a system that has none is no reason to fail.
@@ -129,12 +141,11 @@ pub struct Broker {
 }
 
 type Nouns = (
-    orders::Orders,
     dead_letters::DeadLetters,
     dead_letters::Decisions,
     export::Exports,
     inbox::InboxApi,
-    rules::RulesApi,
+    collections::Collections,
     operations::Requests,
     operations::Operations,
     account::Account,
@@ -148,7 +159,7 @@ type Nouns = (
 fn service<T: OpenApi>(nouns: T) -> OpenApiService<T, ()> {
     OpenApiService::new(nouns, "Waybill", env!("CARGO_PKG_VERSION"))
         .description(
-            "An event-sourced order service. Every message is in the inbox before anything looks inside it; a bad one \
+            "A durable inbox for messages that must not be lost. Every message is in the inbox before anything looks inside it; a bad one \
              becomes a dead letter, and stays findable until somebody has brought it home. Every error is a \
              problem+json (RFC 9457); lists are pages by key: pass `next` as `after`.",
         )
@@ -170,36 +181,23 @@ impl OpenApi for Described {
     fn add_routes(self, _: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
 }
 
-/// The specification, as committed under openapi/.
+/// The specification, as committed under openapi/: that of a database with what it begins with.
 pub fn specification() -> String {
-    let mut text = specified(&service(Described).spec());
+    let spec = service(Described).spec();
+    let mut text = described::described(&spec, &InForce::default());
     text.push('\n');
     text
 }
 
-/// A specification with what the documents look like, which no type of ours knows.
-fn specified(spec: &str) -> String {
-    let mut spec: Value = serde_json::from_str(spec).unwrap_or_default();
-    let orders = collection::orders();
-    let mut schema = orders.model.served_schema();
-    schema["title"] = Value::from(orders::OrderSchema::NAME);
-    schema["description"] = Value::from(
-        "As it is stored and served: canonical compact JSON, with its default for what the sender left out.",
-    );
-    schema["example"] = collection::example();
-    spec["components"]["schemas"][orders::OrderSchema::NAME] = schema;
-    serde_json::to_string_pretty(&spec).unwrap_or_default()
-}
-
 /// The whole of HTTP as one endpoint.
 pub fn routes(config: &Config, deps: &Dependencies, gate: Arc<Gate>) -> BoxEndpoint<'static> {
+    let exports = export::Exports::new(deps);
     let service = service((
-        orders::Orders::new(deps),
         dead_letters::DeadLetters::new(deps),
         dead_letters::Decisions::new(deps, config.max_body_bytes),
-        export::Exports::new(deps),
-        inbox::InboxApi::new(deps, config.max_body_bytes),
-        rules::RulesApi::new(deps),
+        exports.clone(),
+        inbox::InboxApi::new(deps),
+        collections::Collections::new(deps, config.max_body_bytes),
         operations::Requests::new(deps),
         operations::Operations::new(deps),
         account::Account::new(deps),
@@ -209,13 +207,11 @@ pub fn routes(config: &Config, deps: &Dependencies, gate: Arc<Gate>) -> BoxEndpo
         session::Sessions(gate.clone()),
         audit::AuditApi::new(deps),
     ));
-    let specification = specified(&service.spec());
+    let specification = described::Specification::new(service.spec(), deps.in_force.clone());
     let docs = assets::Docs::new(&service.swagger_ui_html(), config.is_open());
     let service: Arc<BoxEndpoint<'static>> = Arc::new(service.into_endpoint().boxed());
-    let exports = export::Under {
-        prefix: "/api/v1",
-        service: service.clone(),
-    };
+    let documents = documents::Documents::new(deps, config.max_body_bytes);
+    let documents = Arc::new(get(documents.clone()).post(documents));
     let parameters = Arc::new(Parameters::new("/api/v1", Nouns::meta()));
     let page = assets::Page::new(config.is_open());
     let pages = assets::PAGES.iter().fold(Route::new(), |routes, path| {
@@ -227,20 +223,34 @@ pub fn routes(config: &Config, deps: &Dependencies, gate: Arc<Gate>) -> BoxEndpo
         .at(sign_in::PATH, get(sign_in::Begin(gate.clone())))
         .at(sign_in::CALLBACK, get(sign_in::Callback(gate)))
         .at("/docs", get(docs))
-        .at("/openapi.json", get(assets::Json::new(specification)))
+        .at("/openapi.json", get(specification))
         .at("/healthz/live", get(health::live))
         .at(
             "/healthz/ready",
             get(health::Ready::new(deps, config.oidc.clone())),
         )
         .at("/metrics", get(health::MetricsPage::new(deps)))
-        .at("/api/v1/orders/export", exports)
-        .at("/api/v1/orders/:key", get(orders::HotRead::new(deps)))
+        .at(
+            "/api/v1/collections/:name/export",
+            get(export::OfDocuments::new(exports.clone())),
+        )
         .nest("/api/v1", service)
+        .around(move |routes, request| {
+            let documents = documents.clone();
+            async move {
+                match path::collection(request.uri().path()) {
+                    Some(_) => documents.call(request).await,
+                    None => routes.call(request).await,
+                }
+            }
+        })
         .around(move |routes, request| assets::or_page(routes, request, page.clone()))
         .around(move |routes, request| {
             let parameters = parameters.clone();
-            async move { parameters.checked(&*routes, request).await }
+            async move {
+                gone::check(&request)?;
+                parameters.checked(&*routes, request).await
+            }
         })
         .catch_all_error(problem::answer)
         .map_to_response()

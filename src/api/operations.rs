@@ -15,11 +15,11 @@ use tokio::sync::Notify;
 use self::view::OperationLetter;
 use super::problem::Problem;
 use super::{Dependencies, times};
-use crate::access::{ORDERS, Principal, Right};
+use crate::access::{Collections, Principal, Right};
 use crate::operation::{self, Error, Owner};
 use crate::postgres::{Client, Database};
 
-pub use ask::{ReplayBody, Requests, Started, ask_check};
+pub use ask::{ReplayBody, Requests, Started};
 pub use bulk::BulkBody;
 pub use view::{OperationLetters, OperationPage, OperationView};
 
@@ -40,7 +40,7 @@ impl Operations {
 /// Who asked for the operations that a principal sees: none for all of them. What they tell is about letters, and quotes them.
 fn only(principal: &Principal) -> Option<Owner<'_>> {
     let all = principal.may(Right::Letters) || principal.may(Right::Operate);
-    match all && principal.sees(ORDERS) {
+    match all && *principal.collections() == Collections::All {
         true => None,
         false => Some(owner(principal)),
     }
@@ -146,9 +146,6 @@ impl Operations {
         let limit = times::limit(limit.0)?;
         let above = after.0.map(|after| times::below(Some(after))).transpose()?;
         let results: Option<Vec<&str>> = result.0.as_deref().map(|list| list.split(',').collect());
-        if result.0.as_ref().is_some_and(|list| list.contains('\0')) {
-            return Err(Problem::bad_request("result holds a NUL."));
-        }
         let reader = self.database.reader().await?;
         seen(&reader, id.0, &principal).await?;
         let mut items = operation::items(

@@ -55,7 +55,7 @@ impl Parameters {
                 });
             }
         }
-        // Where two fit, as /orders/export and /orders/{key}, the one that names more is meant.
+        // Where two fit, as /dead-letters/export and /dead-letters/{id}, the one that names more is meant.
         known.sort_by_key(|known| known.path.iter().filter(|part| part.is_none()).count());
         Self { prefix, known }
     }
@@ -80,15 +80,14 @@ impl Parameters {
             .params::<Vec<(String, String)>>()
             .map_err(|error| Problem::bad_request(format!("The query cannot be read: {error}.")))?;
         let mut seen = HashSet::new();
-        for (name, _) in &asked {
+        for (name, value) in &asked {
             if !known.query.contains(name) {
                 return Err(unknown(name, &known.query));
             }
             if !seen.insert(name) {
-                return Err(Problem::bad_request(format!(
-                    "{name} is there more than once: say which of them is meant."
-                )));
+                return Err(twice(name));
             }
+            no_nul(name, value)?;
         }
         Ok(())
     }
@@ -104,6 +103,16 @@ impl Parameters {
     }
 }
 
+/// No text of Postgres can hold one, so nothing is called so, and nothing has it.
+pub fn no_nul(name: &str, value: &str) -> Result<(), Problem> {
+    match value.contains('\0') {
+        true => Err(Problem::bad_request(format!(
+            "{name} holds a NUL; nothing here has one."
+        ))),
+        false => Ok(()),
+    }
+}
+
 fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|part| !part.is_empty())
 }
@@ -113,7 +122,13 @@ fn place(part: &str) -> Option<String> {
     (!is_free).then(|| part.to_owned())
 }
 
-fn unknown(name: &str, known: &[String]) -> Problem {
+pub fn twice(name: &str) -> Problem {
+    Problem::bad_request(format!(
+        "{name} is there more than once: say which of them is meant."
+    ))
+}
+
+pub fn unknown(name: &str, known: &[String]) -> Problem {
     let name: String = name.chars().take(80).collect();
     let known = match known {
         [] => "it takes none".to_owned(),

@@ -6,8 +6,10 @@ use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use super::problem::Problem;
-use crate::access::{ORDERS, Principal};
-use crate::dead_letter::Filter;
+use crate::access::{Collections, Principal};
+use crate::collection::Id;
+use crate::dead_letter::{Filter, Within};
+use crate::projection::InForce;
 
 const SCHEME: &str = "token";
 
@@ -65,24 +67,40 @@ pub fn principal(request: &Request) -> Result<&Principal, Problem> {
     })
 }
 
-/// What is about orders is nowhere for a principal that does not see them.
-pub fn sees_orders(principal: &Principal) -> Result<(), Problem> {
-    match principal.sees(ORDERS) {
-        true => Ok(()),
-        false => Err(Problem::not_found(format!(
-            "{} sees no collection `{ORDERS}`: the token is narrowed to others.",
-            principal.name()
-        ))),
+/// Of all that is in force, what a principal sees; and for each letter of no collection the name that it was sent to.
+pub fn within(principal: &Principal, in_force: &InForce) -> Within {
+    let seen = in_force
+        .iter()
+        .filter(|defined| principal.sees(&defined.name));
+    let ids = seen.map(|defined| defined.id.0).chain([Id::NONE.0]);
+    let names = match principal.collections() {
+        Collections::All => None,
+        Collections::Named(names) => Some(names.iter().cloned().collect()),
+    };
+    Within {
+        ids: ids.collect(),
+        names,
     }
 }
 
-/// Of the letters that a filter finds, those that a principal sees.
-pub fn narrowed(filter: Filter, principal: &Principal) -> Filter {
-    match principal.sees(ORDERS) {
-        true => filter,
-        false => Filter {
-            ids: Some(Vec::new()),
-            ..filter
-        },
+/// The collections whose groups a principal sees. A group of letters that belong to none may be of any name.
+pub fn seen(principal: &Principal, in_force: &InForce) -> Vec<i64> {
+    let mut within = within(principal, in_force);
+    if within.names.is_some() {
+        within.ids.retain(|id| *id != Id::NONE.0);
     }
+    within.ids
+}
+
+/// Of the letters that a filter finds, those that a principal sees: none of what was dropped.
+pub fn narrowed(filter: Filter, principal: &Principal, in_force: &InForce) -> Filter {
+    Filter {
+        within: Some(within(principal, in_force)),
+        ..filter
+    }
+}
+
+/// What counts, or is about, all collections.
+pub fn sees_all(principal: &Principal, in_force: &InForce) -> bool {
+    in_force.iter().all(|defined| principal.sees(&defined.name))
 }

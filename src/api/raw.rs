@@ -53,19 +53,28 @@ macro_rules! raw {
     )*};
 }
 
-/// What the specification shows of rules.
-pub const RULES: &str = "\
-- id: amount_adds_up
-  message: The amount must be the goods, the delivery and the customs' fee together.
-  field: payment.amount
-  rule: order.payment.amount == order.payment.goods_total + order.payment.delivery_cost + order.payment.custom_fee
+/// What the specification shows of a definition.
+pub const DEFINITION: &str = "\
+collection: purchases
+one: purchase
+schema:
+  type: object
+  required: [purchase_id, customer, amount]
+  properties:
+    purchase_id: {type: string, minLength: 1}
+    customer: {type: string, minLength: 1}
+    amount: {type: integer, minimum: 0}
+key: /purchase_id
+lookups: [/customer]
+rules:
+  - {id: not_absurd, field: /amount, message: Nobody pays that much., rule: purchase.amount < 100000000}
 ";
 
 raw! {
     /// One message as a sender sent it, or would.
     Message = EXAMPLE, &["application/json"];
-    /// A rules file, in YAML.
-    RulesFile = RULES, &["application/yaml"];
+    /// A definition, in YAML.
+    DefinitionFile = DEFINITION, &["application/yaml"];
 }
 
 /// What is in the body, as it is: the type of whoever names none.
@@ -73,7 +82,7 @@ const BYTES: &str = "application/octet-stream";
 
 /// A browser sends some types for any page, without asking first; none of those is taken. It says what to name instead, for curl
 /// names one of them.
-fn check_media_type(request: &Request, others: &[&str]) -> Result<(), Problem> {
+pub fn check_media_type(request: &Request, others: &[&str]) -> Result<(), Problem> {
     let named = request.content_type().unwrap_or(BYTES);
     let named = named.split(';').next().unwrap_or_default().trim();
     let is = |taken: &&str| named.eq_ignore_ascii_case(taken);

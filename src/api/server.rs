@@ -17,8 +17,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::documents::Documents;
 use super::gate::{Gate, Peer};
-use super::orders::HotRead;
 use crate::audit::Audit;
 use crate::telemetry::Metrics;
 use connection::{Connection, Stop};
@@ -87,7 +87,7 @@ fn room() -> usize {
 pub async fn serve(
     listener: TcpListener,
     routes: BoxEndpoint<'static>,
-    hot: HotRead,
+    hot: Documents,
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
     audit: Audit,

@@ -3,7 +3,7 @@
 
 mod event;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,17 +15,19 @@ use poem_openapi::payload::EventStream;
 use tokio::sync::{Notify, watch};
 
 use self::event::{StreamEvent, summary};
+use super::principal::sees_all;
 use super::problem::Problem;
 use super::{Broker, Dependencies, account};
-use crate::access::{ORDERS, Principal, Right};
+use crate::access::{Principal, Right};
 use crate::cache::Cache;
+use crate::collection::Id;
 use crate::inbox::Position;
-use crate::order::store;
 use crate::postgres::{Database, Error};
+use crate::projection::InForce;
 use crate::telemetry::Metrics;
-use crate::{account as books, dead_letter};
+use crate::{account as books, dead_letter, document};
 
-pub use event::{COLUMNS, StreamHistory, StreamOrder, StreamStats};
+pub use event::{COLUMNS, StreamDocument, StreamHistory, StreamStats};
 
 /// While somebody watches.
 const SECOND: Duration = Duration::from_secs(1);
@@ -36,15 +38,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Points remembered: five minutes of seconds.
 const REMEMBERED: usize = 300;
-/// The newest orders, at most so many an event's turn.
-const NEWEST: i64 = 20;
+/// The newest documents of each collection, at most so many an event's turn.
+const NEWEST: usize = 20;
 
 /// One look.
 #[derive(Clone, Default)]
 struct Tick {
     stats: StreamStats,
-    /// Newest first.
-    newest: Arc<Vec<StreamOrder>>,
+    /// Newest first, of each collection.
+    newest: BTreeMap<Id, Arc<Vec<StreamDocument>>>,
+    /// How many documents there were of each.
+    documents: BTreeMap<Id, i64>,
 }
 
 type History = Arc<Mutex<VecDeque<Vec<Option<i64>>>>>;
@@ -54,6 +58,7 @@ pub struct Live {
     history: History,
     watched: Arc<Notify>,
     stopping: watch::Receiver<bool>,
+    in_force: watch::Receiver<Arc<InForce>>,
 }
 
 impl Live {
@@ -72,6 +77,7 @@ impl Live {
             history: history.clone(),
             watched: watched.clone(),
             last: Tick::default(),
+            in_force: deps.in_force.clone(),
         };
         tokio::spawn(looker.run(deps.stopping.clone()));
         Self {
@@ -79,6 +85,7 @@ impl Live {
             history,
             watched,
             stopping: deps.stopping.clone(),
+            in_force: deps.in_force.clone(),
         }
     }
 }
@@ -87,16 +94,16 @@ impl Live {
 impl Live {
     /// Watch what goes on
     ///
-    /// Server-sent events: once `history` (the last minutes), then every second the new `order`s, twenty at most, oldest
-    /// first, and `stats`: what of them the principal may see. Ends when the service stops; an EventSource comes back by itself.
+    /// Server-sent events: once `history` (the last minutes), then every second the new `document`s, twenty of each collection at
+    /// most, oldest first, and `stats`: what of them the principal may see. Ends when the service stops; an EventSource comes back by itself.
     #[oai(path = "/stream", method = "get", operation_id = "getStream")]
     async fn stream(
         &self,
         principal: Principal,
     ) -> Result<EventStream<BoxStream<'static, StreamEvent>>, Problem> {
         let sees = Sees {
-            orders: principal.sees(ORDERS) && principal.may(Right::Read),
-            numbers: principal.sees(ORDERS),
+            documents: principal.may(Right::Read),
+            numbers: sees_all(&principal, &self.in_force.borrow()),
         };
         let history = StreamHistory {
             columns: COLUMNS.map(str::to_owned).to_vec(),
@@ -133,8 +140,8 @@ fn locked(history: &History) -> std::sync::MutexGuard<'_, VecDeque<Vec<Option<i6
 
 /// What of it all one may see.
 struct Sees {
-    orders: bool,
-    /// How many orders and letters there are. How the service is, everybody sees.
+    documents: bool,
+    /// How many documents and letters there are. How the service is, everybody sees.
     numbers: bool,
 }
 
@@ -161,15 +168,25 @@ impl Watcher {
             let Some(tick) = self.ticks.borrow_and_update().clone() else {
                 continue;
             };
-            let unseen = tick.newest.iter().rev();
-            let mut events: Vec<StreamEvent> = unseen
-                .filter(|order| self.sees.orders && order.position > self.seen.0)
-                .cloned()
-                .map(StreamEvent::Order)
+            let may = |document: &&StreamDocument| {
+                self.sees.documents
+                    && document.position > self.seen.0
+                    && self.principal.sees(&document.collection)
+            };
+            let mut unseen: Vec<&StreamDocument> = tick
+                .newest
+                .values()
+                .flat_map(|of| of.iter())
+                .filter(may)
                 .collect();
-            if let Some(newest) = tick.newest.first() {
-                self.seen = self.seen.max(Position(newest.position));
-            }
+            unseen.sort_by_key(|document| document.position);
+            let newest = unseen.last().map(|last| Position(last.position));
+            let mut events: Vec<StreamEvent> = unseen
+                .into_iter()
+                .cloned()
+                .map(StreamEvent::Document)
+                .collect();
+            self.seen = self.seen.max(newest.unwrap_or(self.seen));
             events.push(StreamEvent::Stats(match self.sees.numbers {
                 true => tick.stats.clone(),
                 false => tick.stats.without_numbers(),
@@ -190,6 +207,7 @@ struct Looker {
     history: History,
     watched: Arc<Notify>,
     last: Tick,
+    in_force: watch::Receiver<Arc<InForce>>,
 }
 
 impl Looker {
@@ -248,42 +266,65 @@ impl Looker {
                 broker_lag: channel
                     .and_then(|channel| channel.lag)
                     .and_then(|lag| i64::try_from(lag).ok()),
-                cache_orders: self.cache.entries() as i64,
+                cache_documents: self.cache.entries() as i64,
                 cache_hits: count(metrics.cache_hits.get()),
                 cache_misses: count(metrics.cache_misses.get()),
                 cache_warm: self.cache.is_warm(),
                 ..StreamStats::default()
             },
             newest: self.last.newest.clone(),
+            documents: self.last.documents.clone(),
         };
-        if let Ok(Ok((counters, open, newest))) = known {
+        if let Ok(Ok((counters, open, newest, documents))) = known {
             let stats = &mut tick.stats;
             stats.database = "connected".to_owned();
             stats.messages = Some(counters.received - counters.decisions);
-            stats.orders = Some(counters.orders);
+            stats.documents = Some(counters.documents);
+            stats.superseded = Some(counters.superseded);
             stats.duplicates = Some(counters.duplicates);
             stats.dead_letters = Some(counters.dead_letters);
             stats.decisions = Some(counters.decisions);
             stats.pending = Some(counters.behind());
             stats.open = Some(open);
-            if let Some(newest) = newest {
-                tick.newest = Arc::new(newest);
-            }
+            tick.newest = newest;
+            tick.documents = documents;
         }
         tick
     }
 
-    /// The newest orders only where there are others than before.
-    async fn read(&self) -> Result<(books::Counters, i64, Option<Vec<StreamOrder>>), Error> {
+    /// The newest documents only of collections that have others than before.
+    async fn read(&self) -> Result<Read, Error> {
         let reader = self.database.reader().await?;
         let counters = books::counters(&reader).await?;
-        let open = dead_letter::summary(&reader).await?.open;
-        let newest = if self.last.stats.orders == Some(counters.orders) {
-            None
-        } else {
-            let found = store::list(&reader, &[], Position(i64::MAX), NEWEST).await?;
-            Some(found.iter().filter_map(summary).collect())
-        };
-        Ok((counters, open, newest))
+        let in_force = self.in_force.borrow().clone();
+        let ids: Vec<i64> = in_force.iter().map(|defined| defined.id.0).collect();
+        let ids = [ids.as_slice(), &[Id::NONE.0]].concat();
+        let open = dead_letter::summary(&reader, &ids).await?.open;
+        let counted = books::by_collection(&reader).await?;
+        let (mut newest, mut documents) = (BTreeMap::new(), BTreeMap::new());
+        for defined in in_force.iter() {
+            let id = defined.id;
+            let count = counted.get(&(id, books::Fate::Document)).copied();
+            let count = count.unwrap_or(0);
+            documents.insert(id, count);
+            let known = self.last.newest.get(&id);
+            let known = known.filter(|_| self.last.documents.get(&id) == Some(&count));
+            let found = match known {
+                Some(known) => known.clone(),
+                None => {
+                    let found = document::newest(&reader, defined.place(), NEWEST).await?;
+                    Arc::new(found.iter().map(|one| summary(defined, one)).collect())
+                }
+            };
+            newest.insert(id, found);
+        }
+        Ok((counters, open, newest, documents))
     }
 }
+
+type Read = (
+    books::Counters,
+    i64,
+    BTreeMap<Id, Arc<Vec<StreamDocument>>>,
+    BTreeMap<Id, i64>,
+);

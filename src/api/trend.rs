@@ -8,13 +8,16 @@ use jiff::{SignedDuration, Timestamp};
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::Dependencies;
+use super::principal::seen;
 use super::problem::Problem;
-use crate::access::{ORDERS, Principal};
+use crate::access::Principal;
+use crate::collection::Id;
 use crate::dead_letter::{self, format_fingerprint};
 use crate::postgres::Database;
+use crate::projection::InForce;
 
 /// A look is good for so long.
 const FRESH: Duration = Duration::from_secs(5);
@@ -23,7 +26,26 @@ const WEEK: i64 = 168;
 pub struct Trends {
     database: Database,
     /// Held while looking, so that many who ask at once wait for one look.
-    last: Arc<Mutex<Option<(i64, Instant, DeadLetterTrends)>>>,
+    last: Arc<Mutex<Option<(i64, Instant, Looked)>>>,
+    in_force: watch::Receiver<Arc<InForce>>,
+}
+
+/// What was found, of all collections.
+struct Looked {
+    since: Timestamp,
+    until: Timestamp,
+    items: Vec<(Id, DeadLetterTrend)>,
+}
+
+impl Looked {
+    fn seen_by(&self, ids: &[i64]) -> DeadLetterTrends {
+        let seen = self.items.iter().filter(|(id, _)| ids.contains(&id.0));
+        DeadLetterTrends {
+            since: self.since.to_string(),
+            until: self.until.to_string(),
+            items: seen.map(|(_, trend)| trend.clone()).collect(),
+        }
+    }
 }
 
 /// How many letters were received in each part of the time, oldest first.
@@ -47,6 +69,7 @@ impl Trends {
         Self {
             database: deps.database.clone(),
             last: Arc::default(),
+            in_force: deps.in_force.clone(),
         }
     }
 }
@@ -73,35 +96,36 @@ impl Trends {
         }
         let until = Timestamp::now();
         let since = until - SignedDuration::from_hours(hours);
-        if !principal.sees(ORDERS) {
-            return Ok(Json(DeadLetterTrends {
-                since: since.to_string(),
-                until: until.to_string(),
-                items: Vec::new(),
-            }));
-        }
+        let ids = seen(&principal, &self.in_force.borrow());
         let mut last = self.last.lock().await;
         if let Some((of, at, trends)) = &*last
             && *of == hours
             && at.elapsed() < FRESH
         {
-            return Ok(Json(trends.clone()));
+            return Ok(Json(trends.seen_by(&ids)));
         }
         let reader = self.database.reader().await?;
         let items = dead_letter::trend(&reader, since, until)
             .await?
             .into_iter()
-            .map(|(fingerprint, counts)| DeadLetterTrend {
-                fingerprint: format_fingerprint(fingerprint),
-                counts,
+            .map(|(fingerprint, id, counts)| {
+                let fingerprint = format_fingerprint(fingerprint);
+                (
+                    id,
+                    DeadLetterTrend {
+                        fingerprint,
+                        counts,
+                    },
+                )
             })
             .collect();
-        let trends = DeadLetterTrends {
-            since: since.to_string(),
-            until: until.to_string(),
+        let trends = Looked {
+            since,
+            until,
             items,
         };
-        *last = Some((hours, Instant::now(), trends.clone()));
-        Ok(Json(trends))
+        let seen = trends.seen_by(&ids);
+        *last = Some((hours, Instant::now(), trends));
+        Ok(Json(seen))
     }
 }

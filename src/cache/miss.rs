@@ -1,19 +1,22 @@
-//! What Postgres knows of an key that is not in the cache. It is one statement, hence one snapshot: between two statements
+//! What Postgres knows of a key that is not in the cache. It is one statement, hence one snapshot: between two statements
 //! a pending message may become an order, and would be found by neither.
 
 use tokio_postgres::Row;
 
+use super::Share;
+use crate::document::{Stored, select, stored};
 use crate::inbox::Position;
-use crate::order::store::{STORED, Stored, stored};
 use crate::postgres::{Client, Error, Sql};
 
-/// Why there is no order to answer with.
+/// Why there is no document to answer with.
 #[derive(Debug)]
 pub enum Miss {
     Rejected {
         latest: Letter,
         earlier: Vec<Position>,
     },
+    /// The message at this position has taken it away.
+    Gone(Position),
     /// A message at this position holds the key, and is not projected yet.
     OnItsWay(Position),
     NeverReceived,
@@ -36,40 +39,57 @@ pub struct Letter {
 }
 
 /// The column that says what a row is, and its values; anything else is a pending message.
-const KIND: usize = 4;
-const ORDER: i32 = 1;
+const KIND: usize = 5;
+const DOCUMENT: i32 = 1;
 const LETTER: i32 = 2;
 
-/// Behind `STORED`. By orders_pkey, dead_letters_order and inbox_pkey. Only the first 20,000 pending rows are searched for the
-/// key: each is read from the table, and a miss should take milliseconds even if the projector is far behind.
-const FIND: &str = " where o.key = $
-    ), projected as (
-        select position from checkpoint where projection = 'documents' and not exists (select from found)
-    )
-    select *, 1 as kind, null as state, null as reason, null as message from found
-    union all (
-        select null, id, null, null, 2, state, reason, message from dead_letters
-        where key = $ and not exists (select from found)
-        order by id desc limit 5
-    )
-    union all (
-        select null, position, null, null, 3, null, null, null from inbox
-        where position > (select position from projected)
-          and position <= (select position from projected) + 20000
-          and position(convert_to($, 'UTF8') in payload) > 0
-        order by position limit 1
-    )
-    order by kind, position desc";
-
-pub(super) async fn find(client: &Client, key: &str) -> Result<Stored, Miss> {
+/// By the primary keys, dead_letters_key and inbox_pkey. Only the first 20,000 pending rows are searched for the key: each is read
+/// from the table, and a miss should take milliseconds even if the projector is far behind.
+pub(super) async fn find(client: &Client, share: &Share, key: &str) -> Result<Stored, Miss> {
+    let place = share.place();
     let mut sql = Sql::new("with found as (");
-    sql.push(STORED).bind(FIND, key.to_owned());
+    select(&mut sql, place);
+    sql.bind(
+        " where o.key = $
+        ), projected as (
+            select position from checkpoint where projection = 'documents' and not exists (select from found)
+        )
+        select *, 1 as kind, null as state, null as reason, null as message from found
+        union all (
+            select null, id, null, null, null, 2, state, reason, message from dead_letters
+            where key = $",
+        key.to_owned(),
+    )
+    .bind(" and collection = $", place.id.0)
+    .push(
+        " and not exists (select from found)
+            order by id desc limit 5
+        )
+        union all (
+            select null, position, null, null, null, 3, null, null, null from inbox
+            where position > (select position from projected)
+              and position <= (select position from projected) + 20000",
+    )
+    .bind(
+        " and source_id in (select id from source where collection = $)",
+        share.name().to_string(),
+    )
+    .bind(
+        " and position(convert_to($, 'UTF8') in payload) > 0
+            order by position limit 1
+        )
+        order by kind, position desc",
+        key.to_owned(),
+    );
     let rows = sql.query(client).await?;
     let Some(first) = rows.first() else {
         return Err(Miss::NeverReceived);
     };
     match first.get(KIND) {
-        ORDER => Ok(stored(first)),
+        DOCUMENT => match stored(first) {
+            document if document.gone => Err(Miss::Gone(document.position)),
+            document => Ok(document),
+        },
         LETTER => Err(Miss::Rejected {
             latest: letter(first),
             earlier: rows[1..]
@@ -89,8 +109,8 @@ fn position(row: &Row) -> Position {
 fn letter(row: &Row) -> Letter {
     Letter {
         id: position(row),
-        state: row.get(5),
-        reason: row.get(6),
-        message: row.get(7),
+        state: row.get(6),
+        reason: row.get(7),
+        message: row.get(8),
     }
 }

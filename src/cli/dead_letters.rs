@@ -3,7 +3,6 @@
 
 mod bulk;
 mod decide;
-mod diff;
 mod export;
 pub mod filter;
 mod layout;
@@ -83,6 +82,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 #[derive(Deserialize)]
 struct Letter {
     id: i64,
+    collection: String,
     state: String,
     reason: String,
     code: String,

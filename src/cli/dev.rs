@@ -152,7 +152,7 @@ async fn serve_with(
             };
             samples = Some(tokio::spawn(trickle::run(
                 target,
-                crate::order::model(),
+                &crate::collection::orders().model,
                 burst,
                 args.rate,
                 stop.clone(),
@@ -364,7 +364,7 @@ async fn an_order(client: &Client, wait: bool) -> Option<String> {
     }
     #[derive(Deserialize)]
     struct Order {
-        key: String,
+        order_uid: String,
     }
     let query = [("limit", "1".to_owned())];
     for _ in 0..100 {
@@ -374,7 +374,7 @@ async fn an_order(client: &Client, wait: bool) -> Option<String> {
             let mut url = reqwest::Url::parse(&client.url()).ok()?;
             url.path_segments_mut()
                 .ok()?
-                .extend(["api", "v1", "orders", &order.key]);
+                .extend(["api", "v1", "orders", &order.order_uid]);
             return Some(url.into());
         }
         if !wait {
@@ -408,7 +408,7 @@ fn welcome(
                     "{}, cluster id {CLUSTER_ID}, channel {CHANNEL}",
                     broker.url()
                 ),
-                None => format!("none; POST {url}/api/v1/inbox takes messages"),
+                None => format!("none; POST {url}/api/v1/orders takes messages"),
             },
         ),
         ("Data and logs", place.dir().display().to_string()),

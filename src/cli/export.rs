@@ -1,4 +1,4 @@
-//! What `dead-letters export` and `orders export` share: the service's stream to stdout or into a file.
+//! What `dead-letters export` and `export` share: the service's stream to stdout or into a file.
 //!
 //! Its invariant: a file that is there is whole. It is written beside its name, and gets it at the end; an export that was
 //! cut off fails, and says so.
@@ -71,15 +71,15 @@ fn fits(format: Format, output: Option<&Path>, is_terminal: bool) -> anyhow::Res
 
 pub async fn run(
     path: &str,
-    mut query: Vec<(&'static str, String)>,
+    mut query: Vec<(String, String)>,
     target: Target,
     what: &str,
 ) -> anyhow::Result<ExitCode> {
     let client = target.service.client()?;
     let format = target.format();
-    // A line of that table is an item.
+    // A document may have several lines there, one for each of its items.
     let what = match (format, what) {
-        (Format::Csv, "orders") => "items",
+        (Format::Csv, "documents") => "rows",
         _ => what,
     };
     let name = match format {
@@ -92,7 +92,7 @@ pub async fn run(
         target.output.as_deref(),
         std::io::stdout().is_terminal(),
     )?;
-    query.push(("format", name.to_owned()));
+    query.push(("format".to_owned(), name.to_owned()));
     let mut out = Out::open(target.output.as_deref())?;
     let mut lines = Lines::new(format);
     let copied = tokio::select! {
@@ -118,7 +118,7 @@ pub async fn run(
 async fn copy(
     client: &Client,
     path: &str,
-    query: &[(&'static str, String)],
+    query: &[(String, String)],
     out: &mut Out,
     lines: &mut Lines,
     what: &str,

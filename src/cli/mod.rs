@@ -8,16 +8,16 @@ mod connection;
 mod credentials;
 mod dead_letters;
 mod dev;
+mod diff;
+mod documents;
 mod export;
 mod follow;
 mod migrate;
 mod openapi;
 mod operations;
-mod orders;
 pub mod publish;
 mod reconcile;
 mod replay;
-mod rules;
 pub mod run_file;
 pub mod screen;
 mod serve;
@@ -32,7 +32,7 @@ use clap::{Parser, Subcommand};
 
 pub use serve::stop_on_signal;
 
-/// An event-sourced order service: no message is lost, no bad one is forgotten.
+/// A durable inbox for messages, and a desk for dead letters: no message is lost, no bad one is forgotten.
 #[derive(Parser)]
 #[command(name = "waybill", version, max_term_width = 110, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -53,7 +53,7 @@ enum Command {
     Dev(dev::Args),
     /// Run the service
     Serve(Box<serve::Args>),
-    /// Send sample orders, files or junk
+    /// Send samples, files or junk
     Publish(Box<publish::Arguments>),
     /// How a running service is, on one screen
     Status(status::Args),
@@ -63,16 +63,18 @@ enum Command {
     Reconcile(reconcile::Args),
     /// Find dead letters, read their stories, decide about them
     DeadLetters(dead_letters::Args),
-    /// Try a definition: what a collection of messages of your own would be
+    /// What the collections are: try a definition, put it in force, see those in force
     Collections(collections::Args),
-    /// Try rules on history, put them in force, see those in force
-    Rules(rules::Args),
+    /// One document, by its key
+    Get(documents::GetArgs),
+    /// Documents, newest first
+    List(documents::ListArgs),
+    /// Take documents out: NDJSON, CSV, XLSX
+    Export(documents::ExportArgs),
     /// Long-running work: its progress and outcome; pause it, go on, end it
     Operations(operations::Args),
     /// Fold the log again, while the service goes on
     Replay(replay::Args),
-    /// Take orders out
-    Orders(orders::Args),
     /// Who may ask a service for what: make a token, list them, try one
     Token(token::Args),
     /// Who was let in, who was turned away, who took data out
@@ -154,11 +156,12 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Validate(args) => validate::run(args).await,
         Command::Reconcile(args) => reconcile::run(args).await,
         Command::DeadLetters(args) => dead_letters::run(args).await,
-        Command::Collections(args) => collections::run(args),
-        Command::Rules(args) => rules::run(args).await,
+        Command::Collections(args) => collections::run(args).await,
+        Command::Get(args) => documents::get(args).await,
+        Command::List(args) => documents::list(args).await,
+        Command::Export(args) => documents::export(args).await,
         Command::Operations(args) => operations::run(args).await,
         Command::Replay(args) => replay::run(args).await,
-        Command::Orders(args) => orders::run(args).await,
         Command::Token(args) => token::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,

@@ -68,7 +68,11 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = Format::Auto, requires = "file")]
     format: Format,
 
-    /// Publish to a service's POST /api/v1/inbox instead of a broker; without URL to that of `waybill dev`
+    /// The collection that the messages are for: over HTTP its path; at a broker the channel, if --channel names none
+    #[arg(long, value_name = "NAME", default_value = "orders")]
+    collection: String,
+
+    /// Publish to a service's POST /api/v1/COLLECTION instead of a broker; without URL to that of `waybill dev`
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     http: Option<String>,
 
@@ -126,11 +130,15 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn publish(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let target = Target::choose(arguments.http.as_deref(), &arguments.broker)?;
+    let target = Target::choose(
+        arguments.http.as_deref(),
+        &arguments.broker,
+        &arguments.collection,
+    )?;
     let stop = CancellationToken::new();
     // The log is opened before the source, so that a bad path is told before anything is read or sent.
     let mut report = Report::new(arguments.ack_log.as_deref())?;
-    let source = Source::open(&arguments, crate::order::model(), &stop)?;
+    let source = Source::open(&arguments, &crate::collection::orders().model, &stop)?;
     report.start(source.total());
     tokio::spawn(stop_on_signal(stop.clone()));
     match target {

@@ -18,8 +18,8 @@ const SHOWN_HOLES: usize = 20;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-received = orders + duplicates + dead letters + decisions + pending: each is counted on its own, none as the remainder. \
-A hole is a range of a broker's sequences that did not arrive: awaited while the broker may still send it, lost when it \
+received = documents + superseded + duplicates + dead letters + decisions + pending: each is counted on its own, none as the \
+remainder. A hole is a range of a broker's sequences that did not arrive: awaited while the broker may still send it, lost when it \
 no longer has it, or should long have sent it.
 
 Examples:
@@ -43,7 +43,8 @@ pub struct Args {
 #[derive(Deserialize)]
 struct Account {
     received: i64,
-    orders: i64,
+    documents: i64,
+    superseded: i64,
     duplicates: i64,
     dead_letters: i64,
     decisions: i64,
@@ -78,7 +79,8 @@ struct Hole {
 #[derive(Deserialize)]
 struct Verified {
     rows: i64,
-    orders: i64,
+    documents: i64,
+    superseded: i64,
     duplicates: i64,
     dead_letters: i64,
     decisions: i64,
@@ -118,7 +120,16 @@ fn show(account: &Account) -> String {
     }
     let mut fates = Sheet::new(&header);
     for (name, count, again) in [
-        ("orders", account.orders, verified.map(|v| v.orders)),
+        (
+            "documents",
+            account.documents,
+            verified.map(|v| v.documents),
+        ),
+        (
+            "superseded",
+            account.superseded,
+            verified.map(|v| v.superseded),
+        ),
         (
             "duplicates",
             account.duplicates,

@@ -12,8 +12,8 @@ use super::screen::ListOutput;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-For rebuilding, and for fields that the model has gained. No fate changes, readers see the old tables until the new ones \
-take their place at once. One at a time. It survives a restart of the service; `waybill operations` pauses and cancels it.
+For rebuilding alone: what a new definition asks for, the service does by itself. No fate changes, readers see the old tables until \
+the new ones take their place at once. One at a time. It survives a restart of the service; `waybill operations` pauses and cancels it.
 
 Exit codes: 0 replayed; 1 it failed, was cancelled, another one runs, or the service is not there; 2 a wrong argument; 130 \
 this command was interrupted, and the replay goes on.")]

@@ -21,7 +21,7 @@ Examples:
   waybill status --url http://orders:8080
   waybill status --ready                for a health check: quiet, and of readiness alone
 
-Exit codes: 0 it serves (also while Postgres or the broker is away: cached orders still answer); 1 it is not there, is \
+Exit codes: 0 it serves (also while Postgres or the broker is away: cached documents still answer); 1 it is not there, is \
 warming up or stopping, or its account does not balance; 2 a wrong argument.")]
 pub struct Args {
     /// Ask for readiness alone
@@ -48,13 +48,14 @@ struct Stats {
     version: String,
     received: i64,
     pending: i64,
-    orders: i64,
+    documents: i64,
+    superseded: i64,
     duplicates: i64,
     dead_letters_open: i64,
     dead_letters_replaced: i64,
     dead_letters_discarded: i64,
     oldest_open_dead_letter: Option<String>,
-    cache_orders: i64,
+    cache_documents: i64,
     cache_bytes: i64,
     cache_warm: bool,
     cache_hits: i64,
@@ -184,7 +185,7 @@ fn show(url: &str, ready: &Ready, stats: Option<Stats>, account: Option<Account>
             "Cache",
             &format!(
                 "{}, {}{hits}{warm}",
-                screen::count(stats.cache_orders, "order", "orders"),
+                screen::count(stats.cache_documents, "document", "documents"),
                 screen::bytes(stats.cache_bytes)
             ),
         ]);
@@ -194,7 +195,7 @@ fn show(url: &str, ready: &Ready, stats: Option<Stats>, account: Option<Account>
     match (stats, account) {
         (Some(stats), Some(account)) => text.push_str(&fates(&stats, &account, paint)),
         _ => text.push_str(
-            "Postgres is away, so the account is not known; orders in the cache still answer.",
+            "Postgres is away, so the account is not known; documents in the cache still answer.",
         ),
     }
     text
@@ -226,7 +227,8 @@ fn fates(stats: &Stats, account: &Account, paint: Paint) -> String {
     let mut sheet = Sheet::plain();
     for (name, count, remark) in [
         ("Received", stats.received, last.as_str()),
-        ("Orders", stats.orders, ""),
+        ("Documents", stats.documents, ""),
+        ("Superseded", stats.superseded, ""),
         ("Duplicates", stats.duplicates, ""),
         ("Dead letters", letters, &closed),
         ("Decisions", account.decisions, ""),

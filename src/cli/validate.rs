@@ -1,5 +1,5 @@
 //! `waybill validate`: what the checks say of a message. Judged in this process, since the checks are pure; with
-//! `--service` by a running service, which also knows the rules that are in force.
+//! `--service` by a running service, which also knows the definitions that are in force.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,22 @@ use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
+use super::collections;
 use super::connection::Connection;
 use super::screen::{self, Output, Paint};
 use super::usage;
-use crate::order;
+use crate::collection;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Each file is one message, unless --lines is given. Nothing is stored. What is wrong is told as FILE:LINE:COLUMN, all of it \
+Each file is one message, unless --lines is given. Nothing is stored. Without a service it is judged by the orders' definition \
+that a database begins with. What is wrong is told as FILE:LINE:COLUMN, all of it \
 that one layer of the checks finds: encoding, then JSON and fields.
 
 Examples:
   waybill validate order.json
   waybill validate --lines orders.ndjson
+  waybill validate --collection purchases purchase.json
   curl -s https://shop.example/order/1 | waybill validate -
 
 Exit codes: 0 all valid; 1 at least one is not; 2 a wrong argument, or a file that cannot be read.")]
@@ -35,9 +38,13 @@ pub struct Args {
     #[arg(long)]
     lines: bool,
 
-    /// Ask a service, which judges by the rules in force there too
+    /// Ask a service, which judges by the definition in force there
     #[arg(long)]
     service: bool,
+
+    /// Of which collection they are to be a document; asks a service [default: orders]
+    #[arg(long, value_name = "NAME")]
+    collection: Option<String>,
 
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -72,10 +79,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     for path in &args.files {
         files.push((path, read(path)?));
     }
-    let client = match args.service {
+    let client = match args.service || args.collection.is_some() {
         true => Some(args.connection.client()?),
         false => None,
     };
+    let collection = args.collection.as_deref().unwrap_or("orders");
     let mut valid = 0_u64;
     let mut invalid = 0_u64;
     for (path, bytes) in &files {
@@ -85,7 +93,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         };
         for (first_line, message) in messages(bytes, args.lines) {
             let judgement = match &client {
-                Some(client) => ask(client, message).await?,
+                Some(client) => ask(client, collection, message).await?,
                 None => judge(message),
             };
             match judgement.valid {
@@ -140,7 +148,7 @@ fn messages(bytes: &[u8], lines: bool) -> Vec<(u64, &[u8])> {
 }
 
 fn judge(message: &[u8]) -> Judgement {
-    let model = order::model();
+    let model = &collection::orders().model;
     match model.parse(message) {
         Ok(order) => Judgement {
             valid: true,
@@ -167,9 +175,10 @@ fn judge(message: &[u8]) -> Judgement {
     }
 }
 
-async fn ask(client: &Client, message: &[u8]) -> anyhow::Result<Judgement> {
+async fn ask(client: &Client, collection: &str, message: &[u8]) -> anyhow::Result<Judgement> {
+    let path = format!("{}/validate", collections::path(collection)?);
     let request = client
-        .request(Method::POST, "/api/v1/validate")
+        .request(Method::POST, &path)
         .header(CONTENT_TYPE, "application/octet-stream")
         .body(message.to_vec());
     Ok(client.send(request).await?.read()?)
@@ -178,12 +187,11 @@ async fn ask(client: &Client, message: &[u8]) -> anyhow::Result<Judgement> {
 fn told(name: &str, place: &str, first_line: u64, judgement: &Judgement) -> String {
     let paint = Paint::stdout();
     if judgement.valid {
-        let uid = judgement.key.as_deref().unwrap_or_default();
-        return format!(
-            "{place}: {}, order {}",
-            paint.green("valid"),
-            screen::plain(uid)
-        );
+        let key = match judgement.key.as_deref() {
+            Some(key) => format!(", key {}", screen::plain(key)),
+            None => String::new(),
+        };
+        return format!("{place}: {}{key}", paint.green("valid"));
     }
     let mut text = String::new();
     for violation in &judgement.violations {

@@ -2,7 +2,7 @@
 //! that it holds can make compiling endless or huge.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 use serde_saphyr::{Location, Spanned};
 
 use super::expected::{Expected, Sent, Test};
@@ -10,7 +10,7 @@ use super::meaning::meant;
 use super::node::{Node, place};
 
 use crate::expression::{self, Bool, Int, Mistake, Rules, hash, yaml};
-use crate::record::{Field, Format, Kind, Model};
+use crate::record::{Field, Format, Instant, Kind, Model, Version};
 
 /// Bounds of what a user can write. What the log has accepted is compiled without them.
 const MAX_BYTES: usize = 256 << 10;
@@ -22,10 +22,9 @@ const MAX_TESTS: usize = 200;
 const MAX_NAME: usize = 41;
 
 /// Paths and words that are ours.
-const RESERVED: [&str; 16] = [
+const RESERVED: [&str; 15] = [
     "audit",
     "collections",
-    "export",
     "inbox",
     "me",
     "metrics",
@@ -110,6 +109,9 @@ pub struct Collection {
     pub about: String,
     pub text: String,
     pub model: Model,
+    /// JSON pointers: of the parts of the key, of the version, of the sum's account.
+    pub key: Vec<String>,
+    pub lookups: Vec<String>,
     pub keep: Keep,
     /// The slot by whose number or date a later version is told, if not by age.
     pub version: Option<usize>,
@@ -122,6 +124,21 @@ pub struct Collection {
     pub hash: String,
     /// The SHA-256 of what it means: a changed comment changes nothing here.
     pub meaning: String,
+    /// The SHA-256 of what decides how documents look.
+    pub looks: String,
+    /// What no later definition of the same collection may change, in words that can be compared.
+    pub fixed: String,
+    version_at: Option<String>,
+    account_at: Option<String>,
+}
+
+/// By what a message is known beside its contents, found without judging it: bytes that were accepted once have these for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// None if each message is a document of its own.
+    pub key: Option<String>,
+    pub version: Option<Version>,
+    pub account: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -162,21 +179,113 @@ struct WrittenTest {
 }
 
 impl Collection {
-    /// Compiles a definition, or says all that is wrong with it. It may take a second, and blocks.
+    /// Compiles a definition that somebody wants, or says all that is wrong with it. It may take a second, and blocks.
     pub fn compile(text: &str) -> Result<Self, Vec<Mistake>> {
         if text.len() > MAX_BYTES {
             let message = format!("The file is larger than {} KiB.", MAX_BYTES >> 10);
             return Err(Mistake::whole(message));
         }
+        Self::compiled(text, true)
+    }
+
+    /// Compiles a definition of the log. No bound is asked: what the log has accepted compiles for ever, also if the bounds are
+    /// narrower by then.
+    pub fn load(text: &str) -> Result<Self, Vec<Mistake>> {
+        Self::compiled(text, false)
+    }
+
+    fn compiled(text: &str, bounded: bool) -> Result<Self, Vec<Mistake>> {
         expression::with_stack(|| {
-            let written = yaml::read::<Written>(text, MAX_DEPTH)?;
+            let depth = if bounded { MAX_DEPTH } else { MAX_DEPTH * 2 };
+            let written = yaml::read::<Written>(text, depth)?;
             let written = written.ok_or_else(|| Mistake::whole("The file holds no definition."))?;
             Compiler {
                 text,
                 written,
+                bounded,
                 mistakes: Vec::new(),
             }
             .compile()
+        })
+    }
+
+    /// The same with these rules alone: what a `rules` decision of 0.1 asked for.
+    pub fn with_rules(&self, text: &str) -> Result<Self, Vec<Mistake>> {
+        // Its text is written as a definition would have it, if it can be.
+        let list: String = text.lines().map(|line| format!("  {line}\n")).collect();
+        let whole = format!("{}\nrules:\n{list}", self.text.trim_end());
+        if let Ok(whole) = Self::load(&whole) {
+            return Ok(whole);
+        }
+        let mut copy = Self::load(&self.text)?;
+        copy.rules = Rules::compile(text, &copy.model).map_err(|error| error.mistakes)?;
+        copy.meaning = hash(&format!("{} {}", self.meaning, hash(text)));
+        Ok(copy)
+    }
+
+    /// Whether a later definition may take this one's place.
+    pub fn may_become(&self, later: &Self) -> bool {
+        self.fixed == later.fixed
+    }
+
+    /// The key that has these parts, as texts: each of a list key, or the one.
+    pub fn key_of(&self, parts: &[&str]) -> Option<String> {
+        if self.key.len() <= 1 {
+            return match parts {
+                [one] => Some((*one).to_owned()),
+                _ => None,
+            };
+        }
+        if parts.len() != self.key.len() {
+            return None;
+        }
+        let part = |(pointer, text): (&String, &&str)| match self
+            .model
+            .always(pointer)
+            .map(|field| &field.value.kind)
+        {
+            Some(Kind::Whole(_)) => text.parse::<i64>().ok().map(Value::from),
+            _ => Some(Value::from(*text)),
+        };
+        let parts: Option<Vec<Value>> = self.key.iter().zip(parts).map(part).collect();
+        Some(Value::from(parts?).to_string())
+    }
+
+    /// None if the bytes lack what every message of this collection has.
+    pub fn known(&self, bytes: &[u8]) -> Option<Known> {
+        let message: Value = serde_json::from_slice(bytes).ok()?;
+        let text = |pointer: &String| match message.pointer(pointer)? {
+            Value::String(text) => Some(Value::from(text.as_str())),
+            Value::Number(number) => whole(number).map(Value::from),
+            _ => None,
+        };
+        let plain = |value: Value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let key = match self.key.as_slice() {
+            [] => None,
+            [one] => Some(plain(text(one)?)),
+            parts => {
+                let parts: Option<Vec<Value>> = parts.iter().map(text).collect();
+                Some(Value::from(parts?).to_string())
+            }
+        };
+        let version = match &self.version_at {
+            None => None,
+            Some(pointer) => Some(match text(pointer)? {
+                Value::String(text) => Version::Time(Instant::read(&text)?),
+                other => Version::Number(other.as_i64()?),
+            }),
+        };
+        let account = match &self.account_at {
+            None => None,
+            Some(pointer) => Some(plain(text(pointer)?)),
+        };
+        Some(Known {
+            key,
+            version,
+            account,
         })
     }
 
@@ -186,9 +295,20 @@ impl Collection {
     }
 }
 
+/// A whole number, also if it is written as 1.0 or 1e2.
+fn whole(number: &Number) -> Option<i64> {
+    number.as_i64().or_else(|| {
+        let float = number.as_f64()?;
+        // Every whole number of less than 2^53 has one writing as a float.
+        (float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0).then_some(float as i64)
+    })
+}
+
 struct Compiler<'t> {
     text: &'t str,
     written: Written,
+    /// Whether what a user may write is bounded here.
+    bounded: bool,
     mistakes: Vec<Mistake>,
 }
 
@@ -198,7 +318,9 @@ impl Compiler<'_> {
     }
 
     fn compile(mut self) -> Result<Collection, Vec<Mistake>> {
-        self.names();
+        if self.bounded {
+            self.names();
+        }
         let keys = self.keys();
         let mut model = self.model(&keys)?;
         let keep = self.keep();
@@ -216,7 +338,7 @@ impl Compiler<'_> {
                 Rules::none()
             }
         };
-        if let Some(test) = self.written.tests.get(MAX_TESTS) {
+        if let Some(test) = self.written.tests.get(MAX_TESTS).filter(|_| self.bounded) {
             let at = test.send.referenced;
             self.wrong(&at, format!("There are more than {MAX_TESTS} tests."));
         }
@@ -225,6 +347,7 @@ impl Compiler<'_> {
             return Err(self.mistakes);
         }
         let meaning = self.meaning(&keys);
+        let (looks, fixed) = (self.looks(), self.fixed(&keys, &model));
         let written = self.written;
         let said = |text: Option<Spanned<String>>| text.map(|text| text.value.trim().to_owned());
         let name = written.collection.value;
@@ -251,6 +374,12 @@ impl Compiler<'_> {
             tests: written.tests.into_iter().map(test).collect(),
             hash: hash(self.text),
             meaning,
+            looks,
+            fixed,
+            key: keys.into_iter().map(|(pointer, _)| pointer).collect(),
+            lookups: written.lookups.into_iter().map(|one| one.value).collect(),
+            version_at: written.version.map(|version| version.value),
+            account_at: written.sum.map(|sum| sum.per.value),
         })
     }
 
@@ -293,10 +422,14 @@ impl Compiler<'_> {
             _ => None,
         };
         let keys: Option<Vec<_>> = match &key.value {
-            Node::List(nodes) if (1..=MAX_KEYS).contains(&nodes.len()) => nodes
-                .iter()
-                .map(|node| Some((text(&node.value)?, node.referenced)))
-                .collect(),
+            Node::List(nodes)
+                if !nodes.is_empty() && (nodes.len() <= MAX_KEYS || !self.bounded) =>
+            {
+                nodes
+                    .iter()
+                    .map(|node| Some((text(&node.value)?, node.referenced)))
+                    .collect()
+            }
             node => text(node).map(|pointer| vec![(pointer, at)]),
         };
         keys.unwrap_or_else(|| {
@@ -327,7 +460,7 @@ impl Compiler<'_> {
         let names: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
         let model = Model::compile(self.one(), &schema, &names, &found);
         match model {
-            Ok(model) if model.slots() > MAX_SLOTS => {
+            Ok(model) if self.bounded && model.slots() > MAX_SLOTS => {
                 let at = self.written.collection.referenced;
                 self.wrong(&at, format!("The schema has more than {MAX_SLOTS} fields."));
                 Err(std::mem::take(&mut self.mistakes))
@@ -358,14 +491,14 @@ impl Compiler<'_> {
             .collect();
         for (pointer, at) in written {
             let name = pointer.trim_start_matches('/').replace('/', ".");
-            if PARAMETERS.contains(&name.as_str()) {
+            if self.bounded && PARAMETERS.contains(&name.as_str()) {
                 self.wrong(
                     &at,
                     format!("{name} is a parameter of every list; nothing can be looked up by it."),
                 );
             } else if lookups.iter().any(|(known, _)| *known == pointer) {
                 self.wrong(&at, format!("{pointer} is there twice."));
-            } else if lookups.len() == MAX_LOOKUPS {
+            } else if self.bounded && lookups.len() == MAX_LOOKUPS {
                 self.wrong(&at, format!("There are more than {MAX_LOOKUPS} lookups."));
             } else {
                 lookups.push((pointer, at));
@@ -488,6 +621,41 @@ impl Compiler<'_> {
         ]);
         hash(&meaning.to_string())
     }
+}
+
+impl Compiler<'_> {
+    fn looks(&self) -> String {
+        let schema = self.written.schema.as_ref();
+        let schema = schema.map(|schema| meant(&schema.value.to_json()));
+        hash(&json!(schema).to_string())
+    }
+
+    /// Where key, version and account stand and of which type they are, how is kept, whether there is a sum, what one is called.
+    fn fixed(&self, keys: &[(String, Location)], model: &Model) -> String {
+        let kind = |pointer: &str| match model.always(pointer).map(|field| &field.value.kind) {
+            Some(Kind::Text(check)) => check.format.map_or("text", Format::name),
+            Some(Kind::Whole(_)) => "whole",
+            _ => "",
+        };
+        let place = |pointer: &str| json!([pointer, kind(pointer)]);
+        let keys: Vec<Value> = keys.iter().map(|(pointer, _)| place(pointer)).collect();
+        let version = self.written.version.as_ref();
+        let keep = self.written.keep.as_ref();
+        let sum = self.written.sum.as_ref();
+        json!({
+            "key": keys,
+            "keep": keep.map_or("first", |keep| keep.value.as_str()),
+            "version": version.map(|version| place(&version.value)),
+            "sum": sum.map(|sum| place(&sum.per.value)),
+            "one": self.one(),
+        })
+        .to_string()
+    }
+}
+
+/// Whether a collection may have this name: no noun of ours is one.
+pub fn may_be_called(name: &str) -> bool {
+    is_name(name) && !RESERVED.contains(&name)
 }
 
 fn is_name(name: &str) -> bool {

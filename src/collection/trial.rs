@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use super::definition::{Collection, Keep};
 use super::expected::{Expected, ExpectedLetter, Sent};
-use crate::record::{Instant, Record, Row, Slot};
+use crate::record::{Record, Rejection, Version};
 
 struct Letter {
     code: String,
@@ -16,8 +16,8 @@ struct Letter {
     message: String,
 }
 
-/// A version of a document.
-struct Version {
+/// A message that became a version of a document.
+struct Taken {
     at: At,
     bytes: Vec<u8>,
     json: String,
@@ -26,8 +26,7 @@ struct Version {
 /// By what later is told from earlier.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum At {
-    Number(i64),
-    Time(Instant),
+    Version(Version),
     Age(usize),
 }
 
@@ -38,7 +37,7 @@ struct State {
     duplicates: u64,
     superseded: u64,
     /// By key; without a key, by age. Each with its versions, and whether the last took it away.
-    documents: HashMap<String, (Vec<Version>, bool)>,
+    documents: HashMap<String, (Vec<Taken>, bool)>,
     sums: BTreeMap<String, i64>,
     letters: Vec<Letter>,
 }
@@ -80,7 +79,7 @@ impl State {
 
     fn judge(&mut self, collection: &Collection, bytes: Vec<u8>) -> Result<(), Letter> {
         let model = &collection.model;
-        let rejected = |rejection: crate::record::Rejection| {
+        let rejected = |rejection: Rejection| {
             let first = rejection.first();
             Letter {
                 code: first.code.to_string(),
@@ -97,7 +96,7 @@ impl State {
         let json = model.to_json(&record);
         let at = self.at(collection, &record);
         if let Some((versions, _)) = self.documents.get(&key) {
-            let same = |version: &Version| version.bytes == bytes || version.json == json;
+            let same = |version: &Taken| version.bytes == bytes || version.json == json;
             let taken = match collection.keep {
                 Keep::First => versions.first(),
                 Keep::Latest if collection.version.is_some() => {
@@ -115,14 +114,9 @@ impl State {
             }
         }
         collection.rules.check(model, &record).map_err(rejected)?;
-        let gone = match &collection.gone {
-            None => false,
-            Some(gone) => gone.run(&record).map_err(|failure| {
-                let message = format!("Whether it is gone cannot be worked out: {failure}.");
-                failed("gone_failed", message)
-            })?,
-        };
-        self.add(collection, &record)?;
+        let gone = collection.takes_away(&record).unwrap_or(Ok(false));
+        let gone = gone.map_err(rejected)?;
+        self.add(collection, &record).map_err(rejected)?;
         let (versions, was_gone) = self.documents.entry(key).or_default();
         let later = versions.iter().map(|version| version.at.cmp(&at)).max();
         if later == Some(Ordering::Greater) {
@@ -130,41 +124,24 @@ impl State {
         } else {
             *was_gone = gone;
         }
-        versions.push(Version { at, bytes, json });
+        versions.push(Taken { at, bytes, json });
         versions.sort_by(|a, b| a.at.cmp(&b.at));
         Ok(())
     }
 
     fn at(&self, collection: &Collection, record: &Record<'_>) -> At {
-        match collection.version.map(|slot| record.slot(Row::ROOT, slot)) {
-            Some(Slot::Whole(number)) => At::Number(*number),
-            Some(Slot::Text(text)) => Instant::read(text).map_or(At::Age(self.sent), At::Time),
-            _ => At::Age(self.sent),
-        }
+        let version = collection.version_of(record);
+        version.map_or(At::Age(self.sent), At::Version)
     }
 
-    fn add(&mut self, collection: &Collection, record: &Record<'_>) -> Result<(), Letter> {
-        let Some(sum) = &collection.sum else {
+    fn add(&mut self, collection: &Collection, record: &Record<'_>) -> Result<(), Rejection> {
+        let (Some(add), Some(account)) =
+            (collection.added_by(record), collection.account_of(record))
+        else {
             return Ok(());
         };
-        let add = sum.add.run(record).map_err(|failure| {
-            let message = format!("What is to be added cannot be worked out: {failure}.");
-            failed("sum_failed", message)
-        })?;
-        let account = record.known(Row::ROOT, sum.per).into_owned();
         let before = self.sums.get(&account).copied().unwrap_or(0);
-        let Some(after) = before.checked_add(add) else {
-            let message = format!("The sum of {account} would grow past 64 bits.");
-            return Err(failed("sum_failed", message));
-        };
-        if let Some(floor) = sum.floor
-            && add < 0
-            && after < floor
-        {
-            let message =
-                format!("{account} has {before}; {add} would leave {after}, below {floor}.");
-            return Err(failed("sum_too_low", message));
-        }
+        let after = collection.sum_after(&account, before, add?, None)?;
         self.sums.insert(account, after);
         Ok(())
     }
@@ -223,13 +200,4 @@ fn is(wanted: &ExpectedLetter, letter: &Letter) -> bool {
     code.is_none_or(|code| *code == letter.code)
         && pointer.is_none_or(|pointer| *pointer == letter.pointer)
         && (wanted.rule.is_none() || wanted.rule == letter.rule)
-}
-
-fn failed(code: &str, message: String) -> Letter {
-    Letter {
-        code: code.to_owned(),
-        pointer: String::new(),
-        rule: None,
-        message,
-    }
 }

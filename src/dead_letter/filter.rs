@@ -27,6 +27,12 @@ pub struct Filter {
     /// A source's name, or its kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The name of the collection that it was sent to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
+    /// What of all letters may be found at all. The API says it, never a client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
     /// Received at or after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
@@ -49,6 +55,15 @@ pub struct Filter {
     pub judged_before: Option<(i32, i64)>,
 }
 
+/// Which collections' letters: those of dropped ones are closed, and a principal may be narrowed to some.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Within {
+    pub ids: Vec<i64>,
+    /// None for all names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub names: Option<Vec<String>>,
+}
+
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{field}: {problem}")]
 pub struct InvalidFilter {
@@ -69,6 +84,10 @@ impl Named {
     pub fn is_nothing(&self) -> bool {
         self.groups.as_ref().is_some_and(Vec::is_empty)
             || self.sources.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    fn narrows(&self) -> bool {
+        self.groups.is_some() || self.sources.is_some()
     }
 
     fn conditions(&self, sql: &mut Sql) {
@@ -122,6 +141,7 @@ impl Filter {
         }
         for (field, text) in [
             ("key", &self.key),
+            ("collection", &self.collection),
             ("source", &self.source),
             ("text", &self.text),
         ] {
@@ -150,6 +170,7 @@ impl Filter {
     fn rest(&self, sql: &mut Sql) {
         let pattern = |text: &String| format!("%{}%", escape_like(text));
         sql.and("l.key = $", self.key.clone())
+            .and("l.name = $", self.collection.clone())
             .and("l.received_at >= $", self.since)
             .and("l.received_at < $", self.until)
             .and("l.id >= $", self.from)
@@ -158,10 +179,17 @@ impl Filter {
                 "(l.message ilike $ or l.key ilike $)",
                 self.text.as_ref().map(pattern),
             );
-        if let Some((code_version, definition)) = self.judged_before {
-            sql.bind(" and (l.code_version < $", code_version)
-                .bind(" or l.definition < $)", definition);
+        if let Some(names) = self.within.as_ref().and_then(|within| within.names.clone()) {
+            sql.bind(" and l.name = any($)", names);
         }
+        if let Some((code_version, definition)) = self.judged_before {
+            stale(sql, code_version, definition);
+        }
+    }
+
+    /// The ids of the collections, if they narrow.
+    fn ids(&self) -> Option<Vec<i64>> {
+        self.within.as_ref().map(|within| within.ids.clone())
     }
 
     /// The statement that finds the filter's groups.
@@ -199,7 +227,8 @@ impl Filter {
                 .bind(" and l.state = any($)", self.states());
             named.conditions(&mut sql);
             self.rest(&mut sql);
-            sql.and("l.id = any($)", self.ids.clone());
+            sql.and("l.id = any($)", self.ids.clone())
+                .and("l.collection = any($)", self.ids());
         } else {
             sql.bind(" from (select n.id from unnest($) s(state)", self.states());
             if let Some(groups) = &named.groups {
@@ -208,11 +237,20 @@ impl Filter {
             if let Some(sources) = &named.sources {
                 sql.bind(" cross join unnest($) o(source_id)", sources.clone());
             }
+            // Of a group or a source most letters are of one collection anyway.
+            let by_collection = self.ids().filter(|_| !named.narrows());
+            if let Some(ids) = &by_collection {
+                sql.bind(" cross join unnest($) c(collection)", ids.clone());
+            }
             sql.bind(
                 " cross join lateral (
                     select l.id from dead_letters l where l.state = s.state and l.id < $",
                 before,
             );
+            match by_collection {
+                Some(_) => sql.push(" and l.collection = c.collection"),
+                None => sql.and("l.collection = any($)", self.ids()),
+            };
             if named.groups.is_some() {
                 sql.push(" and l.fingerprint = g.fingerprint");
             }
@@ -251,9 +289,26 @@ impl Filter {
         let part = |id: &i64| *id > above && *id <= to;
         let asked = self.ids.as_ref();
         let asked = asked.map(|ids| ids.iter().copied().filter(part).collect::<Vec<_>>());
-        sql.and("l.id = any($)", asked).bind(" limit $", limit);
+        sql.and("l.id = any($)", asked)
+            .and("l.collection = any($)", self.ids())
+            .bind(" limit $", limit);
         sql
     }
+}
+
+/// By definitions_collection, whose rows are few. A letter is stale if older code judged it, or not the definition in force for
+/// its collection at a position; one of no collection if its name was defined since.
+fn stale(sql: &mut Sql, code_version: i32, position: i64) {
+    sql.bind(" and (l.code_version < $", code_version)
+        .bind(
+            " or l.definition < coalesce((
+                select max(d.position) from definitions d
+                where d.result = 'done' and d.position <= $",
+            position,
+        )
+        .push(
+            " and case l.collection when -1 then d.name = l.name else d.collection = l.collection end), 0))",
+        );
 }
 
 fn escape_like(text: &str) -> String {

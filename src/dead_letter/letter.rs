@@ -1,10 +1,12 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use crate::collection::Id;
 use crate::inbox::{Action, Position, SourceId};
-use crate::record::{Code, Rejection};
+use crate::record::{CODE_VERSION, Code, Rejection};
 
 words! {
     pub enum State {
@@ -15,7 +17,7 @@ words! {
     }
 }
 
-/// A rejection as it is stored: with the version of the code and the position of the rules that judged.
+/// A rejection as it is stored: with the version of the code and the position of the definition that judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub position: Position,
@@ -32,18 +34,19 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Of a message to a collection, or to a name that is none.
     pub fn new(
         position: Position,
         rejection: &Rejection,
-        code_version: i32,
-        definition: i64,
+        definition: Position,
+        (id, name): (Id, &str),
     ) -> Self {
         let first = rejection.first();
         Self {
             position,
-            definition,
-            code_version,
-            fingerprint: rejection.fingerprint(),
+            definition: definition.0,
+            code_version: CODE_VERSION,
+            fingerprint: fingerprint(rejection, id, name),
             reason: rejection.reason().as_str().to_owned(),
             code: first.code.as_str().to_owned(),
             message: first.message.clone(),
@@ -55,11 +58,34 @@ impl Verdict {
     }
 }
 
+/// What letters of one group have in common. Alike rejections of two collections are two groups.
+fn fingerprint(rejection: &Rejection, id: Id, name: &str) -> i64 {
+    let own = rejection.fingerprint();
+    if id == Id::ORDERS {
+        // As it was before there were others.
+        return own;
+    }
+    let mut hasher = Sha256::new();
+    hasher.update(own.to_be_bytes());
+    hasher.update(id.0.to_be_bytes());
+    if id == Id::NONE {
+        hasher.update(name);
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize()[..8]);
+    i64::from_be_bytes(first)
+}
+
 /// One dead letter as the projection keeps it.
 #[derive(Clone, Debug)]
 pub struct Letter {
     /// Its inbox position.
     pub id: Position,
+    /// NONE if nothing is defined by the name that it was sent to.
+    pub collection: Id,
+    pub name: Arc<str>,
+    /// The first letter of a chain of resubmissions: as old as that is what comes of it.
+    pub age: Position,
     pub state: State,
     /// The latest verdict.
     pub verdict: Verdict,
@@ -80,12 +106,16 @@ pub struct Letter {
 impl Letter {
     pub fn new(
         verdict: Verdict,
+        (collection, name): (Id, Arc<str>),
         source: SourceId,
         at: Timestamp,
-        origin: Option<Position>,
+        origin: Option<&Letter>,
     ) -> Self {
         let mut letter = Self {
             id: verdict.position,
+            collection,
+            name,
+            age: origin.map_or(verdict.position, |origin| origin.age),
             state: State::Open,
             verdict,
             attempts: 1,
@@ -96,15 +126,16 @@ impl Letter {
             next_attempt_at: None,
             decided_by: None,
             decided_action: None,
-            origin,
+            origin: origin.map(|origin| origin.id),
         };
         letter.next_attempt_at = next_attempt(&letter);
         letter
     }
 
-    /// Judged again, and still no order.
-    pub fn fail_again(&mut self, verdict: Verdict, at: Timestamp) {
+    /// Judged again, and still no document. What belonged to no collection may belong to one by now.
+    pub fn fail_again(&mut self, verdict: Verdict, collection: Id, at: Timestamp) {
         self.verdict = verdict;
+        self.collection = collection;
         self.attempts += 1;
         self.last_failed_at = at;
         self.next_attempt_at = next_attempt(self);
@@ -125,6 +156,7 @@ impl Letter {
     }
 }
 
+const BY_THE_CLOCK: [&str; 2] = [Code::RefusedByPostgres.as_str(), Code::SumTooLow.as_str()];
 /// After so many attempts by the clock only a person retries.
 const MAX_ATTEMPTS: i32 = 12;
 
@@ -138,11 +170,11 @@ pub const fn longest_pause() -> Duration {
     Duration::from_millis(base_ms + base_ms / 2)
 }
 
-/// When the clock retries. Only what Postgres refused is worth it: for all else the same bytes under the same rules and code get
-/// the same verdict. The back-off is exponential. Its jitter is a hash of letter and attempt, so that a replay computes the same.
+/// When the clock retries. Only what waits for something else than a definition is worth it: what Postgres refused, and what would
+/// leave a sum too low. For all else the same bytes under the same definition and code get the same verdict. The back-off is exponential. Its jitter is a hash of letter and attempt, so that a replay computes the same.
 pub fn next_attempt(letter: &Letter) -> Option<Timestamp> {
     if letter.state != State::Open
-        || letter.verdict.code != Code::RefusedByPostgres.as_str()
+        || !BY_THE_CLOCK.contains(&letter.verdict.code.as_str())
         || letter.attempts > MAX_ATTEMPTS
     {
         return None;
@@ -171,13 +203,15 @@ mod tests {
         let rejection = Rejection::new(Reason::Unstorable, violation);
         let mut longest = Duration::ZERO;
         for id in 1..=500 {
-            let verdict = Verdict::new(Position(id), &rejection, 1, 0);
+            let orders = (Id::ORDERS, "orders");
+            let verdict = Verdict::new(Position(id), &rejection, Position(0), orders);
             let at = Timestamp::UNIX_EPOCH;
-            let mut letter = Letter::new(verdict.clone(), SourceId(1), at, None);
+            let orders = (Id::ORDERS, "orders".into());
+            let mut letter = Letter::new(verdict.clone(), orders, SourceId(1), at, None);
             while let Some(due) = letter.next_attempt_at {
                 let pause = Duration::try_from(due.duration_since(at)).unwrap();
                 longest = longest.max(pause);
-                letter.fail_again(verdict.clone(), at);
+                letter.fail_again(verdict.clone(), Id::ORDERS, at);
             }
             assert_eq!(letter.attempts, MAX_ATTEMPTS + 1);
         }

@@ -10,6 +10,7 @@ use tokio_postgres::types::Json;
 use super::filter::{Filter, Named, format_fingerprint, parse_fingerprint};
 use super::letter::{Letter, Verdict};
 use super::store::{LETTER, from_row};
+use crate::collection::Id;
 use crate::inbox::{Decision, Position};
 use crate::postgres::{Client, Error, Sql, query, query_one, query_opt};
 
@@ -79,6 +80,7 @@ pub async fn newest(client: &Client) -> Result<i64, Error> {
 /// A group's letters are alike: reason, code and field.
 pub struct Group {
     pub fingerprint: i64,
+    pub collection: Id,
     pub reason: String,
     pub code: String,
     pub pointer: String,
@@ -141,9 +143,10 @@ impl Group {
 
 /// There are as many groups as kinds of mistakes: the table is small however many letters there are.
 const GROUPS: &str = "
-    select fingerprint, reason, code, pointer, message, open, replaced, discarded, sample, first_seen, last_seen
+    select fingerprint, reason, code, pointer, message, open, replaced, discarded, sample, first_seen, last_seen,
+        collection
     from dead_letter_groups
-    where open + replaced + discarded > 0
+    where open + replaced + discarded > 0 and collection = any($7)
       and ($1::text is null or ($1 = 'open' and open > 0) or ($1 = 'replaced' and replaced > 0) or ($1 = 'discarded' and discarded > 0))
       and ($2::text is null or reason = $2)
       and ($3::int8 is null or (open, last_seen, fingerprint) < ($3, $4::timestamptz, $5))
@@ -157,6 +160,7 @@ pub async fn groups(
     reason: Option<&str>,
     after: Option<GroupPlace>,
     limit: i64,
+    collections: &[i64],
 ) -> Result<Vec<Group>, Error> {
     let open = after.map(|place| place.open);
     let last_seen = after.map(|place| place.last_seen);
@@ -164,13 +168,22 @@ pub async fn groups(
     let rows = query(
         client,
         GROUPS,
-        &[&state, &reason, &open, &last_seen, &fingerprint, &limit],
+        &[
+            &state,
+            &reason,
+            &open,
+            &last_seen,
+            &fingerprint,
+            &limit,
+            &collections,
+        ],
     )
     .await?;
     Ok(rows
         .iter()
         .map(|row| Group {
             fingerprint: row.get("fingerprint"),
+            collection: Id(row.get("collection")),
             reason: row.get("reason"),
             code: row.get("code"),
             pointer: row.get("pointer"),
@@ -193,8 +206,6 @@ pub struct Story {
     pub source_kind: String,
     pub source_name: String,
     pub decisions: Vec<PastDecision>,
-    /// What its key belongs to, where another has it.
-    pub conflicting: Option<Position>,
 }
 
 /// One decision about a letter, as the log has it and as the fold answered.
@@ -206,8 +217,7 @@ pub struct PastDecision {
 }
 
 /// By the primary key of each table, behind `LETTER`.
-const ONE: &str = ", v.violations, i.payload, s.kind, s.name,
-        (select o.position from orders o where o.key = l.key) as conflicting
+const ONE: &str = ", v.violations, i.payload, s.kind as source_kind, s.name as source_name
     from dead_letters l
     join verdict v on v.position = l.verdict_position
     join inbox i on i.position = l.id
@@ -232,9 +242,8 @@ pub async fn story(client: &Client, id: Position) -> Result<Option<Story>, Error
         letter: from_row(row),
         violations: row.get("violations"),
         payload: Bytes::copy_from_slice(row.get::<_, Option<&[u8]>>("payload").unwrap_or_default()),
-        source_kind: row.get("kind"),
-        source_name: row.get("name"),
-        conflicting: row.get::<_, Option<i64>>("conflicting").map(Position),
+        source_kind: row.get("source_kind"),
+        source_name: row.get("source_name"),
         decisions: decisions
             .iter()
             .map(|row| PastDecision {
@@ -269,10 +278,10 @@ pub async fn result(client: &Client, position: Position) -> Result<Option<Decisi
 
 /// By dead_letters_state.
 const OLDEST_OPEN: &str = "
-    select l.received_at from dead_letters l where l.state = 'open' order by l.id limit 1";
+    select l.received_at from dead_letters l where l.state = 'open' and l.collection = any($1) order by l.id limit 1";
 const COUNTS: &str = "
     select coalesce(sum(open), 0)::int8, coalesce(sum(replaced), 0)::int8, coalesce(sum(discarded), 0)::int8
-    from dead_letter_groups";
+    from dead_letter_groups where collection = any($1)";
 
 pub struct Summary {
     pub open: i64,
@@ -281,9 +290,10 @@ pub struct Summary {
     pub oldest_open: Option<Timestamp>,
 }
 
-pub async fn summary(client: &Client) -> Result<Summary, Error> {
-    let counts = query_one(client, COUNTS, &[]).await?;
-    let oldest = query_opt(client, OLDEST_OPEN, &[]).await?;
+/// Of these collections.
+pub async fn summary(client: &Client, collections: &[i64]) -> Result<Summary, Error> {
+    let counts = query_one(client, COUNTS, &[&collections]).await?;
+    let oldest = query_opt(client, OLDEST_OPEN, &[&collections]).await?;
     Ok(Summary {
         open: counts.get(0),
         replaced: counts.get(1),
@@ -330,7 +340,7 @@ pub async fn results(client: &Client, positions: &[i64]) -> Result<Vec<ResultWit
         .collect())
 }
 
-/// The code and the rules by which a letter is judged.
+/// The code and the last definition in the log by which letters are judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Judges {
     pub code_version: i32,
@@ -340,21 +350,20 @@ pub struct Judges {
 /// By verdict_pkey, and ordered by it so that the planner takes no other way: the first may be far away.
 const OLDER_VERDICT: &str = "
     select position from verdict
-    where position > $1 and position <= $2 and (code_version < $3 or definition < $4)
-    order by position limit 1";
+    where position > $1 and position <= $2 and code_version < $3 order by position limit 1";
 
-/// Whether a verdict above `above` and up to `to` was given by older code, or under older rules.
+/// Whether a verdict above `above` and up to `to` was given by older code. By another definition none can have been: it is told by
+/// the position.
 pub async fn older_verdicts(
     client: &Client,
     judges: Judges,
     above: Position,
     to: Position,
 ) -> Result<bool, Error> {
-    let (code_version, definition) = (judges.code_version, judges.definition);
     let found = query_opt(
         client,
         OLDER_VERDICT,
-        &[&above.0, &to.0, &code_version, &definition],
+        &[&above.0, &to.0, &judges.code_version],
     )
     .await?;
     Ok(found.is_some())

@@ -8,7 +8,7 @@ mod list;
 mod store;
 mod trend;
 
-pub use filter::{Filter, InvalidFilter, format_fingerprint};
+pub use filter::{Filter, InvalidFilter, Within, format_fingerprint};
 pub use letter::{Letter, State, Verdict, longest_pause, next_attempt};
 pub use list::{
     DecisionResult, Group, GroupPlace, Judges, PastDecision, ResultWithVerdict, Story, Summary,

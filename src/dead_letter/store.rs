@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::letter::{Letter, State, Verdict};
+use crate::collection::Id;
 use crate::inbox::{Action, Position, SourceId};
 use crate::postgres::{Client, Error, Sql, Write, copy, execute};
 
@@ -37,10 +38,10 @@ pub async fn write_verdicts(client: &Client, verdicts: &[Verdict]) -> Result<(),
 
 const COPY_LETTERS: &str = "copy dead_letters (id, fingerprint, verdict_position, definition, received_at,
     first_failed_at, last_failed_at, next_attempt_at, decided_by, origin, attempts, code_version, source_id, state, reason,
-    code, pointer, message, key) from stdin binary";
+    code, pointer, message, key, collection, name, age) from stdin binary";
 
 pub async fn insert(client: &Client, letters: &[&Letter]) -> Result<(), Error> {
-    copy(client, COPY_LETTERS, 19, letters.iter(), |row, letter| {
+    copy(client, COPY_LETTERS, 22, letters.iter(), |row, letter| {
         let verdict = &letter.verdict;
         row.int8(letter.id.0);
         row.int8(verdict.fingerprint);
@@ -61,6 +62,9 @@ pub async fn insert(client: &Client, letters: &[&Letter]) -> Result<(), Error> {
         row.text(&verdict.pointer);
         row.text(&verdict.message);
         row.optional_text(verdict.key.as_deref());
+        row.int8(letter.collection.0);
+        row.text(&letter.name);
+        row.int8(letter.age.0);
     })
     .await
 }
@@ -70,11 +74,12 @@ const CHANGE: &str = "
     set state = w.state, attempts = w.attempts, decided_by = w.decided_by, last_failed_at = w.last_failed_at,
         next_attempt_at = w.next_attempt_at, fingerprint = w.fingerprint, verdict_position = w.verdict_position,
         definition = w.definition, code_version = w.code_version, reason = w.reason, code = w.code,
-        pointer = w.pointer, message = w.message, key = w.key
+        pointer = w.pointer, message = w.message, key = w.key, collection = w.collection
     from unnest($1::int8[], $2::text[], $3::int4[], $4::int8[], $5::timestamptz[], $6::timestamptz[], $7::int8[],
-                $8::int8[], $9::int8[], $10::int4[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
+                $8::int8[], $9::int8[], $10::int4[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+                $16::int8[])
         as w(id, state, attempts, decided_by, last_failed_at, next_attempt_at, fingerprint, verdict_position,
-             definition, code_version, reason, code, pointer, message, key)
+             definition, code_version, reason, code, pointer, message, key, collection)
     where l.id = w.id";
 
 pub async fn change(client: &Client, letters: &[&Letter]) -> Result<(), Error> {
@@ -103,6 +108,7 @@ pub async fn change(client: &Client, letters: &[&Letter]) -> Result<(), Error> {
             &column(letters, |l| l.verdict.pointer.as_str()),
             &column(letters, |l| l.verdict.message.as_str()),
             &column(letters, |l| l.verdict.key.as_deref()),
+            &column(letters, |l| l.collection.0),
         ],
     )
     .await?;
@@ -113,7 +119,7 @@ pub async fn change(client: &Client, letters: &[&Letter]) -> Result<(), Error> {
 pub(super) const LETTER: &str = "
     select l.id, l.fingerprint, l.verdict_position, l.definition, l.received_at, l.first_failed_at, l.last_failed_at,
         l.next_attempt_at, l.decided_by, l.origin, l.attempts, l.code_version, l.source_id, l.state, l.reason, l.code,
-        l.pointer, l.message, l.key, (select d.action from decisions d where d.position = l.decided_by) as decided_action";
+        l.pointer, l.message, l.key, l.collection, l.name, l.age, (select d.action from decisions d where d.position = l.decided_by) as decided_action";
 
 /// By dead_letters_pkey and decisions_pkey.
 const BY_IDS: &str = " from dead_letters l where l.id = any($)";
@@ -131,6 +137,9 @@ pub async fn load(client: &Client, ids: &[i64]) -> Result<Vec<Letter>, Error> {
 pub(super) fn from_row(row: &Row) -> Letter {
     Letter {
         id: Position(row.get("id")),
+        collection: Id(row.get("collection")),
+        name: row.get::<_, &str>("name").into(),
+        age: Position(row.get("age")),
         state: row.get::<_, &str>("state").parse().unwrap_or(State::Open),
         verdict: Verdict {
             position: Position(row.get("verdict_position")),
@@ -165,6 +174,7 @@ pub struct GroupChange {
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
     pub sample: Position,
+    pub collection: Id,
     pub verdict: Verdict,
 }
 
@@ -183,6 +193,7 @@ impl GroupChanges {
                 first_seen: letter.first_failed_at,
                 last_seen: letter.last_failed_at,
                 sample: letter.id,
+                collection: letter.collection,
                 verdict: verdict.clone(),
             });
         change.counts[letter.state as usize] += by;
@@ -193,9 +204,9 @@ impl GroupChanges {
 
 const WRITE_GROUPS: &str = "
     insert into dead_letter_groups as g
-        (fingerprint, open, replaced, discarded, sample, first_seen, last_seen, reason, code, pointer, message)
+        (fingerprint, open, replaced, discarded, sample, first_seen, last_seen, reason, code, pointer, message, collection)
     select * from unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::timestamptz[], $7::timestamptz[],
-                         $8::text[], $9::text[], $10::text[], $11::text[])
+                         $8::text[], $9::text[], $10::text[], $11::text[], $12::int8[])
     on conflict on constraint dead_letter_groups_pkey do update
     set open = g.open + excluded.open, replaced = g.replaced + excluded.replaced,
         discarded = g.discarded + excluded.discarded, first_seen = least(g.first_seen, excluded.first_seen),
@@ -221,6 +232,7 @@ pub fn write_groups(changes: &GroupChanges) -> Option<Write<'_>> {
             .with(column(changes, |c| c.verdict.reason.as_str()))
             .with(column(changes, |c| c.verdict.code.as_str()))
             .with(column(changes, |c| c.verdict.pointer.as_str()))
-            .with(column(changes, |c| c.verdict.message.as_str())),
+            .with(column(changes, |c| c.verdict.message.as_str()))
+            .with(column(changes, |c| c.collection.0)),
     )
 }

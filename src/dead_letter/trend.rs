@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::collection::Id;
 use crate::postgres::{Client, Error, query};
 
 /// So many bars; the last one is not yet full.
@@ -11,17 +12,17 @@ const LOOKED_AT: i64 = 200_000;
 
 /// By dead_letters_pkey, downwards.
 const TREND: &str = "
-    select l.fingerprint, least(width_bucket(extract(epoch from l.received_at)::float8, $1, $2, $3), $3), count(*)
-    from (select fingerprint, received_at from dead_letters order by id desc limit $4) l
+    select l.fingerprint, least(width_bucket(extract(epoch from l.received_at)::float8, $1, $2, $3), $3), count(*), l.collection
+    from (select fingerprint, received_at, collection from dead_letters order by id desc limit $4) l
     where l.received_at >= to_timestamp($1)
-    group by 1, 2";
+    group by 1, 2, 4";
 
 /// Counts by group, in `BARS` equal parts of the time from `since` to `until`.
 pub async fn trend(
     client: &Client,
     since: Timestamp,
     until: Timestamp,
-) -> Result<Vec<(i64, Vec<i64>)>, Error> {
+) -> Result<Vec<(i64, Id, Vec<i64>)>, Error> {
     let seconds = |at: Timestamp| at.as_duration().as_secs_f64();
     let parameters: (f64, f64) = (seconds(since), seconds(until));
     let rows = query(
@@ -33,10 +34,13 @@ pub async fn trend(
     let mut groups = std::collections::BTreeMap::new();
     for row in rows {
         let bars = groups
-            .entry(row.get::<_, i64>(0))
+            .entry((row.get::<_, i64>(0), Id(row.get(3))))
             .or_insert_with(|| vec![0; BARS as usize]);
         let bar = usize::try_from(row.get::<_, i32>(1) - 1).unwrap_or(0);
         bars[bar] += row.get::<_, i64>(2);
     }
-    Ok(groups.into_iter().collect())
+    let counted = groups.into_iter();
+    Ok(counted
+        .map(|((group, id), bars)| (group, id, bars))
+        .collect())
 }

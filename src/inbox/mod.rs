@@ -20,8 +20,8 @@ pub use decision::{Action, Decision};
 pub use durable::{Tail, Witness};
 pub use queue::{Inbox, Queue, Unavailable};
 pub use read::{
-    Content, Message, count, decision_by_key, head, messages, payload, payloads, payloads_within,
-    read_batch, row_at, source_id,
+    Content, Message, collections, count, decision_by_key, head, messages, payload, payloads,
+    payloads_within, position_at, read_batch, row_at, source,
 };
 pub use room::{Payload, Room};
 pub use row::{Ack, Appended, Incoming, Position, Reply, Row, Settled, SourceId, content_hash};

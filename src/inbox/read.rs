@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
+use jiff::Timestamp;
 use tokio_postgres::Row as SqlRow;
 use tokio_postgres::types::Json;
 
@@ -56,13 +57,15 @@ pub struct Content {
     pub row: Row,
     pub source_kind: String,
     pub source_name: String,
+    /// What its source feeds.
+    pub collection: Option<String>,
     pub key: Option<String>,
     pub hash: i64,
 }
 
 const ROW_AT: &str = "
     select i.position, i.source_id, i.sequence, i.broker_time_ns, i.received_at, i.payload, i.decision,
-           s.kind, s.name, i.key, i.hash
+           s.kind, s.name, s.collection, i.key, i.hash
     from inbox i join source s on s.id = i.source_id
     where i.position = $1";
 
@@ -72,6 +75,7 @@ pub async fn row_at(client: &Client, position: Position) -> Result<Option<Conten
         row: row(&found),
         source_kind: found.get("kind"),
         source_name: found.get("name"),
+        collection: found.get("collection"),
         key: found.get("key"),
         hash: found.get("hash"),
     }))
@@ -147,9 +151,29 @@ pub async fn head(client: &Client) -> Result<Position, Error> {
     Ok(Position(query_one(client, HEAD, &[]).await?.get(0)))
 }
 
+const RECEIVED_AT: &str = "select received_at from inbox where position = $1";
+
+/// The first position that was received at or after a time, as far as positions rise with time: each process has a clock of its
+/// own. One beyond the last, if none was.
+pub async fn position_at(client: &Client, at: Timestamp) -> Result<Position, Error> {
+    let (mut low, mut high) = (1, head(client).await?.0 + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let found = query_opt(client, RECEIVED_AT, &[&middle]).await?;
+        // Beyond what is committed: received later than all that is.
+        let earlier = found.is_some_and(|row| row.get::<_, Timestamp>(0) < at);
+        if earlier {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(Position(low))
+}
+
 /// By inbox_pkey.
 const MESSAGES: &str = "
-    select position, payload from inbox
+    select position, payload, source_id from inbox
     where position > $1 and position <= $2 and payload is not null
     order by position desc";
 
@@ -163,6 +187,10 @@ impl Message {
 
     pub fn payload(&self) -> &[u8] {
         self.0.get(1)
+    }
+
+    pub fn source(&self) -> SourceId {
+        SourceId(self.0.get(2))
     }
 }
 
@@ -200,17 +228,34 @@ pub async fn count(client: &Client, after: Position, to: Position) -> Result<i64
     Ok(rows)
 }
 
-const SOURCE: &str = "select id from source where kind = $1 and name = $2";
-const NEW_SOURCE: &str = "insert into source (kind, name) values ($1, $2) on conflict on constraint source_name do nothing";
+const SOURCE: &str = "select id, collection from source where kind = $1 and name = $2";
+const NEW_SOURCE: &str = "
+    insert into source (kind, name, collection) values ($1, $2, $3) on conflict on constraint source_name do nothing";
 
-/// The id of a source, made at its first use. Looked for first: an insert takes a number also if there is a conflict, and ids
-/// are to stay dense.
-pub async fn source_id(client: &Client, kind: &'static str, name: &str) -> Result<SourceId, Error> {
+/// The id of a source, made at its first use, and the collection that it feeds, which never changes. Looked for first: an insert
+/// takes a number also if there is a conflict, and ids are to stay dense.
+pub async fn source(
+    client: &Client,
+    kind: &'static str,
+    name: &str,
+    collection: Option<&str>,
+) -> Result<(SourceId, Option<String>), Error> {
+    let read = |row: tokio_postgres::Row| (SourceId(row.get(0)), row.get(1));
     if let Some(row) = query_opt(client, SOURCE, &[&kind, &name]).await? {
-        return Ok(SourceId(row.get(0)));
+        return Ok(read(row));
     }
-    execute(client, NEW_SOURCE, &[&kind, &name]).await?;
+    execute(client, NEW_SOURCE, &[&kind, &name, &collection]).await?;
     // Made by us, or by another process that came first.
-    let row = query_one(client, SOURCE, &[&kind, &name]).await?;
-    Ok(SourceId(row.get(0)))
+    Ok(read(query_one(client, SOURCE, &[&kind, &name]).await?))
+}
+
+const COLLECTIONS: &str = "select id, collection from source where collection is not null";
+
+/// Which collection each source feeds, by its name.
+pub async fn collections(client: &Client) -> Result<Vec<(SourceId, String)>, Error> {
+    let rows = query(client, COLLECTIONS, &[]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| (SourceId(row.get(0)), row.get(1)))
+        .collect())
 }

@@ -7,7 +7,7 @@ use super::decision::Decision;
 use super::room::Room;
 
 /// A place in the log. Dense, from 1, in commit order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub i64);
 
 impl std::fmt::Display for Position {

@@ -7,7 +7,8 @@
 
 use super::store::{self, Asked, BulkRequest};
 use super::{Dependencies, Error};
-use crate::dead_letter::{self, Filter, Judges};
+use crate::collection::Id;
+use crate::dead_letter::{self, Filter, Judges, Within};
 use crate::inbox::{Action, Position};
 use crate::postgres::{self, Client, execute, query_opt};
 use crate::projection::{Leadership, read_checkpoint};
@@ -62,6 +63,15 @@ pub async fn ask(deps: &Dependencies, leadership: &Leadership) -> Result<(), Err
         action: Action::Retry,
         filter: Filter {
             judged_before: Some((code, rules)),
+            within: Some(Within {
+                ids: leadership
+                    .in_force
+                    .iter()
+                    .map(|defined| defined.id.0)
+                    .chain([Id::NONE.0])
+                    .collect(),
+                names: None,
+            }),
             ..Filter::default()
         },
         all: false,
@@ -74,7 +84,7 @@ pub async fn ask(deps: &Dependencies, leadership: &Leadership) -> Result<(), Err
     let asked = Asked {
         who: WHO,
         proof: None,
-        why: "judged by older checks or under older rules",
+        why: "judged by older checks or by older definitions",
         key: Some(&format!("heal:{}:{code}:{rules}", leadership.term)),
     };
     let Some((operation, new)) = store::ask_bulk_of_some(&session, &request, asked).await? else {
@@ -84,7 +94,7 @@ pub async fn ask(deps: &Dependencies, leadership: &Leadership) -> Result<(), Err
     if new {
         tracing::info!(
             operation = operation.id,
-            "open dead letters were judged by older checks or under older rules: operation {} judges them again",
+            "open dead letters were judged by older checks or by older definitions: operation {} judges them again",
             operation.id
         );
     }

@@ -1,18 +1,19 @@
-//! Long-running work as a resource: bulk decisions, rule checks, replays. The API asks, the holder of the lease works, and
+//! Long-running work as a resource: bulk decisions, plans, replays, refreshes. The API asks, the holder of the lease works, and
 //! whatever dies goes on where it was. Invariant: a set is frozen when it is asked for, and every decision about it has the
 //! key (operation, letter), so a kill at any moment does no harm. Absent on purpose: any writing of derived tables; a bulk
 //! operation decides through the log like everyone else.
 
 mod bulk;
-mod check;
 mod freeze;
 mod heal;
+mod plan;
+mod refresh;
 mod removal;
 mod replay;
 mod store;
 mod worker;
 
-pub use check::CheckRequest;
+pub use plan::PlanRequest;
 pub use store::{
     Asked, BulkRequest, Item, Kind, Operation, Owner, State, ask, ask_bulk, by_id, cancel, items,
     list, pause, resume, standing,
@@ -25,7 +26,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::inbox::{Inbox, Position, SourceId};
 use crate::postgres::Database;
-use crate::projection::{GiveWay, Leadership};
+use crate::projection::{GiveWay, InForce, Leadership};
 
 /// What the work needs of other rooms.
 #[derive(Clone)]
@@ -34,6 +35,7 @@ pub struct Dependencies {
     pub inbox: Inbox,
     pub operator: SourceId,
     pub projected: watch::Receiver<Position>,
+    pub in_force: watch::Receiver<Arc<InForce>>,
     pub leadership: watch::Receiver<Option<Leadership>>,
     pub give_way: Arc<GiveWay>,
     /// Told when this process is asked for something.

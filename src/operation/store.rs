@@ -24,8 +24,10 @@ pub use request::BulkRequest;
 words! {
     pub enum Kind {
         Bulk = "bulk",
-        RulesCheck = "rules_check",
+        Plan = "plan",
         Replay = "replay",
+        Refresh = "refresh",
+        Index = "index",
     }
 }
 

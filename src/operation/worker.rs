@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::store::{self, Kind, Operation, State};
-use super::{Dependencies, Error, bulk, check, freeze, heal, removal, replay};
-use crate::projection::{Leadership, abandon_replay};
+use super::{Dependencies, Error, bulk, freeze, heal, plan, refresh, removal, replay};
+use crate::projection::{Leadership, abandon_replay, remove_dropped};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -21,6 +21,9 @@ pub struct Config {
 
 /// How often new work is looked for that another replica was asked for.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How often the collections' tables are looked after.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
 
 /// How often operations are looked for that ended long ago.
 const REMOVE: Duration = Duration::from_secs(600);
@@ -33,6 +36,7 @@ pub async fn run(config: Config, deps: Dependencies, stop: CancellationToken) {
     let mut tasks = Tasks::new();
     let mut healed: Option<(i64, i64)> = None;
     let mut removing: Option<(Instant, AbortOnDropHandle<()>)> = None;
+    let mut looked_after: Option<Instant> = None;
     let mut leadership = deps.leadership.clone();
     loop {
         tokio::select! {
@@ -60,11 +64,25 @@ pub async fn run(config: Config, deps: Dependencies, stop: CancellationToken) {
                 Err(error) => tracing::debug!(%error, "healing could not be asked for: {error}"),
             }
         }
+        if looked_after.is_none_or(|at| at.elapsed() >= LOOK_AFTER) {
+            looked_after = Some(Instant::now());
+            if let Err(error) = look_after_tables(&deps, &leader).await {
+                tracing::debug!(%error, "the tables could not be looked after: {error}");
+            }
+        }
         if let Err(error) = take_up(&deps, &leader, &mut tasks).await {
             tracing::debug!(%error, "operations cannot be read: {error}");
         }
     }
     end(&mut tasks);
+}
+
+/// Asks for what the definitions in force need of their tables, and removes those of what was dropped.
+async fn look_after_tables(deps: &Dependencies, leader: &Leadership) -> Result<(), Error> {
+    refresh::ask(deps, leader).await?;
+    let session = deps.database.session("tables").await?;
+    remove_dropped(session.client(), &leader.in_force).await?;
+    Ok(())
 }
 
 fn end(tasks: &mut Tasks) {
@@ -100,7 +118,9 @@ async fn work(deps: Dependencies, leader: Leadership, kind: Kind, operation: Ope
             freeze::run(&deps, &operation).await
         }
         Kind::Bulk => bulk::run(&deps, &leader, operation).await,
-        Kind::RulesCheck => check::run(&deps, operation).await,
+        Kind::Plan => plan::run(&deps, operation).await,
+        Kind::Refresh => refresh::run(&deps, &leader, operation).await,
+        Kind::Index => refresh::build(&deps, operation).await,
         Kind::Replay => replay::run(&deps, &leader, operation).await,
     };
     let Err(error) = outcome else {

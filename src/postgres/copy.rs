@@ -28,7 +28,7 @@ pub struct Copying(Pin<Box<CopyInSink<Bytes>>>);
 /// are no rows.
 pub async fn copy<T>(
     client: &Client,
-    statement: &'static str,
+    statement: &str,
     columns: i16,
     rows: impl Iterator<Item = T>,
     write: impl FnMut(&mut CopyRows, T),
@@ -42,7 +42,7 @@ pub async fn copy<T>(
 /// The same without its end, for what is to be sent together with it.
 pub async fn begin_copy<T>(
     client: &Client,
-    statement: &'static str,
+    statement: &str,
     columns: i16,
     rows: impl Iterator<Item = T>,
     mut write: impl FnMut(&mut CopyRows, T),
@@ -96,6 +96,18 @@ impl CopyRows {
     pub fn optional_int8(&mut self, value: Option<i64>) {
         match value {
             Some(value) => self.int8(value),
+            None => self.null(),
+        }
+    }
+
+    pub fn truth(&mut self, value: bool) {
+        self.buffer.put_i32(1);
+        self.buffer.put_u8(u8::from(value));
+    }
+
+    pub fn optional_truth(&mut self, value: Option<bool>) {
+        match value {
+            Some(value) => self.truth(value),
             None => self.null(),
         }
     }

@@ -11,8 +11,10 @@ const RIGHTS: &[(&str, &str)] = &[
     ("inbox", "select, insert"),
     ("inbox_head", "select, update"),
     ("verdict", "select, insert"),
+    ("amount", "select, insert"),
     ("audit", "select, insert"),
     ("checkpoint", "select, insert, update, delete"),
+    ("collection", "select, insert, update, delete"),
     ("operation", "select, insert, update"),
     ("healed", "select, insert, update"),
     ("operation_item", "select, insert, update, delete"),
@@ -47,7 +49,7 @@ const OWNS_DATABASE: &str = "
 const DERIVED: &str = "
     select quote_ident(n.nspname), quote_ident(c.relname)
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname in ('live', 'next', 'retired') and c.relkind in ('r', 'v')";
+    where (n.nspname in ('live', 'next', 'waybill') or n.nspname like 'retired\\_%') and c.relkind in ('r', 'v')";
 
 /// Gives the role a service's rights, and takes from it what is more. To be called as the owner of the log.
 pub async fn settle(session: &Session, role: &str) -> Result<(), Error> {

@@ -86,6 +86,11 @@ impl Sql {
         self
     }
 
+    /// As it stands, for what cannot have parameters.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Prepared once on each connection, as constants are: for a statement of which there are few variants.
     pub async fn query(&self, client: &Client) -> Result<Vec<Row>, Error> {
         if client.statement_cache.size() >= KEPT {

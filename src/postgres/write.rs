@@ -1,6 +1,8 @@
 //! Writes that are one statement: of a small transaction the exchanges are most of its time, and the statements most of the
 //! rest.
 
+use std::borrow::Cow;
+
 use futures_util::try_join;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
@@ -9,14 +11,14 @@ use super::{Client, Error, Session};
 
 /// A part of it: it changes rows, and has no `with` of its own.
 pub struct Write<'a> {
-    statement: &'static str,
+    statement: Cow<'static, str>,
     parameters: Vec<Box<dyn ToSql + Sync + Send + 'a>>,
 }
 
 impl<'a> Write<'a> {
-    pub fn new(statement: &'static str) -> Self {
+    pub fn new(statement: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            statement,
+            statement: statement.into(),
             parameters: Vec::new(),
         }
     }
@@ -85,7 +87,7 @@ fn together(writes: &[Write<'_>]) -> String {
         } else {
             statement.push_str("last as (");
         }
-        renumber(write.statement, before, &mut statement);
+        renumber(&write.statement, before, &mut statement);
         statement.push_str(if index < last { "), " } else { ")" });
         before += write.parameters.len();
     }

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Error;
-use super::batch::{self, Known};
-use super::fold::{Decided, Fold, Outcome};
+use super::batch;
+use super::definitions::InForce;
+use super::examine::{Examined, Examiner};
+use super::fold::{Decided, Fold};
 use super::judge::Judge;
+use super::outcome::Outcome;
 use super::reader::ReadRow;
-use super::rules::InForce;
+use super::sources::Sources;
+use super::state::States;
 use crate::account::{Epochs, Fate};
 use crate::dead_letter::{Letter, Verdict};
 use crate::inbox::{Action, Decision, Position, Row, SourceId};
@@ -19,8 +23,8 @@ use crate::postgres::Client;
 /// One set of letters, asked about in parts.
 pub struct DryRun {
     in_force: Arc<InForce>,
-    /// What letters of earlier parts would have brought: no longer free for later ones.
-    brought: foldhash::HashMap<Arc<str>, Known>,
+    /// As letters of earlier parts would have left the documents.
+    left: States,
 }
 
 /// What a decision about a letter would come to.
@@ -56,11 +60,11 @@ impl Would {
 }
 
 impl DryRun {
-    /// As if these rules were in force.
+    /// As if these definitions were in force.
     pub fn new(in_force: Arc<InForce>) -> Self {
         Self {
             in_force,
-            brought: Default::default(),
+            left: States::default(),
         }
     }
 
@@ -75,29 +79,29 @@ impl DryRun {
             .zip(letters)
             .map(|(n, id)| row(n, *id, action))
             .collect();
-        let mut loaded = batch::load(client, &rows).await?;
-        for (_, examined) in loaded.letter_bytes.values() {
-            if let Some(key) = examined.key()
-                && let Some((key, known)) = self.brought.get_key_value(key)
-            {
-                let key = key.clone();
-                loaded.orders.entry(key).or_insert_with(|| known.clone());
-            }
+        let in_force = &self.in_force;
+        let mut examiner = Examiner::default();
+        let mut loaded = batch::load_letters(client, in_force, &rows, &mut examiner).await?;
+        batch::load_documents(client, in_force, &rows, &mut loaded).await?;
+        let mut states = std::mem::take(&mut loaded.states);
+        for question in loaded.questions(&rows).filter_map(Examined::question) {
+            states.overlay(&self.left, &question);
         }
+        loaded.states = states;
         let groups: foldhash::HashMap<i64, i64> = loaded
             .letters
             .values()
             .map(|letter| (letter.id.0, letter.verdict.fingerprint))
             .collect();
         let judge = Judge::Live {
-            in_force: &self.in_force,
             refused: &Default::default(),
         };
-        let writes = Fold::new(judge, &[], &mut Epochs::default(), loaded).run(&rows)?;
-        for order in writes.orders {
-            let known = order.data.map(|data| Known::foretold(&data));
-            self.brought.extend(known.map(|known| (order.key, known)));
-        }
+        let mut epochs = Epochs::default();
+        let sources = Sources::default();
+        let fold = Fold::new(judge, in_force.clone(), &sources, &mut epochs, loaded);
+        let folded = fold.run(&rows)?;
+        let writes = folded.writes;
+        self.left.keep(folded.states);
         Ok(letters
             .iter()
             .zip(&writes.decisions)
@@ -121,6 +125,7 @@ fn row(number: i64, letter: i64, action: Action) -> ReadRow {
             payload: None,
             decision: Some(Decision::about(letter, action, "", "")),
         },
+        to: None,
         examined: None,
     }
 }
@@ -132,8 +137,11 @@ fn would(decided: &Decided, letter: Option<&Letter>, group: Option<&i64>) -> Wou
             in_same_group: group == Some(&letter.verdict.fingerprint),
         },
         (Outcome::AlreadySo, ..) => Would::BeAlreadySo,
-        (Outcome::TooLate | Outcome::NoSuchLetter | Outcome::StillFailing, ..) => Would::BeTooLate,
-        (Outcome::Done, Fate::Document, _) => Would::Pass,
+        (
+            Outcome::TooLate | Outcome::NoSuchLetter | Outcome::StillFailing | Outcome::Refused,
+            ..,
+        ) => Would::BeTooLate,
+        (Outcome::Done, Fate::Document | Fate::Superseded, _) => Would::Pass,
         (Outcome::Done, Fate::Duplicate, _) => Would::BeDuplicate,
         (Outcome::Done, ..) if decided.action == Action::Reopen => Would::Reopen,
         (Outcome::Done, ..) => Would::Do,

@@ -12,26 +12,33 @@
 
 mod batch;
 mod checkpoint;
+mod definitions;
 mod dry_run;
+mod examine;
 mod fold;
 mod give_way;
 mod judge;
 mod live;
+mod outcome;
 mod pipeline;
 mod reader;
 mod replay;
 mod retries;
-mod rules;
 mod run;
+mod sources;
+mod state;
+mod tables;
 mod write;
 
 pub use checkpoint::{Checkpoint, read as read_checkpoint};
+pub use definitions::{
+    Defined, Entry, InForce, history, load_until as definitions_until, stands_at,
+};
 pub use dry_run::{DryRun, Would};
 pub use give_way::GiveWay;
-pub use reader::{Examined, examine};
 pub use replay::{Progress, Replay, abandon as abandon_replay};
-pub use rules::{Entry, InForce, history as rules_history, latest as latest_rules};
 pub use run::{Config, run};
+pub use tables::{Made, all as tables, remove_dropped, rendered, rendered_now};
 
 use std::sync::Arc;
 
@@ -51,12 +58,22 @@ pub struct Dependencies {
     pub metrics: Arc<Metrics>,
     pub appended: watch::Receiver<Tail>,
     pub projected: watch::Sender<Position>,
+    /// As far as `projected` says.
+    pub in_force: watch::Sender<Arc<InForce>>,
     /// Watched by whoever works only while this process holds the lease (operations).
     pub leadership: watch::Sender<Option<Leadership>>,
     pub give_way: Arc<GiveWay>,
 }
 
-/// That this process holds the lease, in which term, and which rules are in force.
+impl Dependencies {
+    /// Shows readers what is in force from here on.
+    pub fn show(&self, in_force: &Arc<InForce>) {
+        self.cache.serve(in_force.served());
+        self.in_force.send_replace(in_force.clone());
+    }
+}
+
+/// That this process holds the lease, in which term, and which definitions are in force.
 #[derive(Clone, Debug)]
 pub struct Leadership {
     pub name: String,
@@ -99,9 +116,9 @@ pub enum Error {
     #[error("the accepted row at position {0} cannot be built by this version")]
     Unbuildable(i64),
     #[error(
-        "the rules applied at position {0} cannot be compiled by this version of the service: it neither projects nor takes the lease; upgrade it, or apply rules that it knows"
+        "the definition of {name} at position {position} cannot be compiled by this version of the service: it neither projects nor takes the lease; upgrade it"
     )]
-    UnknownRules(i64),
+    UnknownDefinition { name: String, position: i64 },
     /// The replay's operation was paused or cancelled, or has ended.
     #[error("the replay was cancelled")]
     Cancelled,

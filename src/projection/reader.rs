@@ -3,137 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, watch};
 
 use super::Error;
-use super::rules::InForce;
-use crate::inbox::{self, Action, Position, Row, Tail, Witness};
-use crate::order;
+use super::definitions::InForce;
+use super::examine::{Examined, Examiner};
+use super::sources::Sources;
+use crate::inbox::{self, Position, Row, Tail, Witness};
 use crate::postgres::Session;
-use crate::record::{Record, Rejection};
 
-/// What the bytes alone say, before anybody asks whether the key is free.
-#[derive(Clone, Debug)]
-pub enum Examined {
-    Order {
-        key: Arc<str>,
-        /// The canonical JSON, as it is served; none for a replay, which serves nobody.
-        data: Option<Bytes>,
-        /// The same in the form that is sent to Postgres.
-        stored: Bytes,
-        ruled: Ruled,
-    },
-    Rejected(Rejection),
-}
-
-/// What rules said of an order as it was read, and which rules those were. By the time it is folded, others may be in force.
-#[derive(Clone, Debug)]
-pub struct Ruled {
-    by: Option<Position>,
-    rejection: Option<Rejection>,
-}
-
-impl Ruled {
-    /// What the rules in force say. They are asked again if they are not the ones that were asked.
-    pub fn by(self, in_force: &InForce, bytes: &[u8]) -> Option<Rejection> {
-        if self.by == Some(in_force.position) {
-            return self.rejection;
-        }
-        let model = order::model();
-        match model.parse(bytes) {
-            Ok(order) => in_force.rules.check(model, &order).err(),
-            Err(rejection) => Some(rejection),
-        }
-    }
-}
-
-/// Asks no rules: the fold does, if it needs to.
-pub fn examine(bytes: &[u8]) -> Examined {
-    Examiner::default().examine(bytes, None)
-}
-
-/// Examines rows one after the other and reuses its buffers.
-#[derive(Default)]
-pub struct Examiner {
-    scratch: Vec<u8>,
-    chunk: BytesMut,
-}
-
-/// Bytes of one allocation, which the `stored` of many orders share. They are freed together anyway, with their batch.
-const CHUNK: usize = 256 * 1024;
-
-impl Examiner {
-    fn examine(&mut self, bytes: &[u8], in_force: Option<&InForce>) -> Examined {
-        let model = order::model();
-        match model.parse_to_serve(bytes, &mut self.scratch) {
-            Ok((order, data)) => Examined::Order {
-                data: Some(data),
-                stored: self.stored(&order),
-                ruled: Ruled {
-                    by: in_force.map(|rules| rules.position),
-                    rejection: in_force.and_then(|rules| rules.rules.check(model, &order).err()),
-                },
-                key: model.key(&order).into(),
-            },
-            Err(rejection) => Examined::Rejected(rejection),
-        }
-    }
-
-    /// For a replay, which serves nobody and asks no rules.
-    pub fn examine_to_store(&mut self, bytes: &[u8]) -> Examined {
-        let model = order::model();
-        match model.parse(bytes) {
-            Ok(order) => Examined::Order {
-                data: None,
-                stored: self.stored(&order),
-                ruled: Ruled {
-                    by: None,
-                    rejection: None,
-                },
-                key: model.key(&order).into(),
-            },
-            Err(rejection) => Examined::Rejected(rejection),
-        }
-    }
-
-    fn stored(&mut self, order: &Record<'_>) -> Bytes {
-        self.scratch.clear();
-        order::model().write_stored(order, &mut self.scratch);
-        if self.chunk.capacity() < self.scratch.len() {
-            self.chunk = BytesMut::with_capacity(CHUNK.max(self.scratch.len()));
-        }
-        self.chunk.extend_from_slice(&self.scratch);
-        self.chunk.split().freeze()
-    }
-}
-
-impl Examined {
-    pub fn key(&self) -> Option<&str> {
-        match self {
-            Examined::Order { key, .. } => Some(key),
-            Examined::Rejected(rejection) => rejection.key(),
-        }
-    }
-}
-
-/// A row of the log, and what its bytes say if it has any (a message or a resubmission).
+/// A row of the log, and what its bytes say if it is a message.
 pub struct ReadRow {
     pub row: Row,
+    /// The name of the collection that it was sent to; none of a decision.
+    pub to: Option<Arc<str>>,
+    /// None of a decision, and of a message to a name that nothing is defined by.
     pub examined: Option<Examined>,
-}
-
-impl ReadRow {
-    /// Whether it is a message that becomes an order if its key is free.
-    pub fn is_order_by(&self, in_force: &InForce) -> bool {
-        let ruled = match &self.examined {
-            Some(Examined::Order { ruled, .. }) => ruled,
-            Some(Examined::Rejected(_)) | None => return false,
-        };
-        self.row.decision.is_none()
-            && ruled.by == Some(in_force.position)
-            && ruled.rejection.is_none()
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -155,6 +40,7 @@ pub async fn run(
     batches: mpsc::Sender<Vec<ReadRow>>,
 ) -> Result<(), Error> {
     let mut examiner = Examiner::default();
+    let mut sources = Sources::default();
     // Rows appended by other replicas, or before we started, are not announced on `appended`: poll for them.
     let mut look = true;
     loop {
@@ -187,20 +73,18 @@ pub async fn run(
                 });
             }
         }
-        let rules = in_force.borrow().clone();
-        let examined = |row: Row| ReadRow {
-            examined: row
-                .payload
-                .as_deref()
-                .map(|bytes| examiner.examine(bytes, Some(&rules))),
-            row,
-        };
-        let mut batch: Vec<ReadRow> = rows.into_iter().map(examined).collect();
+        let ids = rows.iter().map(|row| row.source);
+        Session::bounded(sources.know(session.client(), ids)).await?;
+        let in_force = in_force.borrow().clone();
+        let mut batch = Vec::with_capacity(rows.len());
+        for row in rows {
+            batch.push(read(row, &sources, &in_force, &mut examiner)?);
+        }
         if let Some(last) = batch.last() {
             after = last.row.position;
         }
-        // Rules change how the rows behind them are judged, so a batch ends with each row that applies some.
-        while let Some(index) = batch.iter().position(is_rules) {
+        // A definition changes how the rows behind it are judged, so a batch ends with each of them.
+        while let Some(index) = batch.iter().position(ReadRow::defines) {
             let rest = batch.split_off(index + 1);
             if batches.send(batch).await.is_err() {
                 return Ok(());
@@ -213,9 +97,50 @@ pub async fn run(
     }
 }
 
-fn is_rules(read: &ReadRow) -> bool {
-    read.row
-        .decision
-        .as_ref()
-        .is_some_and(|decision| decision.action == Action::Rules)
+/// Reads ahead by the definitions of this moment. By the time the row is folded, others may be in force.
+fn read(
+    row: Row,
+    sources: &Sources,
+    in_force: &InForce,
+    examiner: &mut Examiner,
+) -> Result<ReadRow, Error> {
+    let to = match row.decision {
+        None => sources.collection(row.source),
+        Some(_) => None,
+    };
+    let mut read = ReadRow {
+        row,
+        to,
+        examined: None,
+    };
+    read.examine_anew(in_force, examiner)?;
+    Ok(read)
+}
+
+impl ReadRow {
+    /// Whether it changes which definitions are in force.
+    pub fn defines(&self) -> bool {
+        let decision = self.row.decision.as_ref();
+        decision.is_some_and(|decision| decision.action.is_about_definitions())
+    }
+
+    /// Examines its bytes, unless that was done by the definition in force.
+    pub fn examine_anew(
+        &mut self,
+        in_force: &InForce,
+        examiner: &mut Examiner,
+    ) -> Result<(), Error> {
+        let (Some(to), Some(bytes)) = (&self.to, &self.row.payload) else {
+            return Ok(());
+        };
+        let Some(defined) = in_force.get(to) else {
+            self.examined = None;
+            return Ok(());
+        };
+        let is_fresh = |examined: &Examined| examined.is_by(defined);
+        if !self.examined.as_ref().is_some_and(is_fresh) {
+            self.examined = Some(examiner.examine(bytes, defined)?);
+        }
+        Ok(())
+    }
 }

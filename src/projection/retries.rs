@@ -1,4 +1,4 @@
-//! Letters that Postgres refused are retried by the clock. The holder of the lease appends a `retry` decision to the log like
+//! Letters that Postgres refused, or whose sum was too low, are retried by the clock. The holder of the lease appends a `retry` decision to the log like
 //! any operator; its key (letter, attempt) makes it harmless to append it twice.
 //!
 //! The time at which a letter is due was written by one wall clock and is read by another, and either may have jumped.
@@ -6,19 +6,22 @@
 //! than the longest possible pause is not waited for.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use tokio::sync::watch;
 
+use super::definitions::InForce;
 use crate::dead_letter::longest_pause;
 use crate::inbox::{Action, Decision, Inbox, SourceId};
 use crate::postgres::{Database, Error, query};
 
-/// By dead_letters_due. Letters that are due, or due later than any pause could make them.
+/// By dead_letters_due. Letters that are due, or due later than any pause could make them; not those of a dropped collection.
 const DUE: &str = "
     select id, attempts, greatest(extract(epoch from next_attempt_at - last_failed_at), 0)::float8
     from dead_letters
-    where state = 'open' and (next_attempt_at <= now() or next_attempt_at > now() + make_interval(secs => $1))
+    where state = 'open' and collection = any($2) and (next_attempt_at <= now() or next_attempt_at > now() + make_interval(secs => $1))
     order by next_attempt_at limit 200";
 
 /// No letter is due later than this from now, unless a clock has jumped. Two minutes are for clocks that differ.
@@ -28,12 +31,22 @@ const LONGEST: Duration = longest_pause().saturating_add(Duration::from_mins(2))
 type Asked = HashMap<i64, Instant>;
 
 /// For as long as this process leads.
-pub async fn run(database: Database, inbox: Inbox, operator: SourceId) {
+pub async fn run(
+    database: Database,
+    inbox: Inbox,
+    operator: SourceId,
+    in_force: watch::Receiver<Arc<InForce>>,
+) {
     let mut asked = Asked::new();
     loop {
         tokio::time::sleep(Duration::from_millis(500)).await;
         asked.retain(|_, at| at.elapsed() < LONGEST);
-        if let Err(error) = ask(&database, &inbox, operator, &mut asked).await {
+        let ids = in_force
+            .borrow()
+            .iter()
+            .map(|defined| defined.id.0)
+            .collect();
+        if let Err(error) = ask(&database, &inbox, operator, ids, &mut asked).await {
             tracing::debug!(%error, "due retries cannot be read: {error}");
         }
     }
@@ -43,10 +56,11 @@ async fn ask(
     database: &Database,
     inbox: &Inbox,
     operator: SourceId,
+    ids: Vec<i64>,
     asked: &mut Asked,
 ) -> Result<(), Error> {
     let reader = database.reader().await?;
-    let due = query(&reader, DUE, &[&LONGEST.as_secs_f64()]).await?;
+    let due = query(&reader, DUE, &[&LONGEST.as_secs_f64(), &ids]).await?;
     drop(reader);
     let now = Instant::now();
     let due = due.iter().filter_map(|row| {
@@ -56,7 +70,7 @@ async fn ask(
         rested.then_some((letter, attempts))
     });
     let asking = due.map(|(letter, attempts)| {
-        let why = "Postgres refused it; tried again by the clock";
+        let why = "what was in the way may be gone; tried again by the clock";
         let decision = Decision::about(letter, Action::Retry, "waybill", why);
         let key = format!("retry:{letter}:{attempts}");
         async move {

@@ -4,16 +4,18 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::checkpoint::{self, Checkpoint};
+use super::definitions::{self, InForce};
 use super::live::Live;
 use super::reader::{self, Bounds};
 use super::retries;
-use super::rules;
 use super::{Dependencies, Error, Leadership, publish};
+use crate::collection::Keep;
+use crate::document;
 use crate::inbox::Position;
 use crate::postgres::{self, Session};
 
@@ -98,7 +100,7 @@ impl Projector {
             Error::WriterLost | Error::ReaderLost | Error::NoSession => {
                 tracing::error!(%error, "the projector cannot go on: {error}: this is a bug, please report it with the lines above; trying again");
             }
-            Error::UnknownRules(_) => tracing::error!(%error, "{error}"),
+            Error::UnknownDefinition { .. } => tracing::error!(%error, "{error}"),
             _ => tracing::warn!(%error, "the projector cannot go on: {error}; trying again"),
         }
     }
@@ -110,7 +112,7 @@ impl Projector {
             return Ok(());
         };
         let outcome = self.lead(&session, start, term, stop).await;
-        if stop.is_cancelled() || matches!(outcome, Err(Error::UnknownRules(_))) {
+        if stop.is_cancelled() || matches!(outcome, Err(Error::UnknownDefinition { .. })) {
             let _ = Session::bounded(checkpoint::release(session.client(), &self.name)).await;
         }
         outcome
@@ -142,7 +144,7 @@ impl Projector {
         let mut seen: Option<(Checkpoint, Instant)> = None;
         loop {
             let now = Session::bounded(checkpoint::read(session.client())).await?;
-            publish(&self.deps.projected, now.position);
+            self.say(session, now.position).await?;
             if now.leader == self.name {
                 return Ok(Some((now.position, now.term)));
             }
@@ -167,9 +169,45 @@ impl Projector {
         }
     }
 
-    /// Takes the lease, unless the rules in force cannot be compiled here: then a replica of another version has to.
+    /// Says how far the tables have come. What changed since the position that was said last is dropped from the cache before.
+    async fn say(&self, session: &Session, now: Position) -> Result<(), Error> {
+        let deps = &self.deps;
+        let last = *deps.projected.borrow();
+        if now == last {
+            return Ok(());
+        }
+        let mut in_force = InForce::clone(&deps.in_force.borrow());
+        if now < last {
+            tracing::warn!(
+                "the tables are at position {now}, and were at {last}: the cache is emptied"
+            );
+            deps.cache.clear();
+            in_force = InForce::default();
+        }
+        let client = session.client();
+        let changed = Session::bounded(definitions::catch_up(client, &mut in_force, now)).await?;
+        if changed || now < last {
+            deps.show(&in_force.into());
+        }
+        for share in deps.cache.all() {
+            if share.place().keep == Keep::Latest {
+                let changed = document::changed(client, share.id(), last, now);
+                match Session::bounded(changed).await? {
+                    Some(keys) => {
+                        let dropped = keys.iter().map(|key| (key.as_str(), None));
+                        share.replace(share.generation(), dropped);
+                    }
+                    None => share.clear(),
+                }
+            }
+        }
+        publish(&deps.projected, now);
+        Ok(())
+    }
+
+    /// Takes the lease, unless a definition in force cannot be compiled here: then a replica of another version has to.
     async fn take(&self, session: &Session, now: &Checkpoint) -> Result<bool, Error> {
-        rules::load(session.client()).await?;
+        self.deps.in_force.borrow().check()?;
         Ok(Session::bounded(checkpoint::take(session.client(), now, &self.name)).await?)
     }
 
@@ -181,8 +219,8 @@ impl Projector {
         stop: &CancellationToken,
     ) -> Result<(), Error> {
         let deps = &self.deps;
-        let (in_force, rules_of_reader) = watch::channel(rules::load(session.client()).await?);
-        let mut live = Live::begin(session, &self.name, deps, in_force, start).await?;
+        deps.in_force.borrow().check()?;
+        let mut live = Live::begin(session, &self.name, deps, start).await?;
         let (batches, mut ready) = mpsc::channel(1);
         let reader = reader::run(
             deps.database.session("reader").await?,
@@ -192,11 +230,16 @@ impl Projector {
             },
             start,
             (deps.appended.clone(), live.witness()),
-            rules_of_reader,
+            deps.in_force.subscribe(),
             batches,
         );
         let reader = AbortOnDropHandle::new(tokio::spawn(reader));
-        let retries = retries::run(deps.database.clone(), deps.inbox.clone(), deps.operator);
+        let retries = retries::run(
+            deps.database.clone(),
+            deps.inbox.clone(),
+            deps.operator,
+            deps.in_force.subscribe(),
+        );
         let _retries = AbortOnDropHandle::new(tokio::spawn(retries));
         deps.metrics.leading.set(1);
 

@@ -2,25 +2,27 @@
 
 use super::Error;
 use super::checkpoint::{self, Step};
+use super::definitions;
 use super::fold::{Decided, Writes};
+use super::judge::Amount;
 use super::pipeline::Turn;
-use super::rules;
 use crate::account;
 use crate::dead_letter::{self, Letter};
-use crate::order::store;
+use crate::document;
+use crate::inbox::Position;
 use crate::postgres::{self, Client, Session, Write, copy};
 
-const COPY_DECISIONS: &str =
-    "copy decisions (position, letter, refers_to, action, result, fate) from stdin binary";
+const COPY_DECISIONS: &str = "copy decisions (position, collection, letter, refers_to, action, result, fate) from stdin binary";
 
 async fn write_decisions(client: &Client, decisions: &[Decided]) -> Result<(), postgres::Error> {
     copy(
         client,
         COPY_DECISIONS,
-        6,
+        7,
         decisions.iter(),
         |row, decided| {
             row.int8(decided.position.0);
+            row.int8(decided.collection.0);
             row.optional_int8(decided.letter);
             row.optional_int8(decided.refers_to.map(|position| position.0));
             row.text(decided.action.as_str());
@@ -31,21 +33,37 @@ async fn write_decisions(client: &Client, decisions: &[Decided]) -> Result<(), p
     .await
 }
 
-/// Up to so many orders are inserted by one statement, in one round trip. For more, COPY is faster.
-const FEW: usize = 16;
+const COPY_AMOUNTS: &str = "copy amount (position, value, gone) from stdin binary";
 
-pub fn are_few(orders: usize) -> bool {
-    orders <= FEW
+/// What was worked out, beside the log: written once, with the verdicts.
+pub async fn write_amounts(
+    client: &Client,
+    amounts: &[(Position, Amount)],
+) -> Result<(), postgres::Error> {
+    copy(
+        client,
+        COPY_AMOUNTS,
+        3,
+        amounts.iter(),
+        |row, (position, amount)| {
+            row.int8(position.0);
+            row.optional_int8(amount.value);
+            row.optional_truth(amount.gone);
+        },
+    )
+    .await
+}
+
+pub fn are_few(rows: usize) -> bool {
+    rows <= document::FEW
 }
 
 /// The rows, which no two batches share: several batches can write theirs at the same time.
 pub async fn write_rows(client: &Client, writes: &Writes) -> Result<(), postgres::Error> {
-    match writes.orders.len() {
-        0 => {}
-        few if are_few(few) => postgres::send(client, &[store::insert_few(&writes.orders)]).await?,
-        _ => store::insert(client, &writes.orders).await?,
+    for (id, brought) in &writes.brought {
+        document::write_rows(client, *id, brought).await?;
     }
-    store::insert_duplicates(client, &writes.duplicates).await?;
+    document::insert_duplicates(client, &writes.duplicates).await?;
     let new: Vec<&Letter> = writes
         .new_letters
         .iter()
@@ -59,7 +77,18 @@ pub async fn write_rows(client: &Client, writes: &Writes) -> Result<(), postgres
         .collect();
     dead_letter::change(client, &changed).await?;
     write_decisions(client, &writes.decisions).await?;
-    rules::write(client, &writes.rules).await
+    definitions::write(client, &writes.definitions).await
+}
+
+/// The rows that the batch before may have touched, too: documents of `latest`, sums. Each is a statement of its own, sent
+/// together.
+pub async fn write_last(client: &Client, writes: &Writes) -> Result<(), postgres::Error> {
+    for (id, brought) in &writes.brought {
+        for write in document::write_last(*id, brought) {
+            postgres::send(client, &[write]).await?;
+        }
+    }
+    Ok(())
 }
 
 /// As `Session::bounded`, for work that can also fail for another reason than Postgres. After a time-out the session is to be
@@ -82,6 +111,20 @@ pub async fn in_turn(
 ) -> Result<(), Error> {
     write_rows(session.client(), writes).await?;
     turn.come().await?;
+    write_last(session.client(), writes).await?;
+    let committed = session.commit_with(&counts(step, writes)).await;
+    committed.map_err(moved)
+}
+
+/// As `in_turn`, for the load of a replay: what batches share beside the counters is made after the last of them.
+pub async fn to_load(
+    session: &Session,
+    step: &Step,
+    writes: &Writes,
+    turn: Turn,
+) -> Result<(), Error> {
+    write_rows(session.client(), writes).await?;
+    turn.come().await?;
     let committed = session.commit_with(&counts(step, writes)).await;
     committed.map_err(moved)
 }
@@ -92,9 +135,12 @@ pub async fn write_counts(client: &Client, step: &Step, writes: &Writes) -> Resu
     sent.map_err(moved)
 }
 
-/// For a batch of a few new orders and nothing else: all of it in one statement, which is its own transaction.
+/// For a batch of a few new documents of one collection and nothing else: all of it in one statement, which is its own
+/// transaction.
 pub async fn at_once(session: &Session, step: &Step, writes: &Writes) -> Result<(), Error> {
-    let mut all = vec![store::insert_few(&writes.orders)];
+    let mut all: Vec<Write<'_>> = (writes.brought.iter())
+        .map(|(id, brought)| document::insert_few(*id, &brought.documents))
+        .collect();
     all.extend(counts(step, writes));
     session.write(&all).await.map_err(moved)
 }
@@ -102,7 +148,7 @@ pub async fn at_once(session: &Session, step: &Step, writes: &Writes) -> Result<
 fn counts<'a>(step: &'a Step, writes: &'a Writes) -> Vec<Write<'a>> {
     let mut counts = Vec::new();
     counts.extend(dead_letter::write_groups(&writes.groups));
-    counts.push(account::add_fates(writes.fates));
+    counts.push(account::add_fates(&writes.fates));
     counts.extend(account::write_epochs(&writes.epochs));
     counts.push(checkpoint::advance(step));
     counts

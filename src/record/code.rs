@@ -14,8 +14,12 @@ words! {
         Rule = "rule",
         /// Postgres cannot hold it.
         Unstorable = "unstorable",
-        /// Another order already has this order_uid.
+        /// Another document already has this key.
         Conflict = "conflict",
+        /// Nothing is defined by the name that it was sent to.
+        Collection = "collection",
+        /// A sum says no.
+        Sum = "sum",
     }
 }
 
@@ -97,6 +101,14 @@ words! {
         OrderUidTaken = "order_uid_taken",
         /// A document with this key and other content is already there.
         KeyTaken = "key_taken",
+        /// No collection is defined by the name that the message was sent to.
+        NoCollection = "no_collection",
+        /// What the message adds to a sum cannot be worked out.
+        SumFailed = "sum_failed",
+        /// The message would leave its account's sum below the floor.
+        SumTooLow = "sum_too_low",
+        /// Whether the message takes its document away cannot be worked out.
+        GoneFailed = "gone_failed",
         /// The message cannot be read, and no check can say why; please report it.
         Unexplained = "unexplained",
         /// A code that a newer version gave and this one does not know.
@@ -137,7 +149,9 @@ impl Code {
             | Self::TooGreat
             | Self::NegativeMoney => &[Reason::Schema],
             Self::TooLong => &[Reason::Schema, Reason::Unstorable],
-            Self::RuleViolated | Self::RuleFailed => &[Reason::Rule],
+            Self::RuleViolated | Self::RuleFailed | Self::GoneFailed => &[Reason::Rule],
+            Self::NoCollection => &[Reason::Collection],
+            Self::SumFailed | Self::SumTooLow => &[Reason::Sum],
             Self::NulCharacter | Self::LoneSurrogate | Self::TooLarge | Self::RefusedByPostgres => {
                 &[Reason::Unstorable]
             }

@@ -1,4 +1,6 @@
-//! Dates as JSON Schema's `format` means them.
+//! Dates as JSON Schema's `format` means them, and the versions that are told by them.
+
+use std::fmt;
 
 /// A date-time by the grammar of RFC 3339, section 5.6: with an offset, on a day that exists. Second 60 (a leap second) is
 /// accepted in any minute, since the minutes that have one cannot be computed.
@@ -51,7 +53,7 @@ pub fn is_rfc3339(text: &[u8]) -> bool {
 }
 
 /// A moment, exact to any number of digits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant {
     /// Since 1970. A leap second is the second after it.
     seconds: i64,
@@ -112,6 +114,37 @@ impl Instant {
             seconds: days * 86_400 + at(11, 13) * 3_600 + at(14, 16) * 60 + at(17, 19)
                 - offset * 60,
             fraction: digits.trim_end_matches('0').to_owned(),
+        })
+    }
+}
+
+/// By what a later version of a document is told from an earlier one. How versions compare never changes: a replay compares them
+/// again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    Number(i64),
+    Time(Instant),
+}
+
+/// One text for each version, and another for each other: `7`, or `1764500400.25`, seconds since 1970 and always with a point.
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Time(at) => write!(f, "{}.{}", at.seconds, at.fraction),
+        }
+    }
+}
+
+impl Version {
+    /// Reads what it was written as.
+    pub fn read(text: &str) -> Option<Self> {
+        Some(match text.split_once('.') {
+            None => Self::Number(text.parse().ok()?),
+            Some((seconds, fraction)) => Self::Time(Instant {
+                seconds: seconds.parse().ok()?,
+                fraction: fraction.to_owned(),
+            }),
         })
     }
 }

@@ -11,6 +11,7 @@ use crate::cache::{self, Cache};
 use crate::config::Config;
 use crate::inbox::{self, Inbox, Position, Queue, SourceId, Tail};
 use crate::postgres::Database;
+use crate::projection::InForce;
 use crate::telemetry::Metrics;
 use crate::{api, operation, projection, source};
 
@@ -37,7 +38,7 @@ pub struct Wires {
     projected: watch::Sender<Position>,
     leadership: watch::Sender<Option<projection::Leadership>>,
     pub stopping: watch::Sender<bool>,
-    http: SourceId,
+    in_force: watch::Sender<Arc<InForce>>,
     operator: SourceId,
     pub channels: Vec<Channel>,
 }
@@ -63,25 +64,32 @@ impl Wires {
             let name = format!("{cluster}/{}", config.subscription.channel);
             channels.push(Channel {
                 config: config.clone(),
-                source: inbox::source_id(&reader, "stan", &name).await?,
+                source: inbox::source(&reader, "stan", &name, Some("orders"))
+                    .await?
+                    .0,
                 status: watch::Sender::default(),
             });
         }
         let metrics = Arc::new(Metrics::new().context("the metrics could not be registered")?);
         let (audit, recorder) = Audit::new(database.clone(), metrics.clone());
+        let position = projection::read_checkpoint(&reader).await?.position;
+        let in_force = Arc::new(projection::definitions_until(&reader, position).await?);
+        let cache = Arc::new(Cache::new(config.cache_bytes));
+        cache.serve(in_force.served());
+        let operator = inbox::source(&reader, "operator", "operator", None).await?;
         let wires = Self {
-            http: inbox::source_id(&reader, "http", "http").await?,
-            operator: inbox::source_id(&reader, "operator", "operator").await?,
+            in_force: watch::Sender::new(in_force),
+            operator: operator.0,
             channels,
             inbox,
-            cache: Arc::new(Cache::new(config.cache_bytes)),
+            cache,
             metrics,
             audit,
             patience: Arc::default(),
             give_way: Arc::default(),
             asked: Arc::default(),
             appended: watch::Sender::default(),
-            projected: watch::Sender::new(Position(0)),
+            projected: watch::Sender::new(position),
             leadership: watch::Sender::default(),
             stopping: watch::Sender::default(),
             database: database.clone(),
@@ -98,6 +106,7 @@ impl Wires {
             metrics: self.metrics.clone(),
             appended: self.appended.subscribe(),
             projected: self.projected.clone(),
+            in_force: self.in_force.clone(),
             leadership: self.leadership.clone(),
             give_way: self.give_way.clone(),
         }
@@ -109,6 +118,7 @@ impl Wires {
             inbox: self.inbox.clone(),
             operator: self.operator,
             projected: self.projected.subscribe(),
+            in_force: self.in_force.subscribe(),
             leadership: self.leadership.subscribe(),
             give_way: self.give_way.clone(),
             asked: self.asked.clone(),
@@ -147,9 +157,9 @@ impl Wires {
             cache: self.cache.clone(),
             metrics: self.metrics.clone(),
             audit: self.audit.clone(),
-            http: self.http,
             operator: self.operator,
             projected: self.projected.subscribe(),
+            in_force: self.in_force.subscribe(),
             broker: self.channels.first().map(|channel| api::Broker {
                 config: channel.config.clone(),
                 source: channel.source,

@@ -1,11 +1,13 @@
 // The frame around the views: state of the service, theme, who decides, search, keys.
 
+import {all, aOne, atHand, collections, listPath, samePlace} from './collections.js';
 import {connect, watch} from './live.js';
 import {get} from './api.js';
 import {askWho, knownWho} from './dialog.js';
 import {learned, me, signOut} from './session.js';
 import {go, start} from './router.js';
 import {keys} from './keys.js';
+import {h, replace} from './dom.js';
 
 const byId = (id) => document.getElementById(id);
 
@@ -23,7 +25,7 @@ function state() {
     } else if (stats?.database === 'away') {
       kind = 'bad';
       text = 'Database away';
-      notice = 'Postgres is away. Orders in the cache still answer; messages wait at the broker and none is lost.';
+      notice = 'Postgres is away. Documents in the cache still answer; messages wait at the broker and none is lost.';
     } else if (stats?.broker === 'away') {
       kind = 'wait';
       text = 'Broker away';
@@ -88,15 +90,46 @@ function search() {
   byId('quick').addEventListener('submit', (event) => {
     event.preventDefault();
     const text = byId('quick-field').value.trim();
-    if (text) go(`/?q=${encodeURIComponent(text)}`);
+    if (text) go(`${listPath(atHand().name)}?q=${encodeURIComponent(text)}`);
     byId('quick-field').value = '';
   });
+}
+
+// The head speaks of the collection at hand. With one alone there is nothing to switch.
+function head() {
+  const choice = byId('collection');
+  const show = () => {
+    const {name, title} = atHand();
+    const documents = byId('documents');
+    // The switch says which.
+    documents.textContent = all().length > 1 ? 'Documents' : title;
+    documents.href = listPath(name);
+    for (const id of ['quick-field', 'quick-label']) byId(id)[id === 'quick-field' ? 'placeholder' : 'textContent'] = `Find ${aOne(name)}`;
+    choice.value = name;
+  };
+  addEventListener('waybill:moved', show);
+  addEventListener('waybill:collections', () => {
+    replace(choice, all().map((one) => h('option', {value: one.name}, one.title)));
+    choice.hidden = all().length < 2;
+    show();
+  });
+  // One that somebody has defined meanwhile.
+  watch((_, {kind, document}) => {
+    if (kind === 'document' && all().length && !all().some((one) => one.name === document.collection)) collections({again: true}).catch(() => []);
+  });
+  choice.addEventListener('change', () => go(samePlace(all().find((one) => one.name === choice.value))));
 }
 
 state();
 theme();
 who();
 search();
+head();
 keys();
 start();
-get('/me').then(learned, () => {}).finally(connect);
+get('/me').then(learned, () => {}).finally(() => {
+  connect();
+  collections().catch(() => {
+    // Whoever needs them asks again, and says why it cannot be.
+  });
+});

@@ -50,7 +50,7 @@ export function bulk(set, signal) {
     const useful = pass + same + done > 0;
     first.classList.toggle('main', !useful);
     return h('p', {class: 'actions left'}, needs('decide', button('Now do it', () => start(false), {class: useful ? 'main' : null})),
-      h('span', {class: 'soft'}, useful ? 'The set is taken anew at that moment.' : 'It would bring none of them home: mend them one by one, change the rules, or discard them.'));
+      h('span', {class: 'soft'}, useful ? 'The set is taken anew at that moment.' : 'It would bring none of them home: mend them one by one, change the definition, or discard them.'));
   }
 
   const first = needs('decide', button('Dry run', () => start(true), {class: 'main'}));

@@ -7,14 +7,16 @@
   } catch {
     // No storage here: the system's it is.
   }
-  const [, first, second] = location.pathname.split('/');
+  const [, first, second, third] = location.pathname.split('/');
   const needs = {
-    '': ['view/find', 'missing', 'chart'],
-    orders: ['view/document', 'missing', 'sheet', 'dress/orders'],
-    live: ['view/stream', 'view/find', 'missing', 'chart'],
+    '': ['view/find', 'chart', 'columns', 'dress/orders'],
+    c: third ? ['view/document', 'missing', 'sheet', 'dress/orders', 'versions', 'diff'] : ['view/find', 'chart', 'columns', 'dress/orders'],
+    orders: ['view/document', 'missing', 'sheet', 'dress/orders', 'versions', 'diff'],
+    live: ['view/stream', 'view/find', 'chart', 'columns', 'dress/orders'],
     groups: ['view/groups', 'chart'],
     letters: second ? ['view/letter', 'payload', 'mend', 'diff', 'editor'] : ['view/letters', 'bulk', 'operation'],
-    rules: ['view/rules', 'diff', 'editor', 'operation'],
+    collections: second ? ['view/definition', 'define', 'diff', 'editor', 'operation'] : ['view/collections', 'define', 'diff', 'editor', 'operation'],
+    sums: ['view/sums', 'columns'],
     operations: ['view/operations', 'operation'],
     account: ['view/account'],
     audit: ['view/audit'],

@@ -75,6 +75,8 @@ const REASONS = {
   rule: 'against a rule',
   unstorable: 'cannot be stored',
   conflict: 'conflict',
+  collection: 'no collection',
+  sum: 'against its sum',
 };
 
 export const reasonNames = Object.entries(REASONS);
@@ -107,13 +109,25 @@ export function pointer(text) {
     .reduce((path, part) => (/^\d+$/.test(part) ? `${path}[${part}]` : path ? `${path}.${part}` : part), '');
 }
 
-export function orderLink(uid, props = {}) {
-  return h('a', {href: orderPath(uid), class: 'uid', title: uid, ...props}, shown(uid));
+export function documentLink(collection, key, props = {}) {
+  return h('a', {href: documentPath(collection, key), class: 'uid', title: key, ...props}, shown(key));
 }
 
-export function orderPath(uid) {
-  return `/orders/${encodeURIComponent(uid)}`;
+// Orders have the addresses of 0.1.
+export function documentPath(collection, key) {
+  return `${collection === 'orders' ? '' : '/c'}/${encodeURIComponent(collection)}/${encodeURIComponent(key)}`;
 }
+
+// date_created is "Date created", customerID "Customer ID".
+export function words(name) {
+  const text = shown(name, 60).replace(/_+/g, ' ').trim()
+    .replace(/([a-z\d])([A-Z])(?=[a-z])/g, (_, end, start) => `${end} ${start.toLowerCase()}`).replace(/([a-z\d])([A-Z])/g, '$1 $2');
+  return text ? text[0].toUpperCase() + text.slice(1) : '(no name)';
+}
+
+// What a definition calls a document, in a sentence: "an order", "2 entries".
+export const a = (one) => `${/^[aeiou]/i.test(one) ? 'an' : 'a'} ${one}`;
+export const many = (one) => (/[^aeiou]y$/.test(one) ? `${one.slice(0, -1)}ies` : /(s|x|z|ch|sh)$/.test(one) ? `${one}es` : `${one}s`);
 
 // A name that is thousands of characters long says no more than its beginning.
 export function shown(text, limit = 120) {

@@ -28,7 +28,7 @@ function walk(step) {
 }
 
 const KEYS = [
-  ['/', 'Find an order'],
+  ['/', 'Find a document'],
   ['↓ ↑', 'Through the rows of a list; Enter opens one'],
   ['Tab', 'Through all that can be used'],
   ['Esc', 'Close a dialog'],

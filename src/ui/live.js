@@ -1,10 +1,11 @@
-// One stream for all views: the numbers of now, those of the last minutes, the newest orders.
+// One stream for all views: the numbers of now, those of the last minutes, the newest documents.
 
 import {get} from './api.js';
 import {parse} from './json.js';
 import {learned} from './session.js';
 
 const REMEMBERED = 300;
+// Documents of each collection.
 const NEWEST = 20;
 
 export const live = {
@@ -14,14 +15,17 @@ export const live = {
   stats: null,
   columns: [],
   rows: [],
-  orders: [],
+  // By the collection's name, newest first: {collection, position, key, document}.
+  newest: new Map(),
 };
+
+export const newest = (collection) => live.newest.get(collection) ?? [];
 
 const watchers = new Set();
 let source = null;
 let heard = 0;
 
-// Calls now, and at each change: {kind: 'stats' | 'order' | 'history' | 'state', order}.
+// Calls now, and at each change: {kind: 'stats' | 'document' | 'history' | 'state', document}.
 export function watch(listener, signal) {
   watchers.add(listener);
   signal?.addEventListener('abort', () => watchers.delete(listener));
@@ -52,11 +56,12 @@ function listen() {
     set('open', false);
     tell({kind: 'history'});
   });
-  on('order', (order) => {
-    if (live.orders.some((known) => known.position >= order.position)) return;
-    live.orders.unshift(order);
-    live.orders.length = Math.min(live.orders.length, NEWEST);
-    tell({kind: 'order', order});
+  on('document', (document) => {
+    const before = newest(document.collection);
+    if (before.some((known) => known.position >= document.position)) return;
+    // Where the latest is kept, it takes the place of the one before.
+    live.newest.set(document.collection, [document, ...before.filter((known) => known.key !== document.key)].slice(0, NEWEST));
+    tell({kind: 'document', document});
   });
   on('stats', (stats) => {
     live.stats = stats;

@@ -3,7 +3,8 @@
 import {button, field, h, replace, say} from './dom.js';
 import {getBytes, Problem, query, send} from './api.js';
 import {format, offsetOf, spanAt} from './json.js';
-import {pointer} from './format.js';
+import {a, pointer} from './format.js';
+import {collections, oneOf} from './collections.js';
 import {askWho} from './dialog.js';
 import {difference} from './diff.js';
 import {numbered} from './editor.js';
@@ -15,6 +16,9 @@ const PAUSE = 250;
 export async function mender(letter, payload, {signal, done, late, leave}) {
   let original = payload.text;
   if (letter.payload_cut) original = new TextDecoder().decode(await getBytes(`/dead-letters/${letter.id}/payload`, signal));
+  await collections().catch(() => []);
+  const one = oneOf(letter.collection);
+  const would = (key) => (key === null ? '' : `It would become ${one} ${key}.`);
   const tidy = /^\s*[[{]/.test(original) && !original.trim().includes('\n');
   const start = tidy ? format(original).text : original;
 
@@ -41,19 +45,19 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
     judged = judgement;
     verdict.dataset.valid = String(judgement.valid);
     if (judgement.valid) {
-      replace(verdict, h('strong', {}, '✓ This is an order. '), `It would become order ${judgement.key}.`);
+      replace(verdict, h('strong', {}, `✓ This is ${a(one)}. `), would(judgement.key));
       return;
     }
-    replace(verdict, h('strong', {}, `✗ Not yet an order: ${judgement.violations.length} to mend. `),
-      h('ol', {class: 'findings'}, judgement.violations.slice(0, 12).map((one) => h('li', {}, one.message, ' ',
-        h('code', {}, pointer(one.pointer)), ' ', one.line ? button(`line ${one.line}, column ${one.column ?? 1}`, () => caret(one.line, one.column ?? 1), {class: 'link'}) : null))));
+    replace(verdict, h('strong', {}, `✗ Not yet ${a(one)}: ${judgement.violations.length} to mend. `),
+      h('ol', {class: 'findings'}, judgement.violations.slice(0, 12).map((wrong) => h('li', {}, wrong.message, ' ',
+        h('code', {}, pointer(wrong.pointer)), ' ', wrong.line ? button(`line ${wrong.line}, column ${wrong.column ?? 1}`, () => caret(wrong.line, wrong.column ?? 1), {class: 'link'}) : null))));
   }
 
   async function judge() {
     asking?.abort();
     asking = new AbortController();
     try {
-      tell(await send('POST', '/validate', area.value, {key: null, signal: asking.signal}));
+      tell(await send('POST', `/collections/${encodeURIComponent(letter.collection)}/validate`, area.value, {key: null, signal: asking.signal}));
     } catch (error) {
       if (error.name === 'AbortError') return;
       judged = null;
@@ -104,8 +108,8 @@ export async function mender(letter, payload, {signal, done, late, leave}) {
     replace(card, h('h2', {}, 'What you changed'),
       difference(start, area.value),
       judged?.valid
-        ? h('p', {class: 'verdict', 'data-valid': 'true'}, h('strong', {}, '✓ This is an order. '), `It would become order ${judged.key}.${judged.ruled ? '' : ' The rules in force could not be asked.'}`)
-        : h('p', {class: 'verdict', 'data-valid': 'false'}, h('strong', {}, '✗ Not yet an order. '), 'Sent as it is, it becomes a new dead letter in place of this one.'),
+        ? h('p', {class: 'verdict', 'data-valid': 'true'}, h('strong', {}, `✓ This is ${a(one)}. `), would(judged.key))
+        : h('p', {class: 'verdict', 'data-valid': 'false'}, h('strong', {}, `✗ Not yet ${a(one)}. `), 'Sent as it is, it becomes a new dead letter in place of this one.'),
       field('Reason', why), failed,
       h('p', {class: 'actions'}, button('Back to the text', () => { edit(); area.focus(); }), sending));
     say('The difference is shown');

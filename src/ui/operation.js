@@ -5,6 +5,7 @@ import {get, post, query} from './api.js';
 import {needs} from './rights.js';
 import {me} from './session.js';
 import {badge, number, plural, pointer, reason, since, source, time} from './format.js';
+import {planned} from './plan.js';
 
 export const over = (operation) => ['done', 'failed', 'cancelled', 'stopped'].includes(operation.state);
 
@@ -13,9 +14,12 @@ const VERBS = {retry: 'Retry', discard: 'Discard', reopen: 'Reopen', note: 'Writ
 // In a sentence: "Retry the letters with reason schema".
 export function sentence({kind, request}) {
   if (kind === 'replay') return 'Fold the log again';
+  if (kind === 'plan') return `See what a definition${named(request.definition)} would make of history`;
+  if (kind === 'refresh') return `By itself: write the documents of ${request.collection} anew, as their definition says`;
+  if (kind === 'index') return `By itself: build the index of ${request.collection} on ${pointer(request.pointer)}`;
   if (kind === 'rules_check') return 'Check rules against history';
   if (kind !== 'bulk') return kind;
-  if (request.only_changed) return 'By itself: retry letters that older checks or rules judged';
+  if (request.only_changed) return 'By itself: retry letters that older checks or definitions judged';
   const {state, ids, ...others} = request.filter ?? {};
   const parts = Object.entries(others).filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => (PARTS[name] ?? ((text) => `${name} ${text}`))(value));
   const letters = ids ? plural(ids.length, 'chosen letter') : `${parts.length ? '' : 'all '}${state ? `${state} ` : ''}letters`;
@@ -23,11 +27,17 @@ export function sentence({kind, request}) {
   return request.dry_run ? `Dry run: ${what[0].toLowerCase()}${what.slice(1)}` : what;
 }
 
+const named = (text) => {
+  const name = /^collection:\s*([a-z]\w*)/m.exec(text ?? '')?.[1];
+  return name ? ` of ${name}` : '';
+};
+
 const PARTS = {
   reason,
   fingerprint: () => 'one group',
   code: (code) => code.replaceAll('_', ' '),
-  key: (uid) => `of order ${uid}`,
+  key: (key) => `with the key ${key}`,
+  collection: (name) => `of ${name}`,
   source: (name) => `from ${source(name)}`,
   since: (at) => `since ${at}`,
   until: (at) => `until ${at}`,
@@ -46,7 +56,7 @@ function letters({kind, request}) {
 export function progress(operation) {
   const {done, total, progress: told, kind} = operation;
   let [value, top] = [done, total];
-  if (kind === 'rules_check') [value, top] = [told?.position ?? 0, told?.target ?? 0];
+  if (kind === 'plan') [value, top] = [told?.position ?? 0, told?.target ?? 0];
   if (kind === 'replay' && !top) [value, top] = [told?.position ?? told?.done ?? 0, told?.target ?? told?.total ?? 0];
   if (over(operation) && operation.state === 'done') [value, top] = [1, 1];
   return h('progress', {max: top || 1, value: over(operation) && !top ? 1 : value, 'aria-label': `Progress of operation ${operation.id}`});
@@ -61,7 +71,9 @@ function left(seconds) {
 // `from`: {done, at} of the first look, to tell how long it takes yet.
 function counted({kind, done, total, failed, progress: told, request, state, outcome: ended}, from) {
   const running = state === 'running';
-  if (kind === 'rules_check') return `${number(told?.orders_checked ?? 0)} orders and ${number(told?.letters_checked ?? 0)} letters looked at`;
+  if (kind === 'plan') return `${plural(told?.messages_checked ?? 0, 'message')} and ${plural(told?.letters_checked ?? 0, 'open letter')} looked at`;
+  if (kind === 'refresh') return `${plural(told?.changed ?? ended?.changed ?? 0, 'document')} written anew`;
+  if (kind === 'index' || kind === 'rules_check') return '';
   if (kind === 'replay') {
     if (ended?.position) return `Folded again up to position ${number(ended.position)}; no fate changed.`;
     return told?.position ? `position ${number(told.position)}${told.target ? ` of ${number(told.target)}` : ''}${running ? left(told.seconds_left) : ''}` : '';
@@ -131,7 +143,7 @@ export function outcome(operation) {
   const ended = operation.outcome;
   if (!ended) return h('p', {class: 'soft'}, operation.state === 'cancelled' ? 'Cancelled. What was decided until then stays decided.' : '');
   if (operation.kind === 'bulk') return bulk(ended, operation);
-  if (operation.kind === 'rules_check') return checked(ended);
+  if (operation.kind === 'plan') return planned(ended);
   const fields = Object.entries(ended).filter(([name, value]) => typeof value !== 'object' && name !== 'position');
   if (!fields.length) return null;
   return h('dl', {class: 'facts'}, fields.map(([name, value]) => h('div', {}, h('dt', {}, name.replaceAll('_', ' ')), h('dd', {}, typeof value === 'number' ? number(value) : String(value)))));
@@ -147,27 +159,6 @@ function bulk({results = {}, failing = [], error}, operation) {
       {label: 'Letters', num: true, cell: (one) => number(one.count)},
       {label: 'One of them', cell: (one) => h('a', {href: `/letters/${one.sample}`}, `Letter ${one.sample}`)},
     ], failing, {titled: true}) : null,
-  ];
-}
-
-function checked(found) {
-  const groups = Object.entries(found.passing_by ?? {});
-  const rules = Object.entries(found.rejected_by ?? {});
-  return [
-    h('ul', {class: 'results'},
-      h('li', {}, h('strong', {}, number(found.orders_rejected)), ` of ${plural(found.orders_checked, 'order')} would have been rejected`),
-      h('li', {}, h('strong', {}, number(found.letters_passing)), ` of ${plural(found.letters_checked, 'open letter')} would pass`)),
-    rules.length ? table('Orders that the rules would have rejected', [
-      {label: 'Rule', cell: ([name]) => h('code', {}, name)},
-      {label: 'What it says', wide: true, cell: ([, one]) => one.message},
-      {label: 'Orders', num: true, cell: ([, one]) => number(one.count)},
-      {label: 'Some of them', cell: ([, one]) => one.samples.slice(0, 3).map((uid) => h('div', {}, h('a', {class: 'uid', href: `/orders/${encodeURIComponent(uid)}`}, uid.slice(0, 40))))},
-    ], rules, {titled: true}) : null,
-    groups.length ? table('Open letters that would pass', [
-      {label: 'What was wrong', wide: true, cell: ([, one]) => one.message},
-      {label: 'Letters', num: true, cell: ([, one]) => number(one.count)},
-      {label: 'Some of them', cell: ([, one]) => one.samples.slice(0, 3).map((id) => h('div', {}, h('a', {href: `/letters/${id}`}, `Letter ${id}`)))},
-    ], groups, {titled: true}) : null,
   ];
 }
 

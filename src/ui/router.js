@@ -5,12 +5,17 @@ import {Problem} from './api.js';
 
 const ROUTES = [
   [/^\/$/, () => import('./view/find.js')],
-  [/^\/orders\/([^/]+)$/, () => import('./view/document.js')],
+  [/^\/(orders)\/([^/]+)$/, () => import('./view/document.js')],
+  [/^\/c\/([^/]+)$/, () => import('./view/find.js')],
+  [/^\/c\/([^/]+)\/([^/]+)$/, () => import('./view/document.js')],
+  [/^\/sums\/([^/]+)$/, () => import('./view/sums.js')],
+  [/^\/sums\/([^/]+)\/([^/]+)$/, () => import('./view/sums.js')],
   [/^\/live$/, () => import('./view/stream.js')],
   [/^\/groups$/, () => import('./view/groups.js')],
   [/^\/letters$/, () => import('./view/letters.js')],
   [/^\/letters\/(\d+)$/, () => import('./view/letter.js')],
-  [/^\/rules$/, () => import('./view/rules.js')],
+  [/^\/collections$/, () => import('./view/collections.js')],
+  [/^\/collections\/([^/]+)$/, () => import('./view/definition.js')],
   [/^\/operations$/, () => import('./view/operations.js')],
   [/^\/operations\/(\d+)$/, () => import('./view/operations.js')],
   [/^\/account$/, () => import('./view/account.js')],
@@ -69,14 +74,14 @@ async function show(moved) {
         const target = main.querySelector('[data-focus]') ?? main.querySelector('h1') ?? main;
         if (target.tagName === 'H1') target.tabIndex = -1;
         target.focus({preventScroll: true});
-        say(title || 'Orders');
+        say(title || 'Waybill');
       } else {
         main.querySelector('[data-focus]')?.focus({preventScroll: true});
       }
     },
   };
   if (!found) {
-    place.show('Not here', h('h1', {}, 'There is nothing here'), h('p', {}, 'The address leads to no view. ', h('a', {href: '/'}, 'Find an order'), ' instead.'));
+    place.show('Not here', h('h1', {}, 'There is nothing here'), h('p', {}, 'The address leads to no view. ', h('a', {href: '/'}, 'Begin anew'), ' instead.'));
     return;
   }
   try {
@@ -103,15 +108,16 @@ function failed(place, error) {
 
 function current() {
   const [, first] = location.pathname.split('/');
-  const home = {'': '/', orders: '/', letters: '/groups'}[first] ?? `/${first}`;
+  dispatchEvent(new Event('waybill:moved'));
+  const home = {'': 'documents', orders: 'documents', c: 'documents', sums: 'documents', letters: 'groups'}[first] ?? first;
   for (const link of document.querySelectorAll('nav a')) {
-    if (link.getAttribute('href') === home) {
+    if (link.dataset.view === home) {
       link.setAttribute('aria-current', 'page');
       // On a phone they are one line, wider than it.
       link.parentElement.scrollLeft = link.offsetLeft - link.parentElement.clientWidth / 3;
     } else link.removeAttribute('aria-current');
   }
-  document.body.dataset.view = first || 'find';
+  document.body.dataset.view = !first || (first === 'c' && !location.pathname.split('/')[3]) ? 'find' : first;
 }
 
 export function start() {

@@ -5,6 +5,7 @@
 //
 //     under(doc), beside(doc)   what stands under the key, and at the other end of its line
 //     own                       a heading for the document's own facts, which then come after its objects
+//     columns                   of a list of such documents, besides the key
 //     fields                    by name, in the order in which they are drawn; null: another part of the dress draws it
 //
 // and so may each part of a field of it:
@@ -15,7 +16,7 @@
 //     lead(value, doc), tail(value, doc), fields    of an object or a list: before it, after it, what is in it
 
 import {h, table} from './dom.js';
-import {badge, number, shown, time} from './format.js';
+import {badge, number, shown, time, words} from './format.js';
 
 // The level of the last heading that there is: the fields of what is deeper are told in a line.
 const DEEPEST = 6;
@@ -46,13 +47,6 @@ function isEmpty(value, schema) {
   if (value === undefined || value === null || value === '') return true;
   if (typeof value === 'object') return Object.keys(value).length === 0;
   return (value === 0 || value === false) && schema.default === value;
-}
-
-// date_created is "Date created", customerID "Customer ID".
-function words(name) {
-  const text = shown(name, NAME).replace(/_+/g, ' ').trim()
-    .replace(/([a-z\d])([A-Z])(?=[a-z])/g, (_, end, start) => `${end} ${start.toLowerCase()}`).replace(/([a-z\d])([A-Z])/g, '$1 $2');
-  return text ? text[0].toUpperCase() + text.slice(1) : '(no name)';
 }
 
 // The fields that these objects have: first as the dress names them, then as the schema does, then those that neither knows.

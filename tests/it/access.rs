@@ -32,13 +32,19 @@ const NAMES: [&str; 7] = [
 const ALL: Expected = [200; 7];
 /// Numbers about all collections.
 const WHOLE: Expected = [200, 200, 200, 200, 200, 403, 403];
-const READ_LIST: Expected = [200, 200, 200, 403, 200, 200, 200];
+const READ: Expected = [200, 200, 200, 403, 200, 404, 404];
+const NO_SUMS: Expected = [404, 404, 404, 403, 404, 404, 404];
 const LETTER_LIST: Expected = [403, 200, 200, 403, 200, 403, 200];
 const LETTER: Expected = [403, 200, 200, 403, 200, 403, 404];
 const DECIDE: Expected = [403, 403, 200, 403, 200, 403, 404];
-const RULES: Expected = [200, 200, 200, 403, 200, 404, 404];
+const DEFINITIONS: Expected = [200, 200, 200, 403, 200, 404, 404];
 const STEER: Expected = [403, 403, 403, 403, 409, 403, 404];
 
+/// That of the orders, and a remark.
+const DEFINITION: &str = concat!(
+    include_str!("../../src/collection/orders.yaml"),
+    "# Nothing else.\n"
+);
 const NOTE: &str = "{\"reason\": \"x\"}";
 const DRY: &str = "{\"action\": \"retry\", \"all\": true, \"dry_run\": true}";
 
@@ -50,23 +56,57 @@ const TABLE: &[(&str, &str, &str, Expected)] = &[
         "",
         [200, 200, 200, 403, 200, 404, 404],
     ),
-    ("GET", "/api/v1/orders", "", READ_LIST),
-    ("GET", "/api/v1/orders/export", "", READ_LIST),
+    ("GET", "/api/v1/orders", "", READ),
+    ("GET", "/api/v1/collections", "", ALL),
+    ("GET", "/api/v1/collections/orders", "", DEFINITIONS),
     (
         "GET",
-        "/api/v1/schema/order.json",
+        "/api/v1/collections/orders/definitions",
+        "",
+        DEFINITIONS,
+    ),
+    (
+        "PUT",
+        "/api/v1/collections/orders",
+        DEFINITION,
+        [403, 403, 403, 403, 200, 403, 404],
+    ),
+    (
+        "POST",
+        "/api/v1/plans",
+        DEFINITION,
+        [403, 403, 403, 403, 202, 403, 404],
+    ),
+    (
+        "GET",
+        "/api/v1/collections/orders/schema",
         "",
         [200, 200, 200, 200, 200, 404, 404],
     ),
     (
+        "GET",
+        "/api/v1/collections/orders/export",
+        "",
+        [200, 200, 200, 403, 200, 404, 404],
+    ),
+    // Of which key is not said.
+    (
+        "GET",
+        "/api/v1/collections/orders/versions",
+        "",
+        [400, 400, 400, 403, 400, 400, 400],
+    ),
+    ("GET", "/api/v1/collections/orders/sums", "", NO_SUMS),
+    ("GET", "/api/v1/collections/orders/sums/x", "", NO_SUMS),
+    (
         "POST",
-        "/api/v1/validate",
+        "/api/v1/collections/orders/validate",
         "{}",
         [200, 200, 200, 200, 200, 404, 404],
     ),
     (
         "POST",
-        "/api/v1/inbox",
+        "/api/v1/orders",
         "junk",
         [403, 403, 403, 202, 202, 403, 404],
     ),
@@ -99,25 +139,11 @@ const TABLE: &[(&str, &str, &str, Expected)] = &[
         DRY,
         [403, 403, 202, 403, 202, 403, 202],
     ),
-    ("GET", "/api/v1/rules", "", RULES),
-    ("GET", "/api/v1/rules/history", "", RULES),
-    (
-        "PUT",
-        "/api/v1/rules",
-        "[]",
-        [403, 403, 403, 403, 200, 403, 404],
-    ),
-    (
-        "POST",
-        "/api/v1/rules/check",
-        "[]",
-        [403, 403, 403, 403, 202, 403, 404],
-    ),
     (
         "POST",
         "/api/v1/replays",
         "{}",
-        [403, 403, 403, 403, 202, 403, 404],
+        [403, 403, 403, 403, 202, 403, 403],
     ),
     ("GET", "/api/v1/operations", "", LETTER_LIST),
     ("GET", "/api/v1/operations/{operation}", "", LETTER),
@@ -139,6 +165,13 @@ const TABLE: &[(&str, &str, &str, Expected)] = &[
     ("GET", "/metrics", "", WHOLE),
     ("GET", "/docs", "", ALL),
     ("GET", "/openapi.json", "", ALL),
+    // Last: of orders there is nothing after it.
+    (
+        "DELETE",
+        "/api/v1/collections/orders",
+        "",
+        [403, 403, 403, 403, 200, 403, 404],
+    ),
 ];
 
 struct Desk {
@@ -175,7 +208,7 @@ impl Desk {
     /// Only the head of the answer: a stream has no end.
     async fn status(&self, method: &str, path: &str, authorization: &str, body: &str) -> u16 {
         let method: Method = method.parse().unwrap();
-        let raw = ["/inbox", "/validate", "/resubmit", "/rules", "/check"];
+        let raw = ["/orders", "/validate", "/resubmit", "/plans"];
         let kind = match raw.iter().any(|end| path.ends_with(end)) {
             true => OCTETS,
             false => JSON,
@@ -335,7 +368,7 @@ async fn a_principal_of_another_collection_sees_nothing_of_orders() {
 
     let (ona, olaf) = (service.token.replace(olaf.clone()), olaf);
     for path in [
-        "/orders",
+        "/collections",
         "/dead-letters",
         "/dead-letter-groups",
         "/dead-letter-groups/trend",
@@ -344,9 +377,15 @@ async fn a_principal_of_another_collection_sees_nothing_of_orders() {
         let list = service.json(&format!("/api/v1{path}")).await;
         assert_eq!(list["items"], json!([]), "{path}");
     }
-    for path in ["/orders/export", "/dead-letters/export"] {
+    let answer = service.get("/api/v1/dead-letters/export").await;
+    assert_eq!((answer.status, answer.body.len()), (200, 0));
+    for path in [
+        "/orders",
+        "/collections/orders",
+        "/collections/orders/export",
+    ] {
         let answer = service.get(&format!("/api/v1{path}")).await;
-        assert_eq!((answer.status, answer.body.len()), (200, 0), "{path}");
+        assert_eq!(answer.status, 404, "{path}: {answer:?}");
     }
     // Cached or not, it is not there.
     let kept = service.order("kept").await;
@@ -365,9 +404,9 @@ async fn a_principal_of_another_collection_sees_nothing_of_orders() {
         );
     }
     let events = stream(&service, &olaf, 3).await;
-    assert!(!events.contains("event: order"), "{events}");
+    assert!(!events.contains("event: document"), "{events}");
     assert!(
-        events.contains("\"orders\":null") && !events.contains("\"cache_orders\":1"),
+        events.contains("\"documents\":null") && !events.contains("\"cache_documents\":1"),
         "{events}"
     );
 
@@ -489,11 +528,11 @@ async fn who_decided_is_who_showed_the_token() {
         );
     }
     for (method, path) in [
-        (Method::PUT, "/rules?as=eve"),
-        (Method::POST, "/rules/check?as=eve"),
+        (Method::PUT, "/collections/orders?as=eve"),
+        (Method::POST, "/plans?as=eve"),
     ] {
         let answer = service
-            .ask(method, &format!("/api/v1{path}"), &[OCTETS], "[]")
+            .ask(method, &format!("/api/v1{path}"), &[OCTETS], DEFINITION)
             .await;
         assert_eq!(answer.status, 400, "{path}");
     }
@@ -532,11 +571,10 @@ async fn who_decided_is_who_showed_the_token() {
         [(&ona, &token), (&ona, &token)],
         "the set's decision, too"
     );
-    let answer = service
-        .ask(Method::PUT, "/api/v1/rules", &[OCTETS], "[]")
-        .await;
+    let path = "/api/v1/collections/orders";
+    let answer = service.ask(Method::PUT, path, &[OCTETS], DEFINITION).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let history = service.json("/api/v1/rules/history").await;
+    let history = service.json(&format!("{path}/definitions")).await;
     assert_eq!(
         (&history["items"][0]["who"], &history["items"][0]["proof"]),
         (&ona, &token)

@@ -339,6 +339,7 @@ async fn a_hole_that_nobody_fills_is_lost_in_the_end() {
 /// As `serve` runs, but in this process, where the broker's patience may be shorter than a setting can make it.
 #[tokio::test]
 async fn a_service_that_has_run_long_enough_says_that_a_hole_is_lost() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let bench = Bench::new(Weight::Light).await;
     let broker = bench.broker(Store::File).await;
     let name = format!("{}/orders", broker.cluster_id());

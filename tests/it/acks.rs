@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use waybill::order;
+use waybill::collection;
 use waybill::sandbox::broker::{Broker, Store};
 
 use crate::harness::{
@@ -61,7 +61,7 @@ async fn doubled_shuffled_and_repeated_they_come_to_the_same_state() {
     let broker = bench.broker(Store::File).await;
     let (proxy, service) = wired(&bench, &broker, Line::Scramble).await;
     let payloads: Vec<Bytes> = mixed(2_000, "stutter");
-    let model = order::model();
+    let model = &collection::orders().model;
     // Each uid once, whichever of its contents came first.
     let uids: HashSet<String> = payloads
         .iter()

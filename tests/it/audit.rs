@@ -51,7 +51,7 @@ async fn what_the_log_does_not_tell_is_on_record_with_who_and_from_where() {
     assert_eq!(post(sign_in(&rea, "rea")).await, 401, "in the wrong fields");
     let out = service.ask_as(&rea, Method::DELETE, session, "").await;
     assert_eq!(out.status, 204);
-    let export = "/api/v1/orders/export?format=csv";
+    let export = "/api/v1/collections/orders/export?format=csv";
     let taken = service.ask_as(&rea, Method::GET, export, "").await;
     assert_eq!(taken.status, 200);
     let refused = service
@@ -77,7 +77,12 @@ async fn what_the_log_does_not_tell_is_on_record_with_who_and_from_where() {
         is("sign_in_failed", "(a token)", "nobody", ""),
         is("new_address", "rea", "token", ""),
         is("signed_out", "rea", "token", ""),
-        is("exported", "rea", "token", "/orders/export?format=csv"),
+        is(
+            "exported",
+            "rea",
+            "token",
+            "/collections/orders/export?format=csv",
+        ),
         is(
             "refused",
             "rea",
@@ -118,7 +123,7 @@ async fn what_the_log_does_not_tell_is_on_record_with_who_and_from_where() {
     let listed = waybill(&[&asked[..], &token_file].concat());
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(
-        listed.contains("rea") && listed.contains("/orders/export?format=csv"),
+        listed.contains("rea") && listed.contains("/collections/orders/export?format=csv"),
         "{listed}"
     );
     let rows = "select string_agg(detail || who || address, '') from audit";
@@ -161,7 +166,7 @@ async fn nothing_is_taken_out_that_cannot_be_put_on_record() {
     let bench = Bench::new(Weight::Light).await;
     let service = bench.serve(None, &[]).await;
     service
-        .ask(Method::POST, "/api/v1/inbox", &[OCTETS], order("kept"))
+        .ask(Method::POST, "/api/v1/orders", &[OCTETS], order("kept"))
         .await;
     service.rests(10, 1).await;
     let sql = bench.sql().await;
@@ -169,14 +174,17 @@ async fn nothing_is_taken_out_that_cannot_be_put_on_record() {
         create function refuse() returns trigger language plpgsql as $$ begin raise 'no room for it'; end $$;
         create trigger refuse before insert on audit for each statement execute function refuse()";
     bench.sql().await.run(refuse).await;
-    let export = service.get("/api/v1/orders/export").await;
+    let export = service.get("/api/v1/collections/orders/export").await;
     assert_eq!(export.status, 503, "{export:?}");
     assert!(!String::from_utf8_lossy(&export.body).contains("kept"));
     assert_eq!(service.order("kept").await.status, 200, "all else goes on");
     bench.sql().await.run("drop trigger refuse on audit").await;
     until_equal(10, "exports go on", 200, async || {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        service.get("/api/v1/orders/export").await.status
+        service
+            .get("/api/v1/collections/orders/export")
+            .await
+            .status
     })
     .await;
     assert_eq!(

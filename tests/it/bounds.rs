@@ -17,8 +17,8 @@ async fn decisions_count_with_their_bytes_when_a_batch_is_read() {
     let settings = Settings::parse(&bench.url, None, false).unwrap();
     let database = Database::new(settings, 1).unwrap();
     let session = database.session("test").await.unwrap();
-    let source = inbox::source_id(session.client(), "operator", "operator").await;
-    let source = source.unwrap();
+    let source = inbox::source(session.client(), "operator", "operator", None).await;
+    let (source, _) = source.unwrap();
     let rows: Vec<Incoming> = (1..=10)
         .map(|number| {
             let payload = (number % 2 == 0).then(|| Bytes::from("x".repeat(50_000)));
@@ -78,7 +78,7 @@ async fn posts_beside_a_frozen_postgres_are_turned_away_before_they_fill_memory(
     for number in 0..POSTS {
         let body = large(&format!("{number} "));
         let post = http
-            .post(format!("{}/api/v1/inbox", service.url))
+            .post(format!("{}/api/v1/orders", service.url))
             .header(OCTETS.0, OCTETS.1)
             .body(body.clone());
         posts.spawn(async move {

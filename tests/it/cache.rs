@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use waybill::cache::{self, Cache, Miss};
 use waybill::postgres::{Database, Settings};
+use waybill::projection::InForce;
 
 use crate::harness::{Bench, Sql, Weight, order, orders, until, until_equal};
 
@@ -27,6 +28,18 @@ async fn is_stuck(sql: &Sql, statement: &str) {
     .await;
 }
 
+/// A cache of a database that has what it began with.
+fn cache() -> Arc<Cache> {
+    let cache = Cache::new(1 << 20);
+    cache.serve(InForce::default().served());
+    Arc::new(cache)
+}
+
+async fn load(cache: &Arc<Cache>, database: &Database, key: &str) -> cache::Loaded {
+    let share = cache.named("orders").unwrap();
+    cache.load(database, &share, key).await
+}
+
 #[tokio::test]
 async fn all_who_miss_one_order_at_a_time_are_answered_by_two_statements() {
     const CLIENTS: usize = 40;
@@ -38,12 +51,12 @@ async fn all_who_miss_one_order_at_a_time_are_answered_by_two_statements() {
         where datname = current_database() and pid <> pg_backend_pid() and usename = 'waybill'";
     let bench = Bench::new(Weight::Light).await;
     let (sql, stranger) = (bench.sql().await, bench.sql().await);
-    let (cache, database) = (Arc::new(Cache::new(1 << 20)), database(&bench));
+    let (cache, database) = (cache(), database(&bench));
     let before = sql.count(LOOKS).await;
     stranger.run("begin; lock table dead_letters").await;
     let load = || {
         let (cache, database) = (cache.clone(), database.clone());
-        tokio::spawn(async move { cache.load(&database, "nobody").await })
+        tokio::spawn(async move { load(&cache, &database, "nobody").await })
     };
     let first = load();
     is_stuck(&sql, STUCK).await;
@@ -105,19 +118,19 @@ async fn a_load_that_began_before_the_cache_was_emptied_is_answered_and_not_kept
     service.rests(10, 1).await;
     assert!(service.stop().await.success());
     let (sql, stranger) = (bench.sql().await, bench.sql().await);
-    let (cache, database) = (Arc::new(Cache::new(1 << 20)), database(&bench));
+    let (cache, database) = (cache(), database(&bench));
     stranger.run("begin; lock table orders").await;
     let loading = {
         let (cache, database) = (cache.clone(), database.clone());
-        tokio::spawn(async move { cache.load(&database, "old").await })
+        tokio::spawn(async move { load(&cache, &database, "old").await })
     };
     is_stuck(&sql, STUCK).await;
     cache.clear();
     stranger.run("commit").await;
     let answered = loading.await.unwrap().unwrap();
-    assert_eq!(cache.get("old"), None);
-    assert_eq!(cache.load(&database, "old").await.unwrap(), answered);
-    assert_eq!(cache.get("old"), Some(answered));
+    assert_eq!(cache.hit("orders", "old"), None);
+    assert_eq!(load(&cache, &database, "old").await.unwrap(), answered);
+    assert_eq!(cache.hit("orders", "old"), Some(answered));
 }
 
 #[tokio::test]
@@ -137,7 +150,7 @@ async fn a_restore_that_began_before_the_cache_was_emptied_begins_anew() {
     assert!(service.stop().await.success());
     let (sql, stranger) = (bench.sql().await, bench.sql().await);
     let elsewhere = bench.beside().await.sql().await;
-    let (cache, database) = (Arc::new(Cache::new(32 << 20)), database(&bench));
+    let (cache, database) = (cache(), database(&bench));
     stranger.run("begin; lock table decisions").await;
     let warming = tokio::spawn(cache::warm(cache.clone(), database.clone()));
     until(20, "it waits for the table", async || {

@@ -202,7 +202,7 @@ async fn status_and_account_have_exit_codes() {
     let status = waybill(&url, &["status", "--output", "json"], b"").await;
     assert_eq!(status.code, 0, "{}", status.err);
     assert_eq!(status.json()["ready"]["status"], "ready");
-    assert_eq!(status.json()["stats"]["orders"], 1);
+    assert_eq!(status.json()["stats"]["documents"], 1);
     assert_eq!(
         waybill(&url, &["status", "--ready"], b"").await.out,
         "ready\n"
@@ -229,7 +229,7 @@ async fn messages_are_judged_without_a_service() {
     let valid = waybill("", &["validate", "-"], &order("one")).await;
     assert_eq!(
         (valid.code, valid.out.as_str()),
-        (0, "stdin: valid, order one\n")
+        (0, "stdin: valid, key one\n")
     );
     let text = String::from_utf8(order("one").to_vec()).unwrap();
     let line = text.split_whitespace().collect::<String>();

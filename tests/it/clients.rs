@@ -13,7 +13,7 @@ use crate::harness::{Answer, Bench, OCTETS, Service, Weight, order, order_with, 
 async fn post_with_key(service: &Service, key: &str, payload: Bytes) -> Answer {
     let headers = [OCTETS, ("idempotency-key", key)];
     service
-        .ask(Method::POST, "/api/v1/inbox", &headers, payload)
+        .ask(Method::POST, "/api/v1/orders", &headers, payload)
         .await
 }
 
@@ -49,7 +49,7 @@ async fn a_key_makes_a_repetition_harmless_and_other_content_is_refused() {
     service.rests(10, 4).await;
     let account = service.json("/api/v1/reconciliation").await;
     assert_eq!(
-        (&account["orders"], &account["duplicates"]),
+        (&account["documents"], &account["duplicates"]),
         (&json!(2), &json!(2))
     );
 }
@@ -132,7 +132,7 @@ async fn slow_clients_are_cut_off_and_harm_nobody_else() {
         let beginning = match number % 3 {
             0 => "GET /api/v1/orders/quick-1 HTTP/1.1\r\nhost: he",
             1 => {
-                "POST /api/v1/inbox HTTP/1.1\r\nhost: h\r\ncontent-type: application/octet-stream\r\ncontent-length: 900000\r\n\r\n{"
+                "POST /api/v1/orders HTTP/1.1\r\nhost: h\r\ncontent-type: application/octet-stream\r\ncontent-length: 900000\r\n\r\n{"
             }
             _ => "",
         };

@@ -9,7 +9,7 @@ const AT_THE_GATE: &str = "
 
 /// As the order is served.
 fn rendered(bytes: &[u8]) -> String {
-    let model = waybill::order::model();
+    let model = &waybill::collection::orders().model;
     model.to_json(&model.parse(bytes).unwrap())
 }
 
@@ -58,7 +58,7 @@ async fn what_another_leader_has_done_meanwhile_is_not_done_twice() {
     let data = rendered(&bytes);
     sql.run(&format!(
         "insert into orders (key, data, position, bytes_position) values ('twice', '{data}', 1, 1);
-         update fates set count = count + 1 where fate = 'document';
+         insert into fates (collection, fate, count) values (0, 'document', 1);
          update checkpoint set leader = 'other', term = term + 1, renewals = renewals + 1, position = 1"
     ))
     .await;
@@ -80,7 +80,7 @@ async fn a_commit_that_holds_late_is_not_projected_again() {
     let data = rendered(&order("late"));
     sql.run(&format!(
         "insert into orders (key, data, position, bytes_position) values ('late', '{data}', 1, 1);
-         update fates set count = count + 1 where fate = 'document';
+         insert into fates (collection, fate, count) values (0, 'document', 1);
          update checkpoint set position = 1, renewals = renewals + 1"
     ))
     .await;

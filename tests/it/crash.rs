@@ -91,7 +91,7 @@ async fn acknowledge_all_kinds(service: &Service, broker: &Broker) -> Ledger {
 async fn post(service: &Service, key: &str, payload: &Bytes) -> Answer {
     let headers = [OCTETS, ("idempotency-key", key)];
     let payload = payload.clone();
-    let answer = service.ask(Method::POST, "/api/v1/inbox", &headers, payload);
+    let answer = service.ask(Method::POST, "/api/v1/orders", &headers, payload);
     answer.await
 }
 
@@ -199,7 +199,7 @@ async fn what_another_replica_has_not_flushed_is_flushed_before_its_repetition_i
 
 fn spawn_post(service: &Service, key: &str, payload: &Bytes) -> JoinHandle<()> {
     let request = reqwest::Client::new()
-        .post(format!("{}/api/v1/inbox", service.url))
+        .post(format!("{}/api/v1/orders", service.url))
         .header(OCTETS.0, OCTETS.1)
         .header("idempotency-key", key)
         .body(payload.clone());

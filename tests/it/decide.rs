@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Answer, Bench, Ledger, OCTETS, Service, Sql, Weight, check, order, order_with, same, tables,
-    until,
+    until, with_rules,
 };
 
 fn sorted(answers: &[Answer]) -> Vec<u16> {
@@ -204,8 +204,8 @@ async fn of_two_who_apply_rules_one_hears_that_others_came_between() {
     let one = bench.serve(None, &[]).await;
     let other = bench.serve(None, &[]).await;
     for round in 0..6 {
-        let hash = one.json("/api/v1/rules").await["hash"].clone();
-        let replaces = format!("replaces={}", hash.as_str().unwrap());
+        let now = one.json("/api/v1/collections/orders").await;
+        let replaces = format!("replaces={}", now["position"]);
         let (texts, queries) = (
             [only(&format!("a{round}")), only(&format!("b{round}"))],
             // Named, or left to the service.
@@ -228,9 +228,9 @@ async fn of_two_who_apply_rules_one_hears_that_others_came_between() {
         assert_eq!(sorted(&both), [200, 409], "{both:?}");
         let winner = usize::from(both[0].status != 200);
         let problem = both[1 - winner].json();
-        assert_eq!(problem["type"], "urn:waybill:problem:rules-replaced");
-        let in_force = one.json(link(&problem, "rules")).await;
-        assert_eq!(in_force["text"], texts[winner]);
+        assert_eq!(problem["type"], "urn:waybill:problem:definition-replaced");
+        let in_force = one.json(link(&problem, "collection")).await;
+        assert_eq!(in_force["text"], with_rules(&texts[winner]));
         let by = link(&problem, "decided_by");
         assert_eq!(
             by,
@@ -249,8 +249,9 @@ async fn of_two_who_apply_rules_one_hears_that_others_came_between() {
     assert_eq!(results, ["\"already_so\"", "\"done\""]);
     let click = async |service: &Service, rules: String| {
         let headers = [OCTETS, ("idempotency-key", "rules-click")];
+        let path = "/api/v1/collections/orders?as=olga";
         service
-            .ask(Method::PUT, "/api/v1/rules?as=olga", &headers, rules)
+            .ask(Method::PUT, path, &headers, with_rules(&rules))
             .await
     };
     let first = click(&one, only("clicked")).await;

@@ -94,7 +94,7 @@ async fn ask(home: &Path, args: &[&str]) -> (i32, String, String) {
 async fn orders(home: &Path) -> i64 {
     let (_, out, _) = ask(home, &["status", "--output", "json"]).await;
     let status: serde_json::Value = serde_json::from_str(&out).unwrap_or_default();
-    status["stats"]["orders"].as_i64().unwrap_or_default()
+    status["stats"]["documents"].as_i64().unwrap_or_default()
 }
 
 fn home() -> PathBuf {
@@ -195,7 +195,7 @@ async fn without_a_broker_messages_come_over_http_alone() {
     until(30, "samples are orders", async || {
         let (_, out, _) = ask(&home, &status).await;
         let status: serde_json::Value = serde_json::from_str(&out).ok()?;
-        (status["stats"]["orders"].as_i64()? >= 40).then_some(())
+        (status["stats"]["documents"].as_i64()? >= 40).then_some(())
     })
     .await;
     signal(child.id().unwrap(), Signal::TERM);

@@ -45,11 +45,12 @@ fn message(random: &mut Rng, number: usize) -> String {
 async fn receive(sql: &Sql, service: &Service, messages: &[String]) {
     let quoted = |text: &String| format!("'{}'", text.replace('\'', "''"));
     let texts: Vec<String> = messages.iter().map(quoted).collect();
+    sql.http_source().await;
     let head = sql.head().await;
     sql.run(&format!(
         "begin;
          insert into inbox (position, sequence, broker_time_ns, hash, received_at, source_id, payload)
-         select {head} + n, {head} + n, {head} + n, {head} + n, now(), (select id from source where kind = 'http'),
+         select {head} + n, {head} + n, {head} + n, {head} + n, now(), (select id from source where kind = 'http' and collection = 'orders'),
                 convert_to(text, 'UTF8')
          from unnest(array[{}]) with ordinality as w (text, n);
          update inbox_head set next_position = next_position + {};

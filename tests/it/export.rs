@@ -26,7 +26,7 @@ async fn an_export_is_what_is_listed_and_served() {
     let last = service.post(formula).await;
     service.rests(30, 82).await;
 
-    let orders = service.get("/api/v1/orders/export").await;
+    let orders = service.get("/api/v1/collections/orders/export").await;
     assert_eq!(orders.header("content-type"), "application/x-ndjson");
     assert!(
         orders
@@ -51,13 +51,17 @@ async fn an_export_is_what_is_listed_and_served() {
         ),
         ("customer_id=nobody".to_owned(), 0),
     ] {
-        let answer = service.get(&format!("/api/v1/orders/export?{query}")).await;
+        let answer = service
+            .get(&format!("/api/v1/collections/orders/export?{query}"))
+            .await;
         assert_eq!(answer.status, 200);
         let lines = answer.body.iter().filter(|byte| **byte == b'\n').count();
         assert_eq!(lines, wanted, "{query}");
     }
     let csv = service
-        .get(&format!("/api/v1/orders/export?format=csv&from={last}"))
+        .get(&format!(
+            "/api/v1/collections/orders/export?format=csv&from={last}"
+        ))
         .await;
     let csv = String::from_utf8(csv.body.to_vec()).unwrap();
     assert_eq!(csv.matches("\r\n").count(), 2, "{csv}");
@@ -98,7 +102,7 @@ async fn an_export_is_what_is_listed_and_served() {
     for path in [
         "dead-letters/export?state=x",
         "dead-letters/export?format=xml",
-        "orders/export?customer_id=%00",
+        "collections/orders/export?customer_id=%00",
     ] {
         let answer = service.get(&format!("/api/v1/{path}")).await;
         assert_eq!(answer.status, 400, "{path}");
@@ -114,7 +118,7 @@ async fn an_order_that_is_called_export_is_found_all_the_same() {
     service.rests(30, 1).await;
     let found = service.order("%65xport").await;
     assert_eq!(found.json()["order_uid"], "export");
-    let all = service.get("/api/v1/orders/export").await;
+    let all = service.get("/api/v1/collections/orders/export").await;
     assert_eq!(all.header("content-type"), "application/x-ndjson");
     assert_eq!(all.json(), found.json());
 }
@@ -233,7 +237,7 @@ async fn a_workbook_has_the_cells_of_the_csv() {
     service.post("junk").await;
     service.rests(30, 12).await;
 
-    let path = "/api/v1/orders/export?format=";
+    let path = "/api/v1/collections/orders/export?format=";
     let csv = service.get(&format!("{path}csv")).await;
     let csv = lines_of_csv(std::str::from_utf8(&csv.body).unwrap());
     let answer = service.get(&format!("{path}xlsx")).await;
@@ -263,8 +267,11 @@ async fn a_workbook_has_the_cells_of_the_csv() {
 
     // By filter, of nothing, and of letters.
     for (path, lines) in [
-        ("orders/export?format=xlsx&from=3&to=5", 4),
-        ("orders/export?format=xlsx&customer_id=nobody", 1),
+        ("collections/orders/export?format=xlsx&from=3&to=5", 4),
+        (
+            "collections/orders/export?format=xlsx&customer_id=nobody",
+            1,
+        ),
         ("dead-letters/export?format=xlsx", 2),
     ] {
         let answer = service.get(&format!("/api/v1/{path}")).await;
@@ -297,7 +304,10 @@ async fn a_workbook_leaves_no_file_when_its_client_goes_away() {
     }
     service.rests(60, 120).await;
     let before = nameless_files(service.pid());
-    let url = format!("{}/api/v1/orders/export?format=xlsx", service.url);
+    let url = format!(
+        "{}/api/v1/collections/orders/export?format=xlsx",
+        service.url
+    );
     let mut two = Vec::new();
     for _ in 0..2 {
         let mut response = reqwest::get(&url).await.unwrap();
@@ -309,7 +319,9 @@ async fn a_workbook_leaves_no_file_when_its_client_goes_away() {
     // A third waits for its turn; another format does not.
     let third = reqwest::get(&url).await.unwrap();
     assert_eq!(third.status(), 503);
-    let csv = service.get("/api/v1/orders/export?format=csv").await;
+    let csv = service
+        .get("/api/v1/collections/orders/export?format=csv")
+        .await;
     assert_eq!(csv.status, 200);
 
     drop(two);
@@ -318,7 +330,9 @@ async fn a_workbook_leaves_no_file_when_its_client_goes_away() {
     })
     .await;
     let whole = until(30, "there is a place again", async || {
-        let answer = service.get("/api/v1/orders/export?format=xlsx").await;
+        let answer = service
+            .get("/api/v1/collections/orders/export?format=xlsx")
+            .await;
         (answer.status == 200).then_some(answer)
     })
     .await;

@@ -13,7 +13,12 @@ pub const OPEN: &[&str] = &[
     "/groups",
     "/letters",
     "/letters/2",
-    "/rules",
+    "/collections",
+    "/collections/orders",
+    "/c/orders",
+    "/c/orders/kept",
+    "/sums/orders",
+    "/sums/orders/x",
     "/operations",
     "/operations/2",
     "/account",
@@ -32,6 +37,8 @@ pub async fn routes(service: &Service) -> Vec<(Method, String)> {
     for (path, methods) in specification["paths"].as_object().unwrap() {
         let path = format!("/api/v1{path}")
             .replace("{key}", "kept")
+            .replace("{name}", "orders")
+            .replace("{account}", "x")
             .replace("{id}", "2")
             .replace("{position}", "2");
         assert!(!path.contains('{'), "{path}: an example is missing");
@@ -104,7 +111,7 @@ async fn what_a_page_of_another_origin_asks_for_is_refused_and_changes_nothing()
     let evil = ("origin", "https://evil.example");
     let elsewhere = ("sec-fetch-site", "cross-site");
     let posts = [
-        ("/inbox", "{}"),
+        ("/orders", "{}"),
         ("/dead-letters/2/retry", "{}"),
         ("/dead-letters/2/discard", "{\"reason\": \"x\"}"),
         ("/dead-letters/2/resubmit?as=evil", "{}"),
@@ -112,10 +119,10 @@ async fn what_a_page_of_another_origin_asks_for_is_refused_and_changes_nothing()
             "/dead-letters/batch",
             "{\"action\": \"retry\", \"all\": true}",
         ),
-        ("/rules/check", "[]"),
+        ("/plans", "collection: x"),
         ("/replays", "{}"),
         ("/operations/1/cancel", ""),
-        ("/validate", "{}"),
+        ("/collections/orders/validate", "{}"),
     ];
     for (path, body) in posts {
         let path = format!("/api/v1{path}");
@@ -136,9 +143,9 @@ async fn what_a_page_of_another_origin_asks_for_is_refused_and_changes_nothing()
             is_refused(&answer, "cross-site", &format!("{path} {headers:?}"));
         }
     }
-    let rules = ("/api/v1/rules", [evil, OCTETS]);
-    let answer = service.ask(Method::PUT, rules.0, &rules.1, "[]").await;
-    is_refused(&answer, "cross-site", "PUT /rules");
+    let put = ("/api/v1/collections/orders", [evil, OCTETS]);
+    let answer = service.ask(Method::PUT, put.0, &put.1, "[]").await;
+    is_refused(&answer, "cross-site", "PUT /collections/orders");
     // Reading, too, though the page would not see the answer: it costs us work, and may tell by its time.
     for headers in [
         vec![evil],
@@ -160,7 +167,7 @@ async fn what_a_page_of_another_origin_asks_for_is_refused_and_changes_nothing()
     }
     let large = "x".repeat(600_000);
     let answer = service
-        .ask(Method::POST, "/api/v1/inbox", &[evil], large)
+        .ask(Method::POST, "/api/v1/orders", &[evil], large)
         .await;
     is_refused(&answer, "cross-site", "a large body is told, too");
     let stats = service.json("/api/v1/stats").await;
@@ -191,7 +198,7 @@ async fn our_own_page_links_from_elsewhere_and_scripts_go_on() {
         vec![("content-type", "application/vnd.shop.order+json")],
         vec![],
     ] {
-        let answer = service.ask(Method::POST, "/api/v1/inbox", &headers, order("own"));
+        let answer = service.ask(Method::POST, "/api/v1/orders", &headers, order("own"));
         assert_eq!(answer.await.status, 202, "{headers:?}");
     }
     let localhost = ("host", "localhost:1234");
@@ -212,7 +219,7 @@ async fn behind_a_proxy_the_public_address_is_known() {
     let ask = async |host, origin| {
         let headers = [OCTETS, ("host", host), ("origin", origin)];
         let answer = service
-            .ask(Method::POST, "/api/v1/inbox", &headers, "x")
+            .ask(Method::POST, "/api/v1/orders", &headers, "x")
             .await;
         let kind = match answer.status {
             202 => Value::Null,
@@ -242,8 +249,13 @@ async fn a_wrong_method_is_told_the_right_ones() {
     let bench = Bench::new(Weight::Light).await;
     let service = bench.serve(None, &[]).await;
     for (method, path, allowed) in [
-        (Method::DELETE, "/api/v1/rules", "GET, PUT, HEAD, OPTIONS"),
-        (Method::GET, "/api/v1/inbox", "POST, OPTIONS"),
+        (Method::DELETE, "/api/v1/orders", "GET, POST, HEAD, OPTIONS"),
+        (
+            Method::POST,
+            "/api/v1/collections/x",
+            "GET, PUT, DELETE, HEAD, OPTIONS",
+        ),
+        (Method::GET, "/api/v1/plans", "POST, OPTIONS"),
         (Method::POST, "/api/v1/orders/x", "GET, HEAD, OPTIONS"),
         (Method::POST, "/letters/7", "GET, HEAD, OPTIONS"),
         (Method::TRACE, "/metrics", "GET, HEAD, OPTIONS"),
@@ -265,10 +277,10 @@ async fn a_body_that_is_called_something_else_than_the_route_names_is_refused() 
     let bench = Bench::new(Weight::Light).await;
     let service = lived_in(&bench, &[]).await;
     for path in [
-        "/inbox",
-        "/validate",
+        "/orders",
+        "/collections/orders/validate",
         "/dead-letters/2/resubmit?as=Ada",
-        "/rules/check",
+        "/plans",
         "/dead-letters/2/retry",
         "/dead-letters/batch",
         "/replays",
@@ -312,13 +324,13 @@ async fn pages_of_named_origins_may_ask_with_a_token_and_never_with_our_cookie()
             ("access-control-request-headers", "authorization"),
         ];
         let answer = service
-            .ask(Method::OPTIONS, "/api/v1/inbox", &preflight, "")
+            .ask(Method::OPTIONS, "/api/v1/orders", &preflight, "")
             .await;
         assert_eq!(answer.status, 204, "{answer:?}");
         assert_eq!(answer.header(allowed), origin);
         assert_eq!(
             answer.header("access-control-allow-methods"),
-            "POST, OPTIONS"
+            "GET, POST, HEAD, OPTIONS"
         );
         let headers = answer.header("access-control-allow-headers");
         assert!(headers.contains("authorization") && headers.contains("idempotency-key"));
@@ -350,7 +362,7 @@ async fn pages_of_named_origins_may_ask_with_a_token_and_never_with_our_cookie()
         let mut asks = others.clone();
         asks.push(("access-control-request-method", "POST"));
         let answer = service
-            .ask(Method::OPTIONS, "/api/v1/inbox", &asks, "")
+            .ask(Method::OPTIONS, "/api/v1/orders", &asks, "")
             .await;
         is_refused(&answer, "cross-site", &format!("{others:?}"));
         assert_eq!(answer.header(allowed), "", "{others:?}");
@@ -410,7 +422,7 @@ async fn an_open_service_says_so_at_its_start_and_on_every_page() {
     let said = "is open (--insecure-listen)";
     assert!(service.text().contains(said), "{}", service.text());
     assert!(!closed.text().contains(said));
-    for path in ["/", "/letters/7", "/rules", "/docs"] {
+    for path in ["/", "/letters/7", "/collections", "/docs"] {
         let text = |answer: Answer| String::from_utf8_lossy(&answer.body).into_owned();
         let page = text(service.get(path).await);
         assert_eq!(page.matches(said).count(), 1, "{path}");

@@ -34,7 +34,7 @@ pub use authority::{Authority, Certificate};
 pub use cluster::directory;
 pub use issuer::Issuer;
 pub use library::library;
-pub use operator::{Tables, make_log, same, tables};
+pub use operator::{Tables, make_log, same, tables, with_rules};
 pub use oracle::check;
 pub use pooler::{Pooler, Pooling};
 pub use proxy::{Line, Proxy};
@@ -229,6 +229,15 @@ pub async fn brief_broker(dir: PathBuf, store: Store, extra: &[&str]) -> Broker 
 pub struct Sql(tokio_postgres::Client);
 
 impl Sql {
+    /// The source of what comes over HTTP for the orders, which the service makes at the first message.
+    pub async fn http_source(&self) {
+        self.run(
+            "insert into source (kind, name, collection) select 'http', 'orders', 'orders'
+             where not exists (select from source where kind = 'http')",
+        )
+        .await;
+    }
+
     /// One number.
     pub async fn count(&self, query: &str) -> i64 {
         self.0.query_one(query, &[]).await.unwrap().get(0)

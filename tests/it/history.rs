@@ -88,7 +88,7 @@ async fn act(sql: &Sql, random: &mut Rng) -> Act {
         }
         92..97 => {
             let rules = [STRICT, LOOSE, NONE][random.usize(..3)];
-            Act::Rules(["", "replaces=no-such"][random.usize(..2)], rules)
+            Act::Rules(["", "replaces=999999"][random.usize(..2)], rules)
         }
         _ => {
             let reason = ["rule", "schema", "conflict", "unstorable"][random.usize(..4)];
@@ -104,7 +104,7 @@ async fn act(sql: &Sql, random: &mut Rng) -> Act {
 async fn perform(service: &Service, act: Act) {
     let answer = match act {
         Act::Post(bytes) => {
-            let path = "/api/v1/inbox";
+            let path = "/api/v1/orders";
             service.try_ask(Method::POST, path, &[OCTETS], bytes).await
         }
         Act::Decide(action, letter) => {
@@ -163,7 +163,13 @@ async fn a_random_history(seed: u64, kills: usize) {
     service.rests(30, sent.rows()).await;
 
     let before = tables(&sql).await;
-    for name in ["orders", "duplicates", "dead_letters", "decisions", "rules"] {
+    for name in [
+        "orders",
+        "duplicates",
+        "dead_letters",
+        "decisions",
+        "definitions",
+    ] {
         assert!(before[name].len() > 5, "seed {seed}: too few {name}");
     }
     nothing_open_would_pass(&service).await;

@@ -28,7 +28,7 @@ async fn all_answer(service: &Service, round: &str) {
     let lists = (0..4).map(|n| ask(format!("/api/v1/orders?customer_id={round}-{n}")));
     let posts = (0..4).map(async |n| {
         let payload = order(&format!("{round}-{n}"));
-        let answer = service.ask(Method::POST, "/api/v1/inbox", &[OCTETS], payload);
+        let answer = service.ask(Method::POST, "/api/v1/orders", &[OCTETS], payload);
         answer.await.status
     });
     let (misses, lists, posts) = tokio::join!(join_all(misses), join_all(lists), join_all(posts));

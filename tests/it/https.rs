@@ -51,7 +51,7 @@ async fn it_serves_over_tls_by_http_1_and_by_http_2() {
             assert_eq!((answer.status().as_u16(), answer.version()), (200, version));
             assert!(!answer.bytes().await.unwrap().is_empty(), "{path}");
         }
-        let url = format!("{}/api/v1/orders/export", service.url);
+        let url = format!("{}/api/v1/collections/orders/export", service.url);
         let export = client.get(url).send().await.unwrap().text().await.unwrap();
         assert_eq!(export.lines().count(), 50);
         let large = client

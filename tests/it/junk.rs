@@ -259,7 +259,7 @@ async fn the_second_content_of_an_order_uid_is_a_conflict_and_shows_the_differen
     assert_eq!(letter["reason"], "conflict");
     assert_eq!(
         letter["differences"],
-        json!([{"pointer": "/locale", "order": "en", "letter": "ru"}])
+        json!([{"pointer": "/locale", "document": "en", "letter": "ru"}])
     );
     assert_eq!(service.order("taken").await.json()["locale"], "en");
 }

@@ -97,7 +97,7 @@ async fn messages_have_a_limit_of_their_own() {
     service.token = Some(token);
     let mut statuses = Vec::new();
     for _ in 0..6 {
-        let answer = service.ask(Method::POST, "/api/v1/inbox", &[OCTETS], "{}");
+        let answer = service.ask(Method::POST, "/api/v1/orders", &[OCTETS], "{}");
         let answer = answer.await;
         if answer.status == 429 {
             assert_eq!(answer.header("ratelimit-policy"), "\"publishing\";q=3;w=3");
@@ -166,7 +166,7 @@ async fn so_many_exports_are_under_way_and_another_is_told_to_wait() {
     let sql = bench.sql().await;
     sql.run("begin; lock table live.orders in access exclusive mode")
         .await;
-    let export = "/api/v1/orders/export";
+    let export = "/api/v1/collections/orders/export";
     let mut waiting = Vec::new();
     for _ in 0..2 {
         let url = format!("{}{export}", service.url);

@@ -14,6 +14,7 @@ mod cache;
 mod cli;
 mod clients;
 mod clock;
+mod collections;
 mod compare_and_set;
 mod containers;
 mod crash;

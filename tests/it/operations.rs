@@ -14,12 +14,13 @@ use crate::harness::{
 /// Made by SQL, judged by the service; the rules are loosened by hand, so that nothing heals by itself.
 async fn letters_that_would_pass(sql: &Sql, service: &Service, count: i64) {
     service.apply(ONLY_RUSSIAN).await;
+    sql.http_source().await;
     let head = sql.head().await;
     sql.run(&format!(
         r#"
         begin;
         insert into inbox (position, sequence, broker_time_ns, hash, received_at, source_id, payload)
-        select {head} + n, {head} + n, {head} + n, {head} + n, now(), (select id from source where kind = 'http'),
+        select {head} + n, {head} + n, {head} + n, {head} + n, now(), (select id from source where kind = 'http' and collection = 'orders'),
                convert_to(case
                    when n % 50 = 0 then 'junk ' || n
                    when n % 50 = 1 then replace(model, 'b563feb7b2b84b6test', 'twin-' || n % 40)
@@ -315,17 +316,18 @@ async fn a_bulk_operation_keeps_its_rate_and_can_be_paused_resumed_and_cancelled
 /// Letters of one group, in the log and in every table, as if they had been received and judged. The service must have been
 /// started once, for its sources, and must not be at work.
 async fn letters_by_sql(sql: &Sql, count: i64) {
+    sql.http_source().await;
     sql.run(&format!(
         "begin;
          create temp table made on commit drop as
              select next_position - 1 + n as id from inbox_head, generate_series(1, {count}) n;
          insert into inbox (position, sequence, broker_time_ns, hash, received_at, source_id, payload)
-             select id, id, id, id, now(), (select id from source where kind = 'http'), 'junk' from made;
+             select id, id, id, id, now(), (select id from source where kind = 'http' and collection = 'orders'), 'junk' from made;
          insert into verdict (position, definition, fingerprint, code_version, reason, code, message, pointer, violations)
              select id, 0, 7, {version}, 'not_json', 'syntax', 'It is no JSON.', '', '[]' from made;
          insert into dead_letters (id, fingerprint, verdict_position, definition, received_at, first_failed_at,
                  last_failed_at, attempts, code_version, source_id, state, reason, code, pointer, message)
-             select id, 7, id, 0, now(), now(), now(), 1, {version}, (select id from source where kind = 'http'), 'open',
+             select id, 7, id, 0, now(), now(), now(), 1, {version}, (select id from source where kind = 'http' and collection = 'orders'), 'open',
                  'not_json', 'syntax', '', 'It is no JSON.' from made;
          insert into dead_letter_groups
              select 7, {count}, 0, 0, min(id), now(), now(), 'not_json', 'syntax', '', 'It is no JSON.' from made;

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use waybill::sandbox::broker::{Broker, Store};
 
-use crate::harness::{Bench, Service, Weight, order_with, until_equal, within};
+use crate::harness::{Bench, Service, Weight, order_with, until_equal, with_rules, within};
 
 /// `waybill`, beside a service.
 struct Shell {
@@ -135,12 +135,16 @@ async fn forty_thousand_dead_letters_are_brought_home() {
     let shell = Shell::new(&bench, &service);
 
     // Strict rules, a night's junk, and orders that violate one rule.
-    let strict = shell.file("strict.yaml", STRICT);
+    let strict = shell.file("strict.yaml", with_rules(STRICT));
+    let apply = ["collections", "apply", &strict, "--yes"];
     let applied = shell
-        .run(&["rules", "apply", &strict, "--reason", "as agreed"])
+        .run(&[&apply[..], &["--reason", "as agreed"]].concat())
         .await
         .ended(0);
-    assert!(applied.contains("They replace no rules."), "{applied}");
+    assert!(
+        applied.contains("It replaces the definition of position 0 "),
+        "{applied}"
+    );
     let count = LETTERS.to_string();
     shell
         .publish(
@@ -195,7 +199,8 @@ async fn forty_thousand_dead_letters_are_brought_home() {
         .json(0);
     for fate in [
         "received",
-        "orders",
+        "documents",
+        "superseded",
         "duplicates",
         "dead_letters",
         "decisions",
@@ -258,25 +263,26 @@ async fn a_loosened_rule_brings_them_home(shell: &Shell, service: &Service) {
     let rule = STRICT.find("- id: phone_is_e164").unwrap();
     let next = rule + STRICT[rule..].find("- id: email_looks_right").unwrap();
     let loose = format!("{}{}", &STRICT[..rule], &STRICT[next..]);
-    let loose = shell.file("loose.yaml", loose);
-    let checked = shell
-        .run(&["rules", "check", &loose, "--output", "json"])
+    let loose = shell.file("loose.yaml", with_rules(&loose));
+    let planned = shell
+        .run(&["collections", "plan", &loose, "--output", "json"])
         .await
         .json(0);
     assert_eq!(
-        checked["outcome"]["letters_passing"],
+        planned["outcome"]["letters_passing"],
         BAD_PHONES - 100,
-        "{checked:#}"
+        "{planned:#}"
     );
-    assert_eq!(checked["outcome"]["orders_rejected"], 0, "{checked:#}");
-    let applied = shell.run(&["rules", "apply", &loose]).await.ended(0);
-    assert!(applied.contains("Gone: phone_is_e164."), "{applied}");
+    assert_eq!(planned["outcome"]["documents_refused"], 0, "{planned:#}");
+    let apply = ["collections", "apply", &loose, "--yes"];
+    let applied = shell.run(&apply).await.ended(0);
+    assert!(applied.contains("-   - id: phone_is_e164\n"), "{applied}");
     until_equal(
         60,
         "orders that came home by themselves",
         BAD_PHONES - 100,
         async || {
-            service.json("/api/v1/stats").await["orders"]
+            service.json("/api/v1/stats").await["documents"]
                 .as_i64()
                 .unwrap()
         },
@@ -344,7 +350,7 @@ async fn some_are_resubmitted(shell: &Shell) {
             "the date",
         ];
         let said = shell.run(&resubmit).await.ended(0);
-        assert!(said.contains("it is an order now"), "{said}");
+        assert!(said.contains("it is a document now"), "{said}");
     }
     assert_eq!(shell.count("replaced", "bad_date").await, 5);
 }
@@ -471,58 +477,191 @@ async fn exports_hold_all_of_them(shell: &Shell) {
         .ended(0);
     let letters = shell.text("letters.ndjson");
     assert_eq!(letters.lines().count() as i64, LETTERS + BAD_PHONES);
-    let orders = shell.run(&["orders", "export"]).await.ended(0);
+    let orders = shell.run(&["export"]).await.ended(0);
     assert_eq!(orders.lines().count() as i64, BAD_PHONES + 5);
 }
 
 #[tokio::test]
-async fn mistakes_in_a_rules_file_are_told_with_their_place() {
+async fn mistakes_in_a_definition_are_told_with_their_place() {
     let bench = Bench::new(Weight::Light).await;
     let service = bench.serve(None, &[]).await;
     let shell = Shell::new(&bench, &service);
+    let orders = waybill::collection::orders().text.as_str();
     let rules = "- id: a\n  message: m\n  field: locale\n  rule: order.locale == 1\n- id: b\n  message: m\n  field: nope\n  rule: order.nope == 1\n";
-    shell.file("bad.yaml", rules);
-    for command in [&["check"][..], &["apply"], &["check", "--compile-only"]] {
-        let args: Vec<&str> = ["rules"]
-            .iter()
-            .chain(command)
-            .chain(&["bad.yaml"])
-            .copied()
-            .collect();
-        let said = shell.run(&args).await;
+    shell.file("bad.yaml", with_rules(rules));
+    let before = orders.lines().count() + 1;
+    for command in ["check", "plan", "apply"] {
+        let said = shell.run(&["collections", command, "bad.yaml"]).await;
         assert_eq!(said.code, 2, "{said:#?}");
-        for line in ["bad.yaml:4:", "bad.yaml:7:"] {
+        for line in [4, 7] {
+            let place = format!("bad.yaml:{}:", before + line);
             assert!(
-                said.err.lines().any(|told| told.starts_with(line)),
-                "{said:#?}"
+                said.err.lines().any(|told| told.starts_with(&place)),
+                "{place} {said:#?}"
             );
         }
     }
-    let shown = shell.run(&["rules", "show"]).await.ended(0);
-    assert!(shown.starts_with("No rules"), "{shown}");
 
-    // Two who apply: the second one is told whose rules came between.
-    let strict = shell.file("strict.yaml", STRICT);
+    // What is in force is no change, and nobody is asked.
+    let show = ["collections", "show", "orders"];
+    let shown = shell.run(&show).await.ended(0);
+    assert_eq!(shown, orders);
+    let same = shell.pipe(&["collections", "apply", "-"], &shown).await;
+    let same = same.ended(0);
+    assert!(same.starts_with("no changes"), "{same}");
+    let strict = shell.file("strict.yaml", with_rules(STRICT));
+    let unasked = shell.run(&["collections", "apply", &strict]).await;
+    assert!(
+        unasked.code == 2 && unasked.err.contains("--yes"),
+        "{unasked:#?}"
+    );
+    let history = ["collections", "history", "orders", "--output", "json"];
+    assert_eq!(
+        shell.run(&history).await.json(0)["items"],
+        serde_json::json!([])
+    );
+
+    // Two who apply: the second one is told whose definition came between.
+    let apply = ["collections", "apply", "--yes"];
     shell
-        .run(&["rules", "apply", &strict, "--as", "bob"])
+        .run(&[&apply[..], &[&strict, "--as", "bob"]].concat())
         .await
         .ended(0);
-    let empty = shell.file("none.yaml", "[]\n");
+    let none = shell.file("none.yaml", with_rules("[]"));
     let late = shell
-        .run(&["rules", "apply", &empty, "--replaces", "12ab"])
+        .run(&[&apply[..], &[&none, "--replaces", "0"]].concat())
         .await;
     assert!(
-        late.code == 1 && late.err.contains("applied by bob"),
+        late.code == 1 && late.err.contains(", by bob "),
         "{late:#?}"
     );
-    let history = shell
-        .run(&["rules", "show", "--history", "--output", "json"])
-        .await
-        .json(0);
+    let history = shell.run(&history).await.json(0);
     assert_eq!(history["items"][0]["result"], "too_late");
-    let text = shell
-        .run(&["rules", "show", "--output", "text"])
-        .await
-        .ended(0);
-    assert_eq!(text, STRICT);
+    assert_eq!(history["items"][1]["result"], "done");
+    assert_eq!(shell.run(&show).await.ended(0), with_rules(STRICT));
+    let table = shell.run(&["collections", "history", "orders"]).await;
+    let table = table.ended(0);
+    assert!(
+        table.contains("too late") && table.contains("bob"),
+        "{table}"
+    );
+}
+
+const PURCHASES: &str = "\
+collection: purchases
+one: purchase
+schema:
+  type: object
+  required: [id, customer, amount]
+  properties:
+    id: {type: string, minLength: 1}
+    customer: {type: string}
+    amount: {type: integer, minimum: 0}
+key: /id
+lookups: [/customer]
+";
+
+#[tokio::test]
+async fn a_collection_is_planned_applied_filled_read_and_dropped() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    let shell = Shell::new(&bench, &service);
+    let file = shell.file("purchases.yaml", PURCHASES);
+    let collection = ["--collection", "purchases"];
+    let messages = r#"{"id":"p1","customer":"c1","amount":5}
+{"id":"p2","customer":"c2","amount":700}
+{"id":"p3","customer":"c2","amount":-1}
+"#;
+    let messages = shell.file("messages.ndjson", messages);
+    let publish = ["publish", "--http", &service.url, "--file", &messages];
+    let publish = [&publish[..], &collection].concat();
+    let early = shell.run(&publish).await;
+    assert!(
+        early.code == 2 && early.err.contains("of no collection"),
+        "{early:#?}"
+    );
+
+    let planned = shell.run(&["collections", "plan", &file]).await.ended(0);
+    assert!(
+        planned.contains("purchases would be a new collection."),
+        "{planned}"
+    );
+    let apply = ["collections", "apply", "--yes", &file];
+    let applied = shell.run(&apply).await.ended(0);
+    assert!(applied.contains("It is new"), "{applied}");
+    let again = shell.run(&apply).await.ended(0);
+    assert!(again.starts_with("no changes"), "{again}");
+    shell.run(&publish).await.ended(0);
+    service.rests(10, 4).await;
+
+    let get = [&["get", "p1"], &collection[..]].concat();
+    let got = shell.run(&get).await.json(0);
+    assert_eq!(got["amount"], 5);
+    let absent = [&["get", "p3"], &collection[..]].concat();
+    let absent = shell.run(&absent).await;
+    assert!(
+        absent.code == 1 && absent.err.contains("/api/v1/dead-letters/"),
+        "{absent:#?}"
+    );
+    let list = [&["list", "--where", "customer=c2"], &collection[..]].concat();
+    let listed = shell.run(&list).await.json(0);
+    assert_eq!(listed["id"], "p2");
+    let export = [&["export", "--format", "csv"], &collection[..]].concat();
+    let exported = shell.run(&export).await.ended(0);
+    assert_eq!(exported.lines().count(), 3, "{exported}");
+    let letters = ["dead-letters", "list", "--output", "ids"];
+    let of = async |name: &str| {
+        let args = [&letters[..], &["--collection", name]].concat();
+        shell.run(&args).await.ended(0).lines().count()
+    };
+    assert_eq!((of("purchases").await, of("orders").await), (1, 0));
+    let judge = [&["validate", "--lines", &messages], &collection[..]].concat();
+    let judged = shell.run(&judge).await.ended(1);
+    assert!(judged.ends_with("2 valid, 1 not\n"), "{judged}");
+
+    // A rule that today's documents break is told with their keys, and what is fixed is refused.
+    let rule = "rules:\n  - {id: cheap, field: /amount, message: Too dear., rule: purchase.amount < 100}\n";
+    let strict = shell.file("strict.yaml", format!("{PURCHASES}{rule}"));
+    let plan = ["collections", "plan", &strict];
+    let refused = shell.run(&plan).await.ended(2);
+    for part in [
+        "2 documents of today 1 would be refused",
+        "rule cheap",
+        "p2",
+        "Too dear.",
+    ] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    let allowed = [&plan[..], &["--allow-refused"]].concat();
+    shell.run(&allowed).await.ended(0);
+    let keyed = PURCHASES.replace("key: /id", "key: /customer");
+    let keyed = shell.file("keyed.yaml", keyed);
+    let plan = ["collections", "plan", "--allow-refused", &keyed];
+    let fixed = shell.run(&plan).await.ended(2);
+    assert!(fixed.contains("fixed for the life of purchases"), "{fixed}");
+    let apply_keyed = ["collections", "apply", "--yes", &keyed];
+    let fixed = shell.run(&apply_keyed).await;
+    assert!(
+        fixed.code == 1 && fixed.err.contains("are fixed for the life"),
+        "{fixed:#?}"
+    );
+
+    let drop = ["collections", "drop", "purchases"];
+    let unasked = shell.run(&drop).await;
+    assert!(
+        unasked.code == 2 && unasked.err.contains("--yes"),
+        "{unasked:#?}"
+    );
+    let drop = [&drop[..], &["--yes", "--reason", "a trial"]].concat();
+    let dropped = shell.run(&drop).await.ended(0);
+    assert!(dropped.starts_with("purchases is dropped"), "{dropped}");
+    assert_eq!(shell.run(&drop).await.code, 1);
+    let listed = shell.run(&["collections", "list"]).await.ended(0);
+    assert!(
+        listed.contains("orders") && !listed.contains("purchases"),
+        "{listed}"
+    );
+    // Defined again it begins with nothing.
+    shell.run(&apply).await.ended(0);
+    assert_eq!(shell.run(&get).await.code, 1);
 }

@@ -36,7 +36,7 @@ async fn behind_one_that_changes_server_processes_nothing_is_acknowledged() {
     let posted = order("posted");
     let answer = service.ask(
         reqwest::Method::POST,
-        "/api/v1/inbox",
+        "/api/v1/orders",
         &[OCTETS],
         posted.clone(),
     );

@@ -261,7 +261,7 @@ async fn over_http_each_message_keeps_its_key_until_it_is_accepted() {
     let address = acceptor.local_addr().remove(0);
     let url = format!("http://{}", address.as_socket_addr().unwrap());
     let app = Route::new()
-        .at("/api/v1/inbox", post(inbox))
+        .at("/api/v1/orders", post(inbox))
         .data(seen.clone());
     let server = tokio::spawn(Server::new_with_acceptor(acceptor).run(app));
 

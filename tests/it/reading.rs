@@ -3,7 +3,9 @@
 use serde_json::json;
 use waybill::expression::hash as rules_hash;
 
-use crate::harness::{Bench, Ledger, Service, Sql, Weight, check, order_with, until_equal};
+use crate::harness::{
+    Bench, Ledger, Service, Sql, Weight, check, order_with, until_equal, with_rules,
+};
 
 const ONLY_RUSSIAN: &str = "
 - id: locale_is_russian
@@ -12,9 +14,11 @@ const ONLY_RUSSIAN: &str = "
   rule: order.locale == 'ru'
 ";
 
-/// A row of the log: rules that replace others, by their texts, or a message.
+/// A row of the log: rules in the place of the definition of a position, 0.1's rules in the place of others by their texts, or a
+/// message.
 enum Row {
-    Rules(&'static str, &'static str),
+    Rules(&'static str, i64),
+    OldRules(&'static str, &'static str),
     English(&'static str),
 }
 
@@ -32,7 +36,18 @@ async fn append(sql: &Sql, first: i64, rows: &[Row]) {
                     "null".to_owned(),
                 )
             }
-            Row::Rules(text, replaced) => {
+            Row::Rules(rules, replaced) => {
+                let text = with_rules(rules);
+                let decision = json!({"action": "define", "collection": "orders", "who": "olga",
+                    "text": text, "replaces_position": replaced});
+                (
+                    position,
+                    "operator",
+                    "null".to_owned(),
+                    quoted(&decision.to_string()),
+                )
+            }
+            Row::OldRules(text, replaced) => {
                 let replaces = if replaced.is_empty() {
                     String::new()
                 } else {
@@ -55,6 +70,7 @@ async fn append(sql: &Sql, first: i64, rows: &[Row]) {
             )
         })
         .collect();
+    sql.http_source().await;
     sql.run(&format!(
         "begin;
          insert into inbox (position, sequence, broker_time_ns, hash, received_at, source_id, payload, decision)
@@ -81,24 +97,26 @@ async fn rejected(sql: &Sql) -> Vec<i64> {
 
 #[tokio::test]
 async fn a_message_right_behind_new_rules_is_judged_by_them() {
+    judged_by_the_rules_before_it(Row::Rules(ONLY_RUSSIAN, 0), Row::Rules("[]", 2)).await;
+}
+
+#[tokio::test]
+async fn a_message_right_behind_new_rules_of_0_1_is_judged_by_them() {
+    let rules = Row::OldRules("[]", ONLY_RUSSIAN);
+    judged_by_the_rules_before_it(Row::OldRules(ONLY_RUSSIAN, ""), rules).await;
+}
+
+async fn judged_by_the_rules_before_it(strict: Row, none: Row) {
     let bench = Bench::new(Weight::Light).await;
     let sql = bench.sql().await;
     let service = bench.serve(None, &[]).await;
     // None are in force as they are read.
-    let rows = [
-        Row::English("before"),
-        Row::Rules(ONLY_RUSSIAN, ""),
-        Row::English("behind"),
-    ];
+    let rows = [Row::English("before"), strict, Row::English("behind")];
     append(&sql, 1, &rows).await;
     service.rests(20, 3).await;
     assert_eq!(rejected(&sql).await, [3]);
     // Those that are in force as they are read reject.
-    let rows = [
-        Row::English("still-before"),
-        Row::Rules("[]", ONLY_RUSSIAN),
-        Row::English("free"),
-    ];
+    let rows = [Row::English("still-before"), none, Row::English("free")];
     append(&sql, 4, &rows).await;
     for _ in 0..2 {
         service.rests(20, 8).await;

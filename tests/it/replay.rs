@@ -116,7 +116,7 @@ const LISTS: [&str; 6] = [
     "/api/v1/dead-letters?limit=200",
     "/api/v1/dead-letters?state=discarded",
     "/api/v1/dead-letter-groups",
-    "/api/v1/rules",
+    "/api/v1/collections",
 ];
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Rules in a replay: which are in force goes on from batch to batch, through the load and the catching up.
 
 use crate::harness::{
-    Bench, Ledger, Service, Sql, Weight, check, junk, make_log, same, tables, until,
+    Bench, Ledger, Service, Sql, Weight, check, junk, make_log, same, tables, until, with_rules,
 };
 use crate::swap::held_at_the_swap;
 
@@ -19,7 +19,7 @@ async fn applies(service: &Service, names: &[&str]) {
 }
 
 async fn in_force(sql: &Sql) -> String {
-    sql.text("select text from rules where result = 'done' order by position desc limit 1")
+    sql.text("select text from definitions where result = 'done' order by position desc limit 1")
         .await
 }
 
@@ -38,7 +38,7 @@ async fn the_load_knows_in_each_batch_which_rules_are_in_force() {
         applies(&service, &[name]).await;
     }
     let before = tables(&sql).await;
-    assert_eq!(in_force(&sql).await, rules("d"));
+    assert_eq!(in_force(&sql).await, with_rules(&rules("d")));
     service.replays(60).await;
     same(&before, &tables(&sql).await);
     check(&bench, &service, &Ledger::default()).await;
@@ -65,7 +65,7 @@ async fn the_catching_up_knows_which_rules_are_in_force() {
     })
     .await;
     let before = tables(&sql).await;
-    assert_eq!(in_force(&sql).await, rules("e"));
+    assert_eq!(in_force(&sql).await, with_rules(&rules("e")));
     reader.run("commit").await;
     let ended = service.ends(30, id).await;
     assert_eq!(ended["state"], "done", "{ended:#}");

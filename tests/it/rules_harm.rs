@@ -1,4 +1,4 @@
-//! Rules that want to do harm, by HTTP: refused with a place and a reason, soon, while readers are served.
+//! Rules and definitions that want to do harm, by HTTP: refused with a place and a reason, soon, while readers are served.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, join_all};
 use reqwest::Method;
 
-use crate::harness::{Bench, OCTETS, Service, Weight, order};
+use crate::harness::{Bench, OCTETS, Service, Weight, order, with_rules};
 
 /// In a debug build, on a machine that does other things.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -100,10 +100,44 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Each as the orders' rules, and as a whole definition; and what harm a schema could do.
+fn hostile_definitions() -> Vec<(String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for (what, rules) in hostile() {
+        let mut definition = with_rules("").into_bytes();
+        for line in rules.split(|byte| *byte == b'\n') {
+            definition.extend_from_slice(b"  ");
+            definition.extend_from_slice(line);
+            definition.push(b'\n');
+        }
+        all.push((format!("{what}, as rules"), definition));
+        all.push((format!("{what}, as a definition"), rules));
+    }
+    let orders = |schema: String| format!("collection: orders\nschema: {schema}\n").into_bytes();
+    let fields: String = (0..11_000)
+        .map(|n| format!("f{n}: {{type: string}}, "))
+        .collect();
+    let deep = |depth: usize| {
+        let open = "{type: object, properties: {x: ".repeat(depth);
+        format!("{open}{{type: string}}{}", "}}".repeat(depth))
+    };
+    let pattern =
+        "{type: object, properties: {x: {type: string, pattern: '((((a{99}){99}){99}){99})'}}}";
+    all.extend([
+        ("a schema's pattern".to_owned(), orders(pattern.to_owned())),
+        (
+            "a schema of too many fields".to_owned(),
+            orders(format!("{{type: object, properties: {{{fields}}}}}")),
+        ),
+        ("a deep schema".to_owned(), orders(deep(5_000))),
+    ]);
+    all
+}
+
+const PUT: &str = "/api/v1/collections/orders?as=mallory";
+
 async fn put(service: &Service, body: Vec<u8>) -> crate::harness::Answer {
-    service
-        .ask(Method::PUT, "/api/v1/rules?as=mallory", &[OCTETS], body)
-        .await
+    service.ask(Method::PUT, PUT, &[OCTETS], body).await
 }
 
 #[tokio::test]
@@ -112,11 +146,11 @@ async fn hostile_rules_are_refused_soon_and_the_service_lives() {
     let mut service = bench.serve(None, &[]).await;
     service.post(order("witness")).await;
     service.rests(10, 1).await;
-    for (what, body) in hostile() {
+    for (what, body) in hostile_definitions() {
         for method in [Method::PUT, Method::POST] {
             let path = match method {
-                Method::PUT => "/api/v1/rules?as=mallory",
-                _ => "/api/v1/rules/check?as=mallory",
+                Method::PUT => PUT,
+                _ => "/api/v1/plans?as=mallory",
             };
             let started = Instant::now();
             let answer = service.ask(method, path, &[OCTETS], body.clone()).await;
@@ -145,7 +179,11 @@ async fn hostile_rules_are_refused_soon_and_the_service_lives() {
         }
     }
     // Many at once: readers are served meanwhile.
-    let all = join_all(hostile().into_iter().map(|(_, body)| put(&service, body)));
+    let all = join_all(
+        hostile_definitions()
+            .into_iter()
+            .map(|(_, body)| put(&service, body)),
+    );
     let reading = async {
         let mut slowest = Duration::ZERO;
         for _ in 0..100 {
@@ -159,14 +197,10 @@ async fn hostile_rules_are_refused_soon_and_the_service_lives() {
     let (_, slowest) = join(all, reading).await;
     eprintln!("the slowest read: {slowest:?}");
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
-    assert_eq!(service.json("/api/v1/rules").await["position"], 0);
-    assert_eq!(
-        service.json("/api/v1/rules/history").await["items"]
-            .as_array()
-            .unwrap()
-            .len(),
-        0
-    );
+    let orders = "/api/v1/collections/orders";
+    assert_eq!(service.json(orders).await["position"], 0);
+    let history = service.json(&format!("{orders}/definitions")).await;
+    assert_eq!(history["items"].as_array().unwrap().len(), 0);
     assert!(service.ended().is_none());
 }
 

@@ -211,7 +211,7 @@ async fn promoted_beside(line: Line) {
     let took = tokio::join!(
         get("/api/v1/orders/not-in-the-cache", 404),
         get("/api/v1/orders?customer_id=nobody", 200),
-        answered(Method::POST, "/api/v1/inbox", order("posted"), 202),
+        answered(Method::POST, "/api/v1/orders", order("posted"), 202),
     );
     println!("{line:?}: a miss, a list, a message after {took:.1?}");
     let bound = Duration::from_secs(15 + 2 * 3 + 5);

@@ -81,7 +81,7 @@ async fn clients_that_hold_on_do_not_keep_it_from_stopping() {
     for beginning in [
         "",
         "GET /api/v1/st",
-        "POST /api/v1/inbox HTTP/1.1\r\nhost: here\r\ncontent-type: application/octet-stream\r\ncontent-length: 1000\r\n\r\nhalf",
+        "POST /api/v1/orders HTTP/1.1\r\nhost: here\r\ncontent-type: application/octet-stream\r\ncontent-length: 1000\r\n\r\nhalf",
         "GET /healthz/live HTTP/1.1\r\nhost: here\r\n\r\n",
     ] {
         let mut socket = TcpStream::connect(&address).await.unwrap();
@@ -108,7 +108,7 @@ async fn while_it_stops_it_is_not_ready_and_answers_what_is_under_way() {
     let payload = order("under-way");
     let (half, rest) = payload.split_at(payload.len() / 2);
     let post = format!(
-        "POST /api/v1/inbox HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/octet-stream\r\ncontent-length: {}\r\n\r\n",
+        "POST /api/v1/orders HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/octet-stream\r\ncontent-length: {}\r\n\r\n",
         payload.len()
     );
     let ready = format!("GET /healthz/ready HTTP/1.1\r\nhost: {address}\r\n");
@@ -157,7 +157,7 @@ async fn after_a_kill_every_order_is_served_from_memory_as_soon_as_it_is_ready()
     service.is_ready().await;
     let stats = service.json("/api/v1/stats").await;
     assert_eq!(
-        (&stats["cache_warm"], &stats["cache_orders"]),
+        (&stats["cache_warm"], &stats["cache_documents"]),
         (&true.into(), &5_000.into())
     );
     service.rests(30, 5_000).await;
@@ -204,6 +204,6 @@ async fn starts_leave_no_gaps_among_the_ids_of_sources() {
     let other = bench.serve(Some(&broker), &["--channel", "more"]).await;
     other.is_ready().await;
     let sql = bench.sql().await;
-    assert_eq!(sql.count("select count(*) from source").await, 4);
-    assert_eq!(sql.count("select max(id)::bigint from source").await, 4);
+    assert_eq!(sql.count("select count(*) from source").await, 3);
+    assert_eq!(sql.count("select max(id)::bigint from source").await, 3);
 }

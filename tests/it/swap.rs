@@ -26,7 +26,7 @@ const WAITS: &str = "
 /// What another holder of the lease does that does not know the shadow tables: they are made anew, empty.
 const BEGIN_ANEW: &str = "
     delete from next.orders; delete from next.duplicates; delete from next.dead_letters; delete from next.dead_letter_groups;
-    delete from next.decisions; delete from next.rules; delete from next.source_account; update next.fates set count = 0;
+    delete from next.decisions; delete from next.definitions; delete from next.source_account; delete from next.fates;
     update checkpoint set position = 0, leader = 'other', renewals = renewals + 1 where projection = 'next'";
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn grants_and_publications_of_the_live_tables_outlive_a_replay() {
              grant select on live.fates to public;
              comment on table live.orders is 'It''s theirs'; comment on column live.orders.data is 'as served';
              alter table live.duplicates replica identity full;
-             alter table live.rules replica identity using index rules_pkey;
+             alter table live.definitions replica identity using index definitions_pkey;
              create publication ours for table live.orders, live.decisions (position, result), live.dead_letters where (id > 5);
              -- To tables that come, not to those that are there.
              alter default privileges grant select on tables to analyst",

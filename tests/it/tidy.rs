@@ -22,22 +22,22 @@ const ROOMS: &[(&str, &str)] = &[
     ("record", ""),
     ("expression", "record"),
     ("collection", "expression record"),
-    ("order", "collection inbox postgres record"),
-    ("dead_letter", "inbox postgres record words"),
-    ("account", "inbox postgres"),
-    ("cache", "account inbox order postgres"),
+    ("document", "collection expression inbox postgres record"),
+    ("dead_letter", "collection inbox postgres record words"),
+    ("account", "collection document inbox postgres"),
+    ("cache", "account collection document inbox postgres"),
     (
         "projection",
-        "account cache dead_letter expression inbox order postgres record telemetry",
+        "account cache collection dead_letter document expression inbox postgres record telemetry",
     ),
     // Works for the holder of the lease.
     (
         "operation",
-        "account dead_letter inbox order postgres projection record telemetry",
+        "account collection dead_letter document inbox postgres projection record telemetry",
     ),
     (
         "api",
-        "access account audit cache collection dead_letter expression inbox operation order postgres projection record source stan telemetry ui",
+        "access account audit cache collection dead_letter document expression inbox operation postgres projection record source stan telemetry ui",
     ),
     ("ui", ""),
     (
@@ -50,7 +50,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "access api collection config expression order postgres record sandbox serve stan telemetry",
+        "access api collection config expression postgres record sandbox serve stan telemetry",
     ),
 ];
 

@@ -13,22 +13,26 @@ const TABLES: &[(&str, &str, &str)] = &[
     (
         "inbox",
         "inbox",
-        "account cache dead_letter order projection",
+        "account cache dead_letter document projection",
     ),
     ("inbox_head", "inbox", "account"),
-    ("source", "inbox", "account dead_letter projection"),
-    ("orders", "order", "account dead_letter projection"),
-    ("duplicates", "order", "account"),
+    ("source", "inbox", "account cache dead_letter projection"),
+    // As every collection's documents: their tables are called by data, and `document` alone says how.
+    ("orders", "document", ""),
+    ("duplicates", "document", "account"),
     ("verdict", "dead_letter", "account projection"),
-    // A miss says in one statement what is known of an order_uid.
+    // A miss says in one statement what is known of a key.
     ("dead_letters", "dead_letter", "account cache projection"),
     ("dead_letter_groups", "dead_letter", "account"),
     // The account counts all fates, and reads every table that gives one.
-    ("fates", "account", ""),
+    ("fates", "account", "projection"),
     ("source_account", "account", ""),
     ("checkpoint", "projection", "account cache operation"),
     ("decisions", "projection", "account dead_letter"),
-    ("rules", "projection", ""),
+    // A letter is stale if another definition is in force for its collection.
+    ("definitions", "projection", "dead_letter"),
+    ("amount", "projection", ""),
+    ("collection", "projection", "account"),
     ("audit", "audit", ""),
     ("operation", "operation", ""),
     ("operation_item", "operation", ""),
@@ -36,15 +40,16 @@ const TABLES: &[(&str, &str, &str)] = &[
 ];
 
 /// Who writes a table that is not its own, and where.
-const GUESTS: &[(&str, &str)] = &[
-    // The rows of the shadow table, which is made there.
-    ("projection/replay/shadow.rs", "fates"),
-];
+const GUESTS: &[(&str, &str)] = &[];
 
 /// Who may put statements together: the names in them are those of the database's own catalogue.
 const BUILDERS: &[&str] = &[
     // A replay's shadow tables are made like the live ones, whatever migrations have made of those.
     "projection/replay/shadow.rs",
+    // The tables of the collections, which are called by their ids.
+    "document/rebuild.rs",
+    "document/table.rs",
+    "document/write.rs",
     // Roles and their rights.
     "postgres/grant.rs",
     // `begin` and a constant, sent as one.
@@ -139,6 +144,10 @@ fn each_table_is_in_the_list() {
             made.insert(name.unwrap().trim_start_matches("live.").to_owned());
         }
     }
+    // V11 has put them in the place of others.
+    for gone in ["rules", "counts"] {
+        assert!(made.remove(gone), "{gone}");
+    }
     let listed: BTreeSet<String> = TABLES.iter().map(|(name, ..)| (*name).to_owned()).collect();
     assert_eq!(made, listed);
 }
@@ -188,7 +197,7 @@ fn a_table_is_written_by_its_owner_and_read_by_whom_the_list_names() {
 }
 
 /// Pieces of a statement that end where a table's name is to follow: the test above would not see which. The name is given
-/// by `.name("…")`, which it sees, or it stands in the same piece.
+/// by `.name("…")`, which it sees, or it stands in the same piece; or it is data, and a collection's table (`document::table`).
 fn cut_off(code: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for opening in ["Sql::new(", ".push(", ".bind(", "&str ="] {
@@ -205,8 +214,9 @@ fn cut_off(code: &str) -> Vec<&str> {
                         || before.ends_with([' ', '\n', '(']) && !before.ends_with(" for ")
                 })
             };
-            let named = rest.trim_start().trim_start_matches(')').trim_start();
-            if READS.iter().chain(WRITES).any(piece_ends) && !named.starts_with(".name(\"") {
+            let named = rest.trim_start_matches([')', ';', ',', ' ', '\n']);
+            let named = named.strip_prefix("sql").unwrap_or(named);
+            if READS.iter().chain(WRITES).any(piece_ends) && !named.starts_with(".name(") {
                 found.push(piece);
             }
         }

@@ -88,8 +88,8 @@ export async function api(path, options) {
   return {status: response.status, body: text ? JSON.parse(text) : null};
 }
 
-export async function send(payload) {
-  const {status, body} = await api('/inbox', {method: 'POST', headers: {'content-type': 'application/octet-stream'}, body: typeof payload === 'string' ? payload : JSON.stringify(payload)});
+export async function send(payload, collection = 'orders') {
+  const {status, body} = await api(`/${collection}`, {method: 'POST', headers: {'content-type': 'application/octet-stream'}, body: typeof payload === 'string' ? payload : JSON.stringify(payload)});
   assert.equal(status, 202);
   return body.position;
 }
@@ -102,6 +102,18 @@ export async function until(what, look, seconds = 20) {
     if (Date.now() > end) throw new Error(`not within ${seconds} s: ${what}`);
     await new Promise((done) => setTimeout(done, 50));
   }
+}
+
+// A definition in force: its YAML, under its name.
+export async function define(name, text, {replaces = '', who = 'ada', why = 'a test'} = {}) {
+  return api(`/collections/${name}?${new URLSearchParams({as: who, reason: why, ...(replaces === '' ? {} : {replaces})})}`, {method: 'PUT', headers: {'content-type': 'application/octet-stream'}, body: text});
+}
+
+export const definition = async (name) => (await api(`/collections/${name}`)).body.text;
+
+// The definition of orders with one more rule.
+export function ruled(text, id, says, rule) {
+  return `${text.trimEnd()}\nrules:\n  - id: ${id}\n    field: /payment/currency\n    message: ${says}\n    rule: ${rule}\n`;
 }
 
 export function decide(id, action, body) {

@@ -118,11 +118,11 @@ export async function documents(chrome) {
 
   await accepted(order('documents-1'));
   const page = await open(chrome);
-  await page.route('**/api/v1/schema/order.json', (route) => route.fulfill({status: 503, json: {type: 'urn:waybill:problem:unavailable'}}));
+  await page.route('**/api/v1/collections/orders/schema', (route) => route.fulfill({status: 503, json: {type: 'urn:waybill:problem:unavailable'}}));
   await page.goto('/orders/documents-1');
   for (const text of ['Vivienne Sabo', 'Kiryat Mozkin', '30 %']) await see(page, text);
-  await page.unroute('**/api/v1/schema/order.json');
-  await page.route('**/api/v1/schema/order.json', (route) => route.fulfill({json: SCHEMA}));
+  await page.unroute('**/api/v1/collections/orders/schema');
+  await page.route('**/api/v1/collections/orders/schema', (route) => route.fulfill({json: SCHEMA}));
   await page.route('**/api/v1/orders/documents-2', (route) => route.fulfill({body: PARCEL, contentType: 'application/json'}));
   await page.goto('/orders/documents-2');
   await page.getByRole('heading', {name: 'documents-2'}).waitFor();

@@ -46,7 +46,7 @@ async function visit(chrome, origin, id) {
     const ask = (path, options) => fetch(`${to}/api/v1${path}`, {mode: 'no-cors', credentials: 'include', ...options})
       .then(() => learned.push(path), () => {});
     const post = (path, body) => ask(path, {method: 'POST', headers: {'content-type': 'text/plain'}, body});
-    await post('/inbox', '{}');
+    await post('/orders', '{}');
     await post(`/dead-letters/${letter}/resubmit?as=evil`, '{}');
     await post(`/dead-letters/${letter}/retry`, '{}');
     await ask('/reconciliation?verify=true', {});

@@ -6,7 +6,7 @@
 // stylesheet needs no build. WAYBILL_FORMS="1280-light 390-dark" takes some of the forms alone.
 
 import {mkdirSync, readFileSync} from 'node:fs';
-import {api, browser, button, open, order, see, send, until} from './browser.mjs';
+import {api, browser, button, define, definition, open, order, ruled, see, send, until} from './browser.mjs';
 
 const [into, ...wanted] = process.argv.slice(2);
 const forms = (process.env.WAYBILL_FORMS ?? '1280-light 1280-dark 390-light 390-dark').split(' ');
@@ -16,6 +16,20 @@ const letters = async (filter) => (await api(`/dead-letters?${filter}`)).body.it
 const uid = (await api('/orders?limit=1')).body.items[0].order_uid;
 const group = (await api('/dead-letter-groups?state=open')).body.items[0].fingerprint;
 const one = async (filter) => `/letters/${(await letters(`${filter}&limit=1`))[0]?.id ?? 1}`;
+
+// Two collections beside orders, with something in them.
+async function others() {
+  for (const name of ['kitchen', 'loyalty']) {
+    if ((await api(`/collections/${name}`)).status === 404) await define(name, readFileSync(new URL(`../../examples/${name}.yaml`, import.meta.url), 'utf8'), {who: 'Grace Hopper', why: 'for the pictures'});
+  }
+  const task = (task_id, table, states, dish) => states.map((state, index) => ({task_id, version: index + 1, table, state, dishes: [{dish, count: 2, without: ['egg']}, {dish: 'tea'}], note: 'by the window'}));
+  for (const one of [...task('t1', 4, ['ordered', 'cooking', 'ready'], 'ramen'), ...task('t2', 5, ['ordered'], 'soup'), ...task('t3', 12, ['ordered', 'cooking'], 'gyoza'), ...task('t9', 7, ['ordered', 'served'], 'curry')]) await send(one, 'kitchen');
+  const at = '2026-11-30T10:00:00Z';
+  for (const one of [{entry_id: 'e1', customer: 'carla', kind: 'purchase', at, amount: 10000, level: 'gold', products: [{sku: 'beans', amount: 4000, group: 'coffee'}]}, {entry_id: 'e2', customer: 'carla', kind: 'redemption', at, points: 100},
+    {entry_id: 'e3', customer: 'bob', kind: 'gift', at, points: 25}, {entry_id: 'e4', customer: 'carla', kind: 'redemption', at, points: 90000}]) await send(one, 'loyalty');
+  await until('the entries', async () => (await api('/loyalty')).body?.items?.length >= 3);
+}
+await others();
 
 async function mistaken() {
   const [known] = await letters('text=WBILPICTURE&state=open&limit=1');
@@ -87,16 +101,31 @@ const VIEWS = {
     await button(page, 'Do it').click();
     await page.locator('.operation').getByText(/^[1-9]\d of /).waitFor();
   }, (page) => button(page, 'Cancel').click()],
-  rules: ['/rules'],
-  'rules-wrong': ['/rules', async (page) => {
-    await page.locator('textarea').fill('- id: amount\n  message: The amount adds up.\n  field: payment.amount\n  rule: order.payment.amout > 0\n');
-    await button(page, 'Check').click();
+  kitchen: ['/c/kitchen', (page) => page.waitForTimeout(500)],
+  task: ['/c/kitchen/t1'],
+  gone: ['/c/kitchen/t9'],
+  loyalty: ['/c/loyalty?q=carla'],
+  entry: ['/c/loyalty/e1'],
+  sums: ['/sums/loyalty'],
+  statement: ['/sums/loyalty/carla'],
+  collections: ['/collections'],
+  'collections-new': ['/collections', (page) => button(page, 'Define a new one …').click()],
+  'groups-collections': ['/groups?state='],
+  definition: ['/collections/orders'],
+  'definition-wrong': ['/collections/orders', async (page) => {
+    await page.locator('textarea').fill(ruled(await definition('orders'), 'amount', 'The amount adds up.', 'order.payment.amout > 0'));
+    await button(page, 'Plan').click();
     await see(page, '1 mistake');
   }],
-  'rules-check': ['/rules', async (page) => {
-    await page.locator('textarea').fill('- id: no_small_change\n  message: Orders under 500 are not shipped.\n  field: payment.amount\n  rule: order.payment.amount >= 500\n- id: known_locale\n  message: We ship where we speak the language.\n  field: locale\n  rule: order.locale in ["en", "de", "fr"]\n');
-    await button(page, 'Check').click();
-    await see(page, 'would have been rejected');
+  plan: ['/collections/orders', async (page) => {
+    await page.locator('textarea').fill(ruled(await definition('orders'), 'no_small_change', 'Orders under 500 are not shipped.', 'order.payment.amount >= 500'));
+    await button(page, 'Plan').click();
+    await see(page, 'would be refused');
+  }],
+  'definition-diff': ['/collections/orders', async (page) => {
+    await page.locator('textarea').fill(ruled(await definition('orders'), 'no_small_change', 'Orders under 500 are not shipped.', 'order.payment.amount >= 500'));
+    await button(page, 'Apply …').click();
+    await see(page, 'What changes');
   }],
   operations: ['/operations'],
   operation: async () => `/operations/${(await api('/operations?limit=50')).body.items.find((made) => made.kind === 'bulk' && made.total > 10)?.id ?? 1}`,

@@ -23,8 +23,10 @@ export async function rights(chrome) {
   await accessible(page, 'what one may not do');
   await page.goto('/operations');
   await isDisabled(page, 'Start a replay …', true);
-  await page.goto('/rules');
-  await isDisabled(page, 'Apply …', true);
+  await page.goto('/collections/orders');
+  for (const name of ['Plan', 'Apply …']) await isDisabled(page, name, true);
+  await page.goto('/collections');
+  await isDisabled(page, 'Define a new one …', true);
   await page.goto('/letters');
   await button(page, 'Decide about all of them').click();
   await isDisabled(page, 'Do it', true);

@@ -1,6 +1,7 @@
 // Runs the stories in order; tests/it/page.rs starts this, and does to the servers what a story needs.
 
 import {browser} from './browser.mjs';
+import {collections, defining} from './collections.mjs';
 import {documents} from './document.mjs';
 import {finding, firstView, headers, notFound, outages} from './find.mjs';
 import {foreign} from './foreign.mjs';
@@ -9,10 +10,10 @@ import {many, mending, somebodyElse} from './mend.mjs';
 import {oidc} from './oidc.mjs';
 import {rights} from './rights.mjs';
 import {session} from './session.mjs';
-import {everyView, hostile, keyboard, live, operations, rules} from './views.mjs';
+import {everyView, hostile, keyboard, live, operations} from './views.mjs';
 import {flood} from './flood.mjs';
 
-const stories = {headers, foreign, session, rights, oidc, firstView, finding, documents, notFound, live, mending, somebodyElse, many, rules, operations, holes, keyboard, everyView, hostile, outages, flood};
+const stories = {headers, foreign, session, rights, oidc, firstView, finding, documents, notFound, live, mending, somebodyElse, many, defining, collections, operations, holes, keyboard, everyView, hostile, outages, flood};
 // Some alone: WAYBILL_STORIES="finding many" cargo test --test it page
 const wanted = (process.env.WAYBILL_STORIES ?? '').split(' ').filter(Boolean);
 

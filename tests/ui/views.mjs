@@ -1,7 +1,7 @@
 // All views: what they say, by keyboard, on a phone, in the dark, and with hostile data.
 
 import assert from 'node:assert/strict';
-import {accepted, accessible, api, button, letter, noSideways, open, order, see, send, until} from './browser.mjs';
+import {accepted, accessible, api, button, letter, noSideways, open, order, ruled, see, send, until} from './browser.mjs';
 
 export async function live(chrome) {
   const page = await open(chrome);
@@ -14,44 +14,6 @@ export async function live(chrome) {
   await page.getByRole('link', {name: 'live-1'}).waitFor();
   await until('the chart moves', async () => (await page.locator('.chart .stroke').first().getAttribute('d')).length > 20);
   assert.ok(await page.evaluate(() => globalThis.stays), 'the page was not loaded anew');
-  await page.leave();
-}
-
-export async function rules(chrome) {
-  const page = await open(chrome);
-  await page.goto('/rules');
-  const editor = page.locator('textarea');
-  await editor.fill('- id: x\n  message: m\n  field: payment.amount\n  rule: order.payment.amout > 0\n');
-  await button(page, 'Check').click();
-  await see(page, '1 mistake');
-  await page.getByRole('button', {name: /line 4/}).click();
-  assert.equal(await page.evaluate(() => document.activeElement.tagName), 'TEXTAREA');
-  await editor.fill('- id: not_rub\n  message: No roubles here.\n  field: payment.currency\n  rule: order.payment.currency != "RUB"\n');
-  await accepted(order('rub-1', (one) => { one.payment.currency = 'RUB'; }));
-  await button(page, 'Check').click();
-  await see(page, 'would have been rejected');
-  await page.getByRole('link', {name: 'rub-1'}).waitFor();
-  await accessible(page, 'a check of rules');
-  await button(page, 'Apply …').click();
-  await page.getByLabel('Reason').fill('sanctions');
-
-  // Somebody else applies theirs meanwhile.
-  const theirs = await api('/rules?as=Eve&reason=mine', {method: 'PUT', headers: {'content-type': 'application/octet-stream'}, body: '- id: theirs\n  message: m\n  field: order\n  rule: order.sm_id >= 0\n'});
-  assert.equal(theirs.status, 200);
-  await button(page, 'Apply').click();
-  await see(page, 'Others came between');
-  await button(page, 'Go on with mine').click();
-  await button(page, 'Apply').click();
-  await page.locator('section').filter({hasText: 'In force'}).getByText('not_rub').first().waitFor();
-  // The rules judge what is typed, too.
-  await page.goto(`/letters/${await letter(order('rub-2', (one) => { one.payment.currency = 'RUB'; }))}`);
-  await see(page, 'against a rule');
-  await button(page, 'Edit and resubmit').click();
-  await see(page, 'Not yet an order: 1 to mend');
-  const mended = page.locator('#editor');
-  await mended.fill((await mended.inputValue()).replace('RUB', 'USD'));
-  await see(page, 'This is an order');
-  await api('/rules?as=ada&reason=over', {method: 'PUT', headers: {'content-type': 'application/octet-stream'}, body: '[]'});
   await page.leave();
 }
 
@@ -132,7 +94,7 @@ async function addresses() {
   const reasons = new Map(letters.map((one) => [one.reason + one.state, one.id]));
   const operation = (await api('/operations?limit=1')).body.items[0]?.id;
   return ['/', '/?q=WBILMTESTTRACK', '/?q=nothing', '/orders/views-1', '/orders/nothing', '/live', '/groups', '/groups?state=', '/letters', '/letters?state=any&reason=schema&code=x',
-    ...[...reasons.values()].map((id) => `/letters/${id}`), '/letters/999999999', '/rules', '/operations', `/operations/${operation}`, '/account', '/audit', '/nowhere'];
+    ...[...reasons.values()].map((id) => `/letters/${id}`), '/letters/999999999', '/collections', '/collections/orders', '/collections/nothing', '/c/nothing', '/operations', `/operations/${operation}`, '/account', '/audit', '/nowhere'];
 }
 
 async function settle(page, path) {
@@ -165,15 +127,20 @@ const BEHIND = [
     await button(page, 'Dry run').click();
     await page.locator('.operation .badge').getByText('done').waitFor();
   }],
-  ['mistakes in rules', '/rules', async (page) => {
-    await page.locator('textarea').fill('- id: x\n  message: m\n  field: payment.amount\n  rule: order.payment.amout > 0\n');
-    await button(page, 'Check').click();
-    await see(page, '1 mistake');
+  ['mistakes in a definition', '/collections/orders', async (page) => {
+    await page.locator('textarea').fill('collection: orders\none: order\nkeyy: /x\n');
+    await button(page, 'Plan').click();
+    await page.locator('.told.bad').first().waitFor();
   }],
-  ['what new rules change', '/rules', async (page) => {
-    await page.locator('textarea').fill('- id: x\n  message: m\n  field: payment.amount\n  rule: order.payment.amount > 0\n');
+  ['what a new definition changes', '/collections/orders', async (page) => {
+    const area = page.locator('textarea');
+    await area.fill(ruled(await area.inputValue(), 'x', 'm', 'order.payment.amount > 0'));
     await button(page, 'Apply …').click();
     await see(page, 'What changes');
+  }],
+  ['a new collection', '/collections', async (page) => {
+    await button(page, 'Define a new one …').click();
+    await button(page, 'Plan').waitFor();
   }],
   ['the keys', '/', async (page) => {
     await button(page, 'Keyboard').click();

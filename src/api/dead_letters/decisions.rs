@@ -5,16 +5,19 @@ use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 
-use crate::access::{ORDERS, Principal};
+use crate::access::{Collections, Principal};
 use crate::api::Dependencies;
 use crate::api::asker::Asker;
 use crate::api::body::{Strict, given};
 use crate::api::decide::{DecisionAnswer, Desk};
 use crate::api::problem::Problem;
 use crate::api::raw::{Message, message_body};
+use crate::dead_letter;
 use crate::inbox::Action;
+use crate::postgres::Database;
 
 pub struct Decisions {
+    database: Database,
     desk: Desk,
     max_body_bytes: usize,
 }
@@ -36,6 +39,7 @@ pub struct DecisionRequest {
 impl Decisions {
     pub fn new(deps: &Dependencies, max_body_bytes: usize) -> Self {
         Self {
+            database: deps.database.clone(),
             desk: Desk::new(deps),
             max_body_bytes,
         }
@@ -57,20 +61,25 @@ impl Decisions {
                 action.as_str()
             )));
         }
-        is_seen(letter, principal)?;
+        self.is_seen(letter, principal).await?;
         let asker = Asker::new(principal, Some(request.who), Some(request.reason), key)?;
         let decision = asker.decision(letter, action);
         self.desk.decide(decision, asker.key, None).await
     }
-}
 
-/// The fold says whether there is such a letter; whether a principal sees it must be said before the log has the decision.
-fn is_seen(letter: i64, principal: &Principal) -> Result<(), Problem> {
-    match principal.sees(ORDERS) {
-        true => Ok(()),
-        false => Err(Problem::not_found(format!(
-            "There is no dead letter {letter}."
-        ))),
+    /// The fold says whether there is such a letter; whether a principal sees it must be said before the log has the decision.
+    async fn is_seen(&self, letter: i64, principal: &Principal) -> Result<(), Problem> {
+        if *principal.collections() == Collections::All {
+            return Ok(());
+        }
+        let reader = self.database.reader().await?;
+        let known = dead_letter::load(&reader, &[letter]).await?;
+        match known.iter().any(|letter| principal.sees(&letter.name)) {
+            true => Ok(()),
+            false => Err(Problem::not_found(format!(
+                "There is no dead letter {letter}."
+            ))),
+        }
     }
 }
 
@@ -167,7 +176,7 @@ impl Decisions {
         reason: Query<Option<String>>,
         body: Message,
     ) -> Result<DecisionAnswer, Problem> {
-        is_seen(id.0, &principal)?;
+        self.is_seen(id.0, &principal).await?;
         let asker = Asker::new(&principal, who.0, reason.0, key.0)?;
         let payload = message_body(body.0, self.max_body_bytes, self.desk.inbox()).await?;
         let decision = asker.decision(id.0, Action::Resubmit);

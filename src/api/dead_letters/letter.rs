@@ -1,5 +1,7 @@
 //! A dead letter and a group of them, as lists show them.
 
+use std::collections::BTreeMap;
+
 use poem_openapi::Object;
 
 use crate::dead_letter::{Group, Letter, State, format_fingerprint};
@@ -9,9 +11,11 @@ use crate::dead_letter::{Group, Letter, State, format_fingerprint};
 pub struct DeadLetter {
     /// Its inbox position.
     id: i64,
+    /// The name of the collection that it was sent to.
+    collection: String,
     /// open, replaced, discarded
     state: String,
-    /// not_utf8, not_json, schema, rule, unstorable, conflict
+    /// not_utf8, not_json, schema, rule, unstorable, conflict, collection, sum
     reason: String,
     code: String,
     /// A sentence for people.
@@ -26,7 +30,7 @@ pub struct DeadLetter {
     received_at: String,
     first_failed_at: String,
     last_failed_at: String,
-    /// When it is tried again by itself; only for what Postgres refused.
+    /// When it is tried again by itself; only for what Postgres refused, and for sums that were too low.
     next_attempt_at: Option<String>,
     /// The position that replaced it.
     replaced_by: Option<i64>,
@@ -34,11 +38,18 @@ pub struct DeadLetter {
     origin: Option<i64>,
 }
 
+impl DeadLetter {
+    pub fn collection(&self) -> &str {
+        &self.collection
+    }
+}
+
 impl From<&Letter> for DeadLetter {
     fn from(letter: &Letter) -> Self {
         let verdict = &letter.verdict;
         Self {
             id: letter.id.0,
+            collection: letter.name.to_string(),
             state: letter.state.as_str().to_owned(),
             reason: verdict.reason.clone(),
             code: verdict.code.clone(),
@@ -72,6 +83,8 @@ pub struct DeadLetterPage {
 #[derive(Object)]
 pub struct DeadLetterGroup {
     fingerprint: String,
+    /// Null if its letters were sent to names that nothing is defined by.
+    collection: Option<String>,
     reason: String,
     code: String,
     pointer: String,
@@ -85,9 +98,10 @@ pub struct DeadLetterGroup {
     sample: i64,
 }
 
-impl From<Group> for DeadLetterGroup {
-    fn from(group: Group) -> Self {
+impl DeadLetterGroup {
+    pub fn of(group: Group, names: &BTreeMap<i64, String>) -> Self {
         Self {
+            collection: names.get(&group.collection.0).cloned(),
             fingerprint: format_fingerprint(group.fingerprint),
             reason: group.reason,
             code: group.code,

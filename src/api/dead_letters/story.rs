@@ -1,4 +1,4 @@
-//! One letter's whole story: what came, what is wrong with it, what was decided, and where it differs from the order that
+//! One letter's whole story: what came, what is wrong with it, what was decided, and where it differs from the document that
 //! it conflicts with.
 
 use poem_openapi::Object;
@@ -6,11 +6,14 @@ use poem_openapi::types::Any;
 
 use super::hex;
 use super::letter::DeadLetter;
+use crate::api::path;
 use crate::api::problem::Link;
+use crate::collection::Collection;
 use crate::dead_letter::{self, State};
+use crate::document;
 use crate::inbox::Position;
-use crate::order;
 use crate::postgres::{self, Client};
+use crate::projection::InForce;
 
 /// A decision in a letter's history.
 #[derive(Object)]
@@ -44,7 +47,7 @@ pub struct DeadLetterStory {
     /// All that is wrong: code, message, pointer, line, column.
     violations: Any<serde_json::Value>,
     decisions: Vec<DecisionEntry>,
-    /// Of a conflict: where this message and the order that has its key differ.
+    /// Of a conflict: where this message and the document that has its key differ.
     differences: Vec<Difference>,
     links: Vec<Link>,
 }
@@ -52,8 +55,8 @@ pub struct DeadLetterStory {
 #[derive(Object)]
 pub struct Difference {
     pointer: String,
-    /// What the order has.
-    order: Any<serde_json::Value>,
+    /// What the document has.
+    document: Any<serde_json::Value>,
     /// What this letter has.
     letter: Any<serde_json::Value>,
 }
@@ -61,29 +64,42 @@ pub struct Difference {
 /// How much of a payload a story shows.
 const SHOWN_BYTES: usize = 64 * 1024;
 
+impl DeadLetterStory {
+    pub fn collection(&self) -> &str {
+        self.letter.collection()
+    }
+}
+
 /// None where there is no such letter.
 pub async fn read(
     client: &Client,
+    in_force: &InForce,
     id: Position,
 ) -> Result<Option<DeadLetterStory>, postgres::Error> {
     let Some(story) = dead_letter::story(client, id).await? else {
         return Ok(None);
     };
     let verdict = &story.letter.verdict;
-    let differences = match story.conflicting {
-        Some(_) if verdict.reason == "conflict" => {
-            let key = verdict.key.as_deref().unwrap_or_default();
-            let order = order::store::by_uid(client, key).await?;
-            order
-                .map(|order| differences(&order.payload, &story.payload))
-                .unwrap_or_default()
+    let defined = in_force.by_id(story.letter.collection);
+    let other = match (defined, verdict.key.as_deref()) {
+        (Some(defined), Some(key)) => document::by_key(client, defined.place(), key).await?,
+        _ => None,
+    };
+    let looks = defined.and_then(|defined| defined.compiled.as_deref());
+    let differences = match (&other, looks) {
+        (Some(other), Some(looks)) if verdict.reason == "conflict" => {
+            differences(looks, &other.payload, &story.payload)
         }
         _ => Vec::new(),
     };
-    Ok(Some(tell(story, differences)))
+    Ok(Some(tell(story, other.is_some(), differences)))
 }
 
-fn tell(story: dead_letter::Story, differences: Vec<Difference>) -> DeadLetterStory {
+fn tell(
+    story: dead_letter::Story,
+    has_other: bool,
+    differences: Vec<Difference>,
+) -> DeadLetterStory {
     let id = story.letter.id.0;
     let mut links = vec![
         Link {
@@ -111,8 +127,9 @@ fn tell(story: dead_letter::Story, differences: Vec<Difference>) -> DeadLetterSt
     if let Some(origin) = story.letter.origin {
         link("origin", format!("/api/v1/dead-letters/{origin}"));
     }
-    if let (Some(_), Some(key)) = (story.conflicting, &story.letter.verdict.key) {
-        link("order", format!("/api/v1/orders/{}", encode_path(key)));
+    if let (true, Some(key)) = (has_other, &story.letter.verdict.key) {
+        let name = &story.letter.name;
+        link("document", format!("/api/v1/{name}/{}", path::encoded(key)));
     }
     let cut = story.payload.len() > SHOWN_BYTES;
     let (text, hex) = match std::str::from_utf8(&story.payload) {
@@ -149,29 +166,22 @@ fn tell(story: dead_letter::Story, differences: Vec<Difference>) -> DeadLetterSt
     }
 }
 
-fn encode_path(segment: &str) -> String {
-    use std::fmt::Write;
-    segment.bytes().fold(String::new(), |mut text, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-        text
-    })
-}
-
 /// Field by field, under the present model.
-fn differences(order: &[u8], letter: &[u8]) -> Vec<Difference> {
+fn differences(looks: &Collection, document: &[u8], letter: &[u8]) -> Vec<Difference> {
     let render = |bytes: &[u8]| -> serde_json::Value {
-        let model = order::model();
+        let model = &looks.model;
         match model.parse(bytes) {
-            Ok(order) => serde_json::from_str(&model.to_json(&order)).unwrap_or_default(),
+            Ok(record) => serde_json::from_str(&model.to_json(&record)).unwrap_or_default(),
             Err(_) => serde_json::Value::Null,
         }
     };
     let mut found = Vec::new();
-    compare(String::new(), &render(order), &render(letter), &mut found);
+    compare(
+        String::new(),
+        &render(document),
+        &render(letter),
+        &mut found,
+    );
     found
 }
 
@@ -205,7 +215,7 @@ fn compare(
         }
         _ => found.push(Difference {
             pointer,
-            order: Any(order.clone()),
+            document: Any(order.clone()),
             letter: Any(letter.clone()),
         }),
     }

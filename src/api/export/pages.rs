@@ -1,6 +1,7 @@
 //! What an export takes out: pages of letters or orders, each read in a statement of its own, and the table that they are.
 //! Its invariant: the place moves on only once a page was read whole, so a failed page can be asked for again.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,9 +10,10 @@ use serde_json::Value;
 
 use super::super::dead_letters::DeadLetter;
 use crate::cache;
+use crate::collection::Collection;
 use crate::dead_letter::{self, Filter};
+use crate::document::{self, Asked, Cursor, Place};
 use crate::inbox::{self, Position};
-use crate::order::store::{self, Lookup};
 use crate::postgres::{Database, Error};
 use crate::record::Columns;
 
@@ -31,9 +33,14 @@ pub enum Source {
         filter: Box<Filter>,
         before: i64,
     },
-    Orders {
-        lookups: Vec<Lookup>,
-        after: Position,
+    Documents {
+        place: Place,
+        looks: Arc<Collection>,
+        /// Where in the log that definition is.
+        since: Position,
+        asked: Asked,
+        /// None at the end.
+        after: Option<Cursor>,
         until: Position,
     },
 }
@@ -42,7 +49,7 @@ pub enum Source {
 pub enum Page {
     Letters(Vec<Letter>),
     /// Each as it is served.
-    Orders(Vec<Bytes>),
+    Documents(Vec<Bytes>),
 }
 
 pub struct Letter {
@@ -73,21 +80,34 @@ impl Pages {
             Source::Letters { filter, before } => {
                 letters(&self.database, self.with_payloads, filter, before).await
             }
-            Source::Orders {
-                lookups,
+            Source::Documents {
+                place,
+                looks,
+                since,
+                asked,
                 after,
                 until,
             } => {
-                let reader = self.database.reader().await?;
-                let Some(page) = store::page(&reader, lookups, *after, *until).await? else {
+                let Some(from) = after.clone() else {
                     return Ok(None);
                 };
-                let mut orders = Vec::with_capacity(page.orders.len());
-                for (key, payload) in &page.orders {
-                    orders.push(rendered(&reader, key, payload).await?);
+                let reader = self.database.reader().await?;
+                let page = document::page(&reader, *place, asked, from, *until).await?;
+                let mut scratch = Vec::new();
+                let mut served = Vec::with_capacity(page.documents.len());
+                for (key, payload) in &page.documents {
+                    let json = match looks.model.parse_to_serve(payload, &mut scratch) {
+                        Ok((_, json)) => json,
+                        Err(_) => {
+                            let stored = document::by_key(&reader, *place, key).await?;
+                            let render = |stored| cache::render(Some(looks), *since, &stored);
+                            stored.map(render).unwrap_or_default()
+                        }
+                    };
+                    served.push(json);
                 }
-                *after = page.after;
-                Ok(Some(Page::Orders(orders)))
+                *after = page.next;
+                Ok(Some(Page::Documents(served)))
             }
         }
     }
@@ -110,27 +130,27 @@ impl Pages {
 /// What is exported as lines of cells.
 pub enum Table {
     Letters,
-    Orders(Columns),
+    Documents(Columns),
 }
 
 impl Table {
     pub fn of(source: &Source) -> Self {
         match source {
             Source::Letters { .. } => Self::Letters,
-            Source::Orders { .. } => Self::Orders(Columns::of(crate::order::model())),
+            Source::Documents { looks, .. } => Self::Documents(Columns::of(&looks.model)),
         }
     }
 
     pub fn names(&self) -> Vec<String> {
         match self {
             Self::Letters => LETTER_COLUMNS.map(str::to_owned).to_vec(),
-            Self::Orders(columns) => columns.names(),
+            Self::Documents(columns) => columns.names(),
         }
     }
 
     pub fn lines(&self, page: &Page, mut line: impl FnMut(&[&Value])) {
         match (self, page) {
-            (Self::Orders(columns), Page::Orders(orders)) => {
+            (Self::Documents(columns), Page::Documents(orders)) => {
                 for json in orders {
                     let order: Value = serde_json::from_slice(json).unwrap_or_default();
                     columns.lines(&order, &mut line);
@@ -142,7 +162,7 @@ impl Table {
                 }
             }
             // A table is made of the source that its pages come from.
-            (Self::Letters, Page::Orders(_)) => {}
+            (Self::Letters, Page::Documents(_)) => {}
         }
     }
 }
@@ -198,8 +218,9 @@ async fn letters(
 }
 
 /// As lists have it.
-const LETTER_COLUMNS: [&str; 15] = [
+const LETTER_COLUMNS: [&str; 16] = [
     "id",
+    "collection",
     "state",
     "reason",
     "code",
@@ -215,17 +236,3 @@ const LETTER_COLUMNS: [&str; 15] = [
     "replaced_by",
     "origin",
 ];
-
-/// As the order is served; where this code cannot parse the bytes, as the projection has it.
-async fn rendered(
-    reader: &crate::postgres::Client,
-    key: &str,
-    payload: &Bytes,
-) -> Result<Bytes, Error> {
-    let model = crate::order::model();
-    if let Ok(order) = model.parse(payload) {
-        return Ok(Bytes::from(model.to_json(&order)));
-    }
-    let stored = store::by_uid(reader, key).await?;
-    Ok(stored.as_ref().map(cache::render).unwrap_or_default())
-}

@@ -79,7 +79,7 @@ fn write_json(chunk: &mut Vec<u8>, page: &Page) {
                 write_letter(chunk, letter);
             }
         }
-        Page::Orders(orders) => {
+        Page::Documents(orders) => {
             for json in orders {
                 chunk.extend_from_slice(json);
                 chunk.push(b'\n');

@@ -38,7 +38,7 @@ pub fn places() -> Arc<Semaphore> {
 pub async fn into_body(
     mut pages: Pages,
     table: Table,
-    title: &'static str,
+    title: String,
     principal: Principal,
     places: Arc<Semaphore>,
 ) -> Result<Body, Problem> {
@@ -50,7 +50,7 @@ pub async fn into_body(
     let mut page = pages.next().await?;
     let names = table.names();
     let mut made = apart(move || {
-        let sheet = Sheet::new(title, names.iter().map(String::as_str))?;
+        let sheet = Sheet::new(&title, names.iter().map(String::as_str))?;
         Ok((sheet, table, place))
     })
     .await?;

@@ -20,6 +20,7 @@ use poem::http::{HeaderName, HeaderValue, Method, StatusCode};
 use super::Refused;
 use super::attempts::network;
 use crate::access::{Principal, Proof};
+use crate::api::path;
 
 /// How often those are forgotten who could ask for as much as a newcomer.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
@@ -166,7 +167,7 @@ impl Limits {
             false => self.keys.hash_one(("address", network(address))),
         };
         let is_message =
-            request.method() == Method::POST && request.uri().path() == "/api/v1/inbox";
+            request.method() == Method::POST && path::collection(request.uri().path()).is_some();
         let limiter = match is_message {
             true => &self.publishing,
             false => &self.requests,
@@ -220,7 +221,8 @@ impl Limits {
 /// What reads much of the database for one answer.
 fn is_heavy<B>(request: &Request<B>) -> bool {
     match request.uri().path() {
-        "/api/v1/orders/export" | "/api/v1/dead-letters/export" => true,
+        path if path.starts_with("/api/v1/collections/") => path.ends_with("/export"),
+        "/api/v1/dead-letters/export" => true,
         "/api/v1/dead-letters" | "/api/v1/dead-letter-groups" => {
             let query = request.uri().query().unwrap_or_default();
             query.split('&').any(|part| part.starts_with("text="))
@@ -320,7 +322,7 @@ mod tests {
         assert!(ask(&named("bob"), here).is_ok());
         let local = Principal::everybody(Proof::Local);
         assert!((0..100).all(|_| ask(&local, here).is_ok()));
-        let message = Request::post("/api/v1/inbox").body(()).unwrap();
+        let message = Request::post("/api/v1/orders").body(()).unwrap();
         let publish = || limits.check(&message, &named("ada"), here);
         assert!(publish().is_ok() && publish().is_ok() && publish().is_err());
     }
@@ -330,7 +332,9 @@ mod tests {
         let limits = limits("off", 2);
         let from = "10.0.0.1".parse().unwrap();
         let ask = |path, name| limits.check(&get(path), &named(name), from);
-        let first = ask("/api/v1/orders/export", "ada").ok().unwrap();
+        let first = ask("/api/v1/collections/orders/export", "ada")
+            .ok()
+            .unwrap();
         let second = ask("/api/v1/dead-letters?state=open&text=x", "ada")
             .ok()
             .unwrap();
@@ -340,7 +344,7 @@ mod tests {
             ask("/api/v1/dead-letters?state=open", "ada")
                 .is_ok_and(|under_way| under_way.is_none())
         );
-        assert!(ask("/api/v1/orders/export", "bob").is_ok());
+        assert!(ask("/api/v1/collections/orders/export", "bob").is_ok());
         drop(first);
         assert!(ask("/api/v1/dead-letters/export", "ada").is_ok());
         drop(second);

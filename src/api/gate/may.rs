@@ -6,7 +6,7 @@ use poem::http::{HeaderValue, Method, StatusCode};
 use super::Refused;
 use super::table::{Found, Need};
 use super::who::Asks;
-use crate::access::ORDERS;
+use crate::access::Collections;
 
 pub fn check(found: &Found, path: &str, asks: &Asks) -> Result<(), Refused> {
     let principal = &asks.principal;
@@ -27,7 +27,7 @@ pub fn check(found: &Found, path: &str, asks: &Asks) -> Result<(), Refused> {
         Found::Route(Need::Somebody) => somebody(asks),
         Found::Route(Need::Everything) => {
             somebody(asks)?;
-            match principal.sees(ORDERS) {
+            match *principal.collections() == Collections::All {
                 true => Ok(()),
                 false => Err(forbidden(format!(
                     "{} may not see this: it counts all collections, and the token is narrowed to some.",

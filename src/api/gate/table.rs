@@ -5,6 +5,8 @@ use poem::http::Method;
 
 use crate::access::{Right, Rights};
 use crate::api::assets::PAGES;
+use crate::api::gone::MOVED;
+use crate::api::path;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -29,8 +31,8 @@ const DECIDE: Need = any(&[Right::Decide]);
 const DEFINE: Need = any(&[Right::Define]);
 const OPERATE: Need = any(&[Right::Operate]);
 const ADMIN: Need = any(&[Right::Admin]);
-/// The rules explain verdicts, and whoever may see either may see them.
-const SEE_RULES: Need = any(&[Right::Read, Right::Letters, Right::Define]);
+/// Definitions explain verdicts, and whoever may see either may see them.
+const SEE_DEFINITIONS: Need = any(&[Right::Read, Right::Letters, Right::Define]);
 /// Each kind of operation is asked for with another of these rights. Whoever has none of them has no operations; of others'
 /// the handlers show and steer what the principal may.
 const OWN_OPERATIONS: Need = any(&[Right::Decide, Right::Define, Right::Operate]);
@@ -38,14 +40,33 @@ const SEE_OPERATIONS: Need = any(&[Right::Letters, Right::Decide, Right::Define,
 
 type Row = (Method, &'static str, Need);
 
-/// The first that fits counts; the hot read is looked for with each request, so it stands at the top. A HEAD is a GET.
+/// The first that fits counts. A HEAD is a GET. Documents have no row: their paths are by collection, and looked for first, since
+/// the hot read is with each request.
 static TABLE: &[Row] = &[
-    (Method::GET, "/api/v1/orders/export", READ),
-    (Method::GET, "/api/v1/orders/:key", READ),
-    (Method::GET, "/api/v1/orders", READ),
-    (Method::GET, "/api/v1/schema/order.json", Need::Somebody),
-    (Method::POST, "/api/v1/validate", Need::Somebody),
-    (Method::POST, "/api/v1/inbox", PUBLISH),
+    (Method::GET, "/api/v1/collections", Need::Somebody),
+    (Method::GET, "/api/v1/collections/:name", SEE_DEFINITIONS),
+    (Method::PUT, "/api/v1/collections/:name", DEFINE),
+    (Method::DELETE, "/api/v1/collections/:name", DEFINE),
+    (
+        Method::GET,
+        "/api/v1/collections/:name/definitions",
+        SEE_DEFINITIONS,
+    ),
+    (
+        Method::GET,
+        "/api/v1/collections/:name/schema",
+        Need::Somebody,
+    ),
+    (
+        Method::POST,
+        "/api/v1/collections/:name/validate",
+        Need::Somebody,
+    ),
+    (Method::GET, "/api/v1/collections/:name/export", READ),
+    (Method::GET, "/api/v1/collections/:name/versions", READ),
+    (Method::GET, "/api/v1/collections/:name/sums", READ),
+    (Method::GET, "/api/v1/collections/:name/sums/:account", READ),
+    (Method::POST, "/api/v1/plans", DEFINE),
     (Method::GET, "/api/v1/inbox/:position", LETTERS),
     (Method::GET, "/api/v1/inbox/:position/payload", LETTERS),
     (Method::GET, "/api/v1/dead-letters", LETTERS),
@@ -60,10 +81,6 @@ static TABLE: &[Row] = &[
     (Method::POST, "/api/v1/dead-letters/:id/resubmit", DECIDE),
     (Method::GET, "/api/v1/dead-letter-groups", LETTERS),
     (Method::GET, "/api/v1/dead-letter-groups/trend", LETTERS),
-    (Method::GET, "/api/v1/rules", SEE_RULES),
-    (Method::PUT, "/api/v1/rules", DEFINE),
-    (Method::GET, "/api/v1/rules/history", SEE_RULES),
-    (Method::POST, "/api/v1/rules/check", DEFINE),
     (Method::POST, "/api/v1/replays", OPERATE),
     (Method::GET, "/api/v1/operations", SEE_OPERATIONS),
     (Method::GET, "/api/v1/operations/:id", SEE_OPERATIONS),
@@ -111,7 +128,15 @@ pub fn find(method: &Method, path: &str) -> Found {
         Method::HEAD => &Method::GET,
         _ => method,
     };
+    if let Some((_, rest)) = path::collection(path) {
+        return of_documents(asked, rest);
+    }
     let mut others = Vec::new();
+    for (gone, path_gone, _) in &MOVED {
+        if gone == asked && path.strip_prefix("/api/v1") == Some(*path_gone) {
+            return Found::Route(Need::Somebody);
+        }
+    }
     for (method, pattern, need) in TABLE {
         if fits(pattern, path) {
             if method == asked {
@@ -129,6 +154,16 @@ pub fn find(method: &Method, path: &str) -> Found {
     match others.as_slice() {
         [] => Found::Nowhere,
         _ => Found::OtherMethods(others),
+    }
+}
+
+fn of_documents(asked: &Method, rest: Option<&str>) -> Found {
+    match (rest, asked) {
+        (Some(""), _) => Found::Nowhere,
+        (_, &Method::GET) => Found::Route(READ),
+        (None, &Method::POST) => Found::Route(PUBLISH),
+        (None, _) => Found::OtherMethods(vec![Method::GET, Method::POST]),
+        (Some(_), _) => Found::OtherMethods(vec![Method::GET]),
     }
 }
 
@@ -167,6 +202,10 @@ mod tests {
         let mut routes = BTreeSet::new();
         for (path, methods) in specification["paths"].as_object().unwrap() {
             let path = path.replace('{', ":").replace('}', "");
+            let path = path.replace("/collections/orders/", "/collections/:name/");
+            if path::collection(&format!("/api/v1{path}")).is_some() {
+                continue;
+            }
             for method in methods.as_object().unwrap().keys() {
                 routes.insert((method.to_uppercase(), format!("/api/v1{path}")));
             }
@@ -205,8 +244,6 @@ mod tests {
         assert_eq!(route("/api/v1/orders/a%2Fb"), Found::Route(READ));
         for path in [
             "/api/v1/orders/",
-            "/api/v1/orders/a/b",
-            "/api/v1/orders//",
             "/api/v1/",
             "/api/v1",
             "/api/v1/%73tats",
@@ -225,8 +262,18 @@ mod tests {
             "a HEAD is a GET"
         );
         assert_eq!(
-            find(&Method::DELETE, "/api/v1/rules"),
-            Found::OtherMethods(vec![Method::GET, Method::PUT])
+            find(&Method::POST, "/api/v1/collections/x"),
+            Found::OtherMethods(vec![Method::GET, Method::PUT, Method::DELETE])
+        );
+        // What 0.1 had is said to be gone, not to be nowhere.
+        assert_eq!(
+            find(&Method::PUT, "/api/v1/rules"),
+            Found::Route(Need::Somebody)
+        );
+        assert_eq!(find(&Method::POST, "/api/v1/any"), Found::Route(PUBLISH));
+        assert_eq!(
+            find(&Method::PUT, "/api/v1/any"),
+            Found::OtherMethods(vec![Method::GET, Method::POST])
         );
         assert_eq!(
             find(&Method::POST, "/letters/7"),

@@ -1,4 +1,4 @@
-//! Asking for long work: a decision about a whole set, a replay; and for rules.rs, a check.
+//! Asking for long work: a decision about a whole set, a replay.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registr
 use poem_openapi::types::{ToJSON, Type};
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Deserialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::bulk::BulkBody;
 use super::view::OperationView;
@@ -18,16 +18,16 @@ use crate::access::Principal;
 use crate::api::Dependencies;
 use crate::api::asker::Asker;
 use crate::api::body::{Strict, given};
-use crate::api::principal::{narrowed, sees_orders};
+use crate::api::principal::{narrowed, sees_all};
 use crate::api::problem::Problem;
-use crate::expression::Rules;
-use crate::operation::{self, CheckRequest, Error, Kind};
-use crate::order;
+use crate::operation::{self, Error, Kind};
 use crate::postgres::Database;
+use crate::projection::InForce;
 
 pub struct Requests {
     database: Database,
     asked: Arc<Notify>,
+    in_force: watch::Receiver<Arc<InForce>>,
 }
 
 /// 202 with the operation; 200 where the same key had asked for it before.
@@ -136,6 +136,7 @@ impl Requests {
         Self {
             database: deps.database.clone(),
             asked: deps.asked.clone(),
+            in_force: deps.in_force.clone(),
         }
     }
 }
@@ -159,7 +160,7 @@ impl Requests {
         body: Strict<BulkBody>,
     ) -> Result<Started, Problem> {
         let (mut request, asker) = body.0.request(&principal, key.0)?;
-        request.filter = narrowed(request.filter, &principal);
+        request.filter = narrowed(request.filter, &principal, &self.in_force.borrow());
         let session = self.database.session("bulk").await?;
         let operation = operation::ask_bulk(&session, &request, asker.asked()).await?;
         self.asked.notify_one();
@@ -168,8 +169,8 @@ impl Requests {
 
     /// Fold the log again
     ///
-    /// Into shadow tables, while the service goes on; then they become the tables, at once. For rebuilding, and for fields
-    /// that the model has gained. No fate changes. One at a time.
+    /// Into shadow tables, while the service goes on; then they become the tables, at once. For rebuilding alone: what a
+    /// new definition asks for is done by itself. No fate changes. One at a time.
     #[oai(path = "/replays", method = "post", operation_id = "startReplay")]
     async fn replay(
         &self,
@@ -177,8 +178,13 @@ impl Requests {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: Strict<Option<ReplayBody>>,
     ) -> Result<Started, Problem> {
-        // It is about all collections.
-        sees_orders(&principal)?;
+        if !sees_all(&principal, &self.in_force.borrow()) {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "A replay is about all collections, and the token is narrowed to some.",
+            ));
+        }
         let body = body.0.unwrap_or_default();
         let asker = Asker::new(&principal, Some(body.who), Some(body.reason), key.0)?;
         let reader = self.database.reader().await?;
@@ -187,21 +193,4 @@ impl Requests {
         self.asked.notify_one();
         Ok(Started::new(operation))
     }
-}
-
-/// For the rules' own file.
-pub async fn ask_check(
-    database: &Database,
-    request: &CheckRequest,
-    asker: &Asker,
-) -> Result<Started, Problem> {
-    debug_assert!(
-        Rules::compile(&request.rules, order::model()).is_ok(),
-        "the caller has compiled them"
-    );
-    let reader = database.reader().await?;
-    let json = serde_json::to_value(request).unwrap_or_default();
-    Ok(Started::new(
-        operation::ask(&reader, Kind::RulesCheck, &json, asker.asked()).await?,
-    ))
 }

@@ -33,6 +33,8 @@ pub struct FilterBody {
     fingerprint: Option<String>,
     key: Option<String>,
     source: Option<String>,
+    /// The name of the collection that they were sent to.
+    collection: Option<String>,
     since: Option<String>,
     until: Option<String>,
     from: Option<i64>,
@@ -51,6 +53,7 @@ impl FilterBody {
             fingerprint: self.fingerprint,
             key: self.key,
             source: self.source,
+            collection: self.collection,
             since: times::parse_time("since", self.since)?,
             until: times::parse_time("until", self.until)?,
             from: self.from,

@@ -29,8 +29,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::{Certificate, Principal};
 use crate::api::audit;
+use crate::api::documents::Documents;
 use crate::api::gate::{Gate, Peer, Refused};
-use crate::api::orders::HotRead;
+use crate::api::path;
 use crate::api::tls::{HTTP2, Tls};
 use crate::audit::{Audit, What};
 
@@ -51,7 +52,7 @@ const REFUSED_TIME: Duration = Duration::from_secs(2);
 
 pub struct Connection {
     pub routes: Arc<BoxEndpoint<'static>>,
-    pub hot: HotRead,
+    pub hot: Documents,
     pub gate: Arc<Gate>,
     pub audit: Audit,
     pub classes: Arc<[IntCounter; 5]>,
@@ -327,14 +328,17 @@ fn sent(response: Response, held: impl Send + Sync + 'static) -> hyper::Response
     })
 }
 
-/// A client that names no content type means what the path takes: raw bytes for messages and rules, JSON for all else.
+/// A client that names no content type means what the path takes: raw bytes for messages and definitions, JSON for all else.
 fn name_content(request: &mut hyper::Request<Incoming>) {
-    const RAW: [&str; 5] = ["/inbox", "/validate", "/resubmit", "/rules", "/rules/check"];
+    const RAW: [&str; 3] = ["/validate", "/resubmit", "/plans"];
     let named = request.headers().contains_key(CONTENT_TYPE);
     if named || !matches!(*request.method(), Method::POST | Method::PUT) {
         return;
     }
-    let raw = RAW.iter().any(|path| request.uri().path().ends_with(path));
+    let asked = request.uri().path();
+    let raw = RAW.iter().any(|path| asked.ends_with(path))
+        || path::collection(asked).is_some()
+        || *request.method() == Method::PUT;
     let kind = if raw {
         "application/octet-stream"
     } else {

@@ -1,10 +1,12 @@
 //! What watchers are told: the events and how each is written.
 
 use poem::web::sse::Event;
-use poem_openapi::types::ToJSON;
+use poem_openapi::types::{Any, ToJSON};
 use poem_openapi::{Object, Union};
 
-use crate::order::{self, store};
+use crate::cache;
+use crate::document::Stored;
+use crate::projection::Defined;
 
 /// The numbers of one moment. Counters only grow: rates are the differences of two moments.
 #[derive(Clone, Default, Object)]
@@ -24,7 +26,8 @@ pub struct StreamStats {
     pub broker_lag: Option<i64>,
     /// Rows received that are no decisions. This and all below but the cache's is null while Postgres is away.
     pub messages: Option<i64>,
-    pub orders: Option<i64>,
+    pub documents: Option<i64>,
+    pub superseded: Option<i64>,
     pub duplicates: Option<i64>,
     /// Messages that were rejected, ever.
     pub dead_letters: Option<i64>,
@@ -33,7 +36,7 @@ pub struct StreamStats {
     pub pending: Option<i64>,
     /// Dead letters that are open.
     pub open: Option<i64>,
-    pub cache_orders: i64,
+    pub cache_documents: i64,
     pub cache_hits: i64,
     pub cache_misses: i64,
     pub cache_warm: bool,
@@ -51,7 +54,7 @@ pub struct StreamHistory {
 pub const COLUMNS: [&str; 9] = [
     "at",
     "messages",
-    "orders",
+    "documents",
     "dead_letters",
     "open",
     "pending",
@@ -78,7 +81,7 @@ impl StreamStats {
         vec![
             Some(self.at),
             self.messages,
-            self.orders,
+            self.documents,
             self.dead_letters,
             self.open,
             self.pending,
@@ -89,24 +92,21 @@ impl StreamStats {
     }
 }
 
-/// A new order.
+/// A new document.
 #[derive(Clone, Object)]
 #[oai(example)]
-pub struct StreamOrder {
+pub struct StreamDocument {
+    pub collection: String,
     pub position: i64,
     pub key: String,
-    pub track_number: String,
-    pub customer_id: String,
-    pub date_created: String,
-    pub amount: i64,
-    pub currency: String,
-    pub items: i64,
+    /// As it is served; null if it is larger than a watcher should be sent.
+    pub document: Any<serde_json::Value>,
 }
 
 #[derive(Union)]
 pub enum StreamEvent {
     History(StreamHistory),
-    Order(StreamOrder),
+    Document(StreamDocument),
     Stats(StreamStats),
 }
 
@@ -116,31 +116,27 @@ impl StreamEvent {
             Self::History(history) => {
                 Event::message(history.to_json_string()).event_type("history")
             }
-            Self::Order(order) => Event::message(order.to_json_string())
-                .event_type("order")
-                .id(order.position.to_string()),
+            Self::Document(document) => Event::message(document.to_json_string())
+                .event_type("document")
+                .id(document.position.to_string()),
             Self::Stats(stats) => Event::message(stats.to_json_string()).event_type("stats"),
         }
     }
 }
 
-pub fn summary(stored: &store::Stored) -> Option<StreamOrder> {
-    let model = order::model();
-    let order = model.parse(&stored.payload).ok()?;
-    let text = |path: &[&str]| model.text(&order, path);
-    Some(StreamOrder {
-        position: stored.position.0,
-        key: model.key(&order).into_owned(),
-        track_number: cut(text(&["track_number"])),
-        customer_id: cut(text(&["customer_id"])),
-        date_created: text(&["date_created"]).to_owned(),
-        amount: model.whole(&order, &["payment", "amount"]),
-        currency: cut(text(&["payment", "currency"])),
-        items: model.count(&order, &["items"]) as i64,
-    })
-}
+/// Larger ones a watcher asks for himself.
+const MOST_BYTES: usize = 16 * 1024;
 
-/// A text may be as long as a message; a watcher needs its beginning.
-fn cut(text: &str) -> String {
-    text.chars().take(200).collect()
+pub fn summary(defined: &Defined, stored: &Stored) -> StreamDocument {
+    let json = cache::render(defined.compiled.as_deref(), defined.position, stored);
+    let document = match json.len() <= MOST_BYTES {
+        true => serde_json::from_slice(&json).unwrap_or_default(),
+        false => serde_json::Value::Null,
+    };
+    StreamDocument {
+        collection: defined.name.to_string(),
+        position: stored.position.0,
+        key: stored.key.clone(),
+        document: Any(document),
+    }
 }

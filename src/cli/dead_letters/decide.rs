@@ -79,10 +79,12 @@ impl Outcome {
         let position = self.position;
         match (self.result.as_str(), self.fate.as_deref()) {
             ("done", Some("document")) => {
-                format!("home: it is an order now, at position {position}")
+                format!("home: it is a document now, at position {position}")
             }
             ("done", Some("duplicate")) => {
-                format!("home: its order was there already (position {position} is the duplicate)")
+                format!(
+                    "home: its document was there already (position {position} is the duplicate)"
+                )
             }
             ("done", Some("dead_letter")) => {
                 format!("replaced by the dead letter {position}: the new bytes fail too")

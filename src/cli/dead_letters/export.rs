@@ -31,9 +31,12 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut query = args.filter.query();
     query.extend(Some(("state", args.state)).filter(|(_, state)| state != "all"));
+    let query = query
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
     export::run(
         "/api/v1/dead-letters/export",
-        query,
+        query.collect(),
         args.target,
         "dead letters",
     )

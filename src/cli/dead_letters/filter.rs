@@ -3,7 +3,8 @@
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Which letters")]
 pub struct Filter {
-    /// Why it failed: not_utf8, not_json, schema, rule, unstorable, conflict
+    /// Why it failed: not_utf8, not_json, schema, rule, unstorable, conflict, collection,
+    /// sum
     #[arg(long, value_name = "REASON")]
     pub failed_for: Option<String>,
 
@@ -15,7 +16,12 @@ pub struct Filter {
     #[arg(long, value_name = "HEX")]
     pub fingerprint: Option<String>,
 
-    #[arg(long, value_name = "UID")]
+    /// Of this collection
+    #[arg(long, value_name = "NAME")]
+    pub collection: Option<String>,
+
+    /// What its document would be known by
+    #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
 
     /// A source's name, or its kind: stan, http
@@ -51,6 +57,7 @@ impl Filter {
             ("reason", self.failed_for.clone()),
             ("code", self.code.clone()),
             ("fingerprint", self.fingerprint.clone()),
+            ("collection", self.collection.clone()),
             ("key", self.key.clone()),
             ("source", self.source.clone()),
             ("since", self.since.clone()),

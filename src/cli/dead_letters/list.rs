@@ -130,7 +130,14 @@ fn print_page(args: &Args, page: &Page, shown: usize, last: bool) -> anyhow::Res
         ListOutput::Table if page.items.is_empty() => {}
         ListOutput::Table => {
             let states = args.state == "all";
-            let mut header = vec!["id", "received", "code", "key", "what is wrong"];
+            let mut header = vec![
+                "id",
+                "received",
+                "collection",
+                "code",
+                "key",
+                "what is wrong",
+            ];
             if states {
                 header.insert(1, "state");
             }
@@ -159,6 +166,7 @@ fn row(letter: &Letter, states: bool) -> Vec<String> {
     let mut row = vec![
         letter.id.to_string(),
         screen::age(&letter.received_at),
+        letter.collection.clone(),
         letter.code.clone(),
         short,
         letter.message.clone(),
@@ -171,7 +179,7 @@ fn row(letter: &Letter, states: bool) -> Vec<String> {
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Letters are of one group when reason, code and field are the same (an item's place in its list does not matter).
+Letters are of one group when collection, reason, code and field are the same (an item's place in its list does not matter).
 
 Examples:
   waybill dead-letters groups
@@ -181,9 +189,14 @@ pub struct GroupsArgs {
     #[arg(long, default_value = "open")]
     state: String,
 
-    /// Why they failed: not_utf8, not_json, schema, rule, unstorable, conflict
+    /// Why they failed: not_utf8, not_json, schema, rule, unstorable, conflict, collection,
+    /// sum
     #[arg(long, value_name = "REASON")]
     failed_for: Option<String>,
+
+    /// Of this collection
+    #[arg(long, value_name = "NAME")]
+    collection: Option<String>,
 
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -200,6 +213,7 @@ struct Groups {
 #[derive(Deserialize)]
 struct Group {
     fingerprint: String,
+    collection: Option<String>,
     code: String,
     pointer: String,
     message: String,
@@ -219,6 +233,7 @@ pub async fn groups(args: GroupsArgs) -> anyhow::Result<ExitCode> {
             .map(|state| ("state", state)),
     );
     query.extend(args.failed_for.clone().map(|reason| ("reason", reason)));
+    query.extend(args.collection.clone().map(|name| ("collection", name)));
     let answer = client.get("/api/v1/dead-letter-groups", &query).await?;
     if args.output == Output::Json {
         screen::print(answer.text())?;
@@ -237,6 +252,7 @@ pub async fn groups(args: GroupsArgs) -> anyhow::Result<ExitCode> {
         "last",
         "fingerprint",
         "sample",
+        "collection",
         "code",
         "field",
     ];
@@ -252,6 +268,7 @@ pub async fn groups(args: GroupsArgs) -> anyhow::Result<ExitCode> {
             screen::age(&group.last_seen),
             group.fingerprint.clone(),
             group.sample.to_string(),
+            group.collection.clone().unwrap_or_default(),
             group.code.clone(),
             group.pointer.clone(),
         ];

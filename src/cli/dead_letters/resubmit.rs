@@ -13,18 +13,20 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 
-use super::super::client::{Client, Decision};
+use super::super::client::{Client, Decision, Error};
+use super::super::collections;
 use super::super::connection::Connection;
 use super::super::credentials::decider;
+use super::super::diff;
 use super::super::screen::{self, Output, Paint};
 use super::super::usage;
 use super::decide::Outcome;
+use super::layout;
 use super::story::{Violation, violations};
-use super::{diff, layout};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-The letter's own bytes stay as they are; the new ones become an order, a duplicate, or a dead letter of their own, and \
+The letter's own bytes stay as they are; the new ones become a document, a duplicate, or a dead letter of their own, and \
 either way the old letter is replaced by them, both linked.
 
 Examples:
@@ -32,7 +34,7 @@ Examples:
   waybill dead-letters payload 4711 | sed 's/\"amount\":-/\"amount\":/' \\
     | waybill dead-letters resubmit 4711 --file - --yes --reason 'the shop confirmed the amount'
 
-Exit codes: 0 the new bytes are an order, or were one already; 1 they are not, or nothing was sent; 2 a wrong argument.")]
+Exit codes: 0 the new bytes are a document, or were one already; 1 they are not, or nothing was sent; 2 a wrong argument.")]
 #[command(group(clap::ArgGroup::new("how").required(true).args(["file", "edit"])))]
 pub struct Args {
     /// The letter's id
@@ -75,6 +77,7 @@ struct Judgement {
 
 #[derive(Deserialize)]
 struct Letter {
+    collection: String,
     state: String,
 }
 
@@ -114,7 +117,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let people = args.output == Output::Table;
     if people {
         screen::print(changes(&old, &new, Paint::stdout()))?;
-        screen::print(foretold(&client, &new).await?)?;
+        screen::print(foretold(&client, &letter.collection, &new).await?)?;
     }
     if asks && !confirmed(args.id)? {
         eprintln!("Nothing was sent.");
@@ -223,20 +226,26 @@ fn changes(old: &[u8], new: &[u8], paint: Paint) -> String {
     }
 }
 
-async fn foretold(client: &Client, new: &Bytes) -> anyhow::Result<String> {
+async fn foretold(client: &Client, collection: &str, new: &Bytes) -> anyhow::Result<String> {
+    let path = format!("{}/validate", collections::path(collection)?);
     let request = client
-        .request(Method::POST, "/api/v1/validate")
+        .request(Method::POST, &path)
         .header(CONTENT_TYPE, "application/octet-stream")
         .body(new.clone());
-    let judgement: Judgement = client.send(request).await?.read()?;
+    let judgement: Judgement = match client.send(request).await {
+        Ok(answer) => answer.read()?,
+        Err(Error::Refused(problem)) if problem.status == 404 => {
+            return Ok(format!(
+                "Nothing is defined by the name {collection}: it would still be rejected."
+            ));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let paint = Paint::stdout();
     Ok(match judgement.valid {
         true => {
-            let uid = judgement.key.unwrap_or_default();
-            paint.green(&format!(
-                "It would be valid: order {}.",
-                screen::plain(&uid)
-            ))
+            let key = judgement.key.unwrap_or_default();
+            paint.green(&format!("It would be valid, key {}.", screen::plain(&key)))
         }
         false => format!(
             "{}\n{}",

@@ -79,7 +79,7 @@ struct Decision {
 #[derive(Deserialize)]
 struct Difference {
     pointer: String,
-    order: serde_json::Value,
+    document: serde_json::Value,
     letter: serde_json::Value,
 }
 
@@ -127,13 +127,13 @@ fn tell(story: &Story, url: &str, paint: Paint) -> String {
     if !story.differences.is_empty() {
         text.push_str(&format!(
             "\n{}\n",
-            paint.bold("Where it differs from the order")
+            paint.bold("Where it differs from the document")
         ));
-        let mut sheet = Sheet::new(&["field", "the order has", "this letter has"]);
+        let mut sheet = Sheet::new(&["field", "the document has", "this letter has"]);
         for difference in &story.differences {
             sheet.row([
                 difference.pointer.clone(),
-                difference.order.to_string(),
+                difference.document.to_string(),
                 difference.letter.to_string(),
             ]);
         }
@@ -169,8 +169,9 @@ fn facts(story: &Story) -> String {
     let letter = &story.letter;
     let mut rows = vec![
         ("Reason", format!("{}, {}", letter.reason, letter.code)),
+        ("Collection", letter.collection.clone()),
         (
-            "key",
+            "Key",
             letter
                 .key
                 .clone()
@@ -241,7 +242,7 @@ fn payload_of(story: &Story, paint: Paint) -> String {
             .iter()
             .filter_map(|violation| Some((violation.line?, violation.column?)))
             .collect();
-        // Most senders write an order in one line, in which nobody finds anything.
+        // Most senders write a message in one line, in which nobody finds anything.
         if text.lines().count() == 1
             && let Some((text, marks)) = layout::indented_with(text, &marks)
         {
@@ -271,7 +272,7 @@ mod tests {
     #[test]
     fn a_story_tells_what_is_wrong_and_where() {
         let story: Story = serde_json::from_value(serde_json::json!({
-            "id": 7, "state": "open", "reason": "schema", "code": "wrong_type", "message": "No number.",
+            "id": 7, "collection": "orders", "state": "open", "reason": "schema", "code": "wrong_type", "message": "No number.",
             "pointer": "/sm_id", "key": "u\u{1b}[2J", "fingerprint": "ab", "attempts": 1,
             "received_at": "2026-01-31T12:00:00Z", "first_failed_at": "2026-01-31T12:00:00Z",
             "last_failed_at": "2026-01-31T12:00:00Z", "next_attempt_at": null, "replaced_by": null, "origin": null,

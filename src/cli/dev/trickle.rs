@@ -32,7 +32,7 @@ impl Target {
                 channel: channel.clone(),
             },
             _ => Target::Service {
-                url: format!("{}/api/v1/inbox", run.url),
+                url: format!("{}/api/v1/orders", run.url),
             },
         }
     }

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::rules;
+use super::super::collections;
 use super::super::screen::{self, Paint, Sheet};
+
 /// What the service says of an operation.
 #[derive(Deserialize)]
 pub struct Operation {
@@ -105,8 +106,9 @@ impl Operation {
 pub fn told(operation: &Operation) -> String {
     let mut text = match operation.kind.as_str() {
         "bulk" => bulk_told(operation),
-        "rules_check" => rules::check_told(operation, &[]),
-        _ => replay_told(operation),
+        "plan" => collections::plan_told(operation),
+        "replay" => replay_told(operation),
+        _ => simply_told(operation),
     };
     if let Some(error) = operation.outcome["error"].as_str() {
         text.push_str(&format!(
@@ -266,6 +268,16 @@ fn replay_told(operation: &Operation) -> String {
             )
         }
     }
+}
+
+/// Of what the service asks itself for, and what older versions did.
+fn simply_told(operation: &Operation) -> String {
+    let (id, work, state) = (operation.id, operation.work(), &operation.state);
+    let changed = match operation.outcome["changed"].as_i64() {
+        Some(changed) => format!(", {} written anew", screen::number(changed)),
+        None => String::new(),
+    };
+    format!("operation {id}, {work}: {state}{changed}.\n")
 }
 
 impl Operation {

@@ -1,4 +1,4 @@
-//! Over HTTP, to the service's inbox: some requests at a time, each tried again under the same key until
+//! Over HTTP, to the collection's path: some requests at a time, each tried again under the same key until
 //! the service has answered, so that no message arrives twice.
 
 use std::time::Duration;
@@ -154,6 +154,10 @@ impl Poster {
             StatusCode::UNAUTHORIZED => Err(usage(
                 "nothing was published: the service does not know who you are; --token-file, WAYBILL_TOKEN or WAYBILL_TOKEN_FILE has a token, and `waybill token check` tries it",
             )),
+            StatusCode::NOT_FOUND => Err(usage(format!(
+                "nothing was published: {} is the path of no collection, or it is not yours to see; `waybill collections list` shows those that are",
+                self.url
+            ))),
             _ => Ok(()),
         }
     }

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::usage;
 use crate::cli::run_file::RunFile;
+use crate::collection::may_be_called;
 use crate::stan::{Auth, ClientCertificate, InvalidOption, Options, check_channel};
 
 #[derive(Debug, Args)]
@@ -24,7 +25,7 @@ pub(super) struct BrokerArguments {
     #[arg(long, value_name = "ID", env = "WAYBILL_CLUSTER_ID")]
     cluster_id: Option<String>,
 
-    /// The channel to publish to [default: orders]
+    /// The channel to publish to [default: the collection's name]
     #[arg(long, value_name = "NAME", env = "WAYBILL_CHANNEL")]
     channel: Option<String>,
 
@@ -86,12 +87,21 @@ pub(super) enum Target {
 
 impl Target {
     /// What is named by a flag or variable; else what `waybill dev` runs.
-    pub(super) fn choose(http: Option<&str>, broker: &BrokerArguments) -> anyhow::Result<Target> {
+    pub(super) fn choose(
+        http: Option<&str>,
+        broker: &BrokerArguments,
+        collection: &str,
+    ) -> anyhow::Result<Target> {
+        if !may_be_called(collection) {
+            return Err(usage(format!(
+                "--collection {collection:?}: no collection can be called so"
+            )));
+        }
         if let Some(url) = http.filter(|url| !url.is_empty()) {
-            return Target::service(url);
+            return Target::service(url, collection);
         }
         if let (None, Some(url)) = (http, &broker.stan_url) {
-            return broker.target(url, None);
+            return broker.target(url, None, collection);
         }
         let run = RunFile::find().map_err(|error| {
             usage(format!(
@@ -99,25 +109,28 @@ impl Target {
             ))
         })?;
         match &run.stan_url {
-            Some(url) if http.is_none() => broker.target(url, Some(&run)),
-            _ => Target::service(&run.url),
+            // The channel of `waybill dev` is that of the orders.
+            Some(url) if http.is_none() && (collection == "orders" || broker.channel.is_some()) => {
+                broker.target(url, Some(&run), collection)
+            }
+            _ => Target::service(&run.url, collection),
         }
     }
 
-    fn service(url: &str) -> anyhow::Result<Target> {
+    fn service(url: &str, collection: &str) -> anyhow::Result<Target> {
         let parsed = reqwest::Url::parse(url).ok();
         if !parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
             return Err(usage(format!(
                 "--http {url:?}: not an URL like http://127.0.0.1:8080"
             )));
         }
-        let url = format!("{}/api/v1/inbox", url.trim_end_matches('/'));
+        let url = format!("{}/api/v1/{collection}", url.trim_end_matches('/'));
         Ok(Target::Service { url })
     }
 }
 
 impl BrokerArguments {
-    fn target(&self, url: &str, run: Option<&RunFile>) -> anyhow::Result<Target> {
+    fn target(&self, url: &str, run: Option<&RunFile>, collection: &str) -> anyhow::Result<Target> {
         let or = |given: &Option<String>, run: Option<&String>, default: &str| {
             given
                 .as_ref()
@@ -133,7 +146,7 @@ impl BrokerArguments {
         let channel = or(
             &self.channel,
             run.and_then(|run| run.channel.as_ref()),
-            "orders",
+            collection,
         );
         // Its id is of no use to the next run: nothing waits for a publisher to come back.
         let client_id = format!("publish-{:016x}", fastrand::u64(..));

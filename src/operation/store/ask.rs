@@ -29,7 +29,7 @@ pub struct Asked<'a> {
     pub key: Option<&'a str>,
 }
 
-/// A rule check or a replay. True where it is new.
+/// A plan, a replay, a refresh. True where it is new.
 pub async fn ask(
     client: &Client,
     kind: Kind,
@@ -77,7 +77,7 @@ async fn repeated(
     if let Some(row) = query_opt(client, BY_KEY, &[&asked.key]).await? {
         let earlier = from_row(&row);
         let same = earlier.kind == kind.as_str()
-            && earlier.request == *request
+            && is_same(&earlier.request, request)
             && earlier.asked_by == asked.who
             && earlier.proof.as_deref() == asked.proof
             && earlier.reason == asked.why;
@@ -91,6 +91,18 @@ async fn repeated(
         Some(row) => Err(Error::ReplayRunning(row.get(0))),
         None => Err(error.into()),
     }
+}
+
+/// Which collections there were when it was asked is no part of what was asked.
+fn is_same(earlier: &Value, request: &Value) -> bool {
+    let asked = |request: &Value| {
+        let mut asked = request.clone();
+        if let Some(filter) = asked.get_mut("filter").and_then(Value::as_object_mut) {
+            filter.remove("within");
+        }
+        asked
+    };
+    asked(earlier) == asked(request)
 }
 
 const ASKED: &str = concat!("select ", columns!(), " from operation where id = $1");

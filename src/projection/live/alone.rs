@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::super::Error;
-use super::super::fold::Outcome;
+use super::super::fold::Folded;
+use super::super::outcome::Outcome;
 use super::super::pipeline::{Failed, Turn};
 use super::super::reader::ReadRow;
-use super::super::rules::InForce;
+use super::super::{Error, tables, write};
 use super::{InFlight, Live};
 use crate::account;
 use crate::postgres::{Session, is_row_fault};
@@ -25,7 +25,7 @@ impl Live<'_> {
             again.push(batch);
         }
         for batch in again {
-            self.alone(&batch.rows).await?;
+            self.alone(batch.rows).await?;
         }
         Ok(())
     }
@@ -40,7 +40,11 @@ impl Live<'_> {
     }
 
     /// Writes these rows with nothing else in flight, until all of them are committed.
-    pub(super) async fn alone(&mut self, rows: &[ReadRow]) -> Result<(), Error> {
+    pub(super) async fn alone(&mut self, mut rows: Vec<ReadRow>) -> Result<(), Error> {
+        let session = self.pipeline.writer()?;
+        self.freshen(&session, &mut rows).await?;
+        self.pipeline.give_back(session);
+        let rows = rows.as_slice();
         // A stack of parts that are still to be written; with the SQLSTATE if the part is a single row that Postgres refused.
         let mut parts: Vec<(&[ReadRow], HashMap<i64, String>)> = vec![(rows, HashMap::new())];
         while let Some((part, refused)) = parts.pop() {
@@ -72,14 +76,18 @@ impl Live<'_> {
         };
         let started = Instant::now();
         let session = self.pipeline.writer()?;
-        let loaded = Session::bounded(self.open(&session, rows)).await?;
-        let writes = self.fold(rows, loaded, refused)?;
-        let rules: Vec<_> = writes
-            .rules
-            .iter()
-            .filter(|applied| applied.result == Outcome::Done.as_str())
-            .map(|applied| (applied.position, applied.hash.clone(), applied.text.clone()))
-            .collect();
+        let loaded = write::bounded(self.open(&session, rows)).await?;
+        let Folded {
+            writes, in_force, ..
+        } = self.fold(rows, loaded, refused)?;
+        let made = writes.definitions.iter();
+        for new in made.filter(|one| one.result == Outcome::Done && one.id.0 == one.position.0) {
+            // Before it is said to be there, its tables are: made outside this transaction, and harmless if it fails.
+            let defined = in_force.by_id(new.id);
+            if let Some(collection) = defined.and_then(|defined| defined.compiled.as_deref()) {
+                tables::make(&self.deps.database, new.id, new.position, collection).await?;
+            }
+        }
         let committing = self.committing(last.row.position, started, false);
         let (session, outcome) = committing.run(session, writes, Turn::first()).await;
         if let Err(error) = outcome {
@@ -94,10 +102,9 @@ impl Live<'_> {
         }
         self.pipeline.give_back(session);
         self.begun = last.row.position;
-        for (position, hash, text) in rules {
-            tracing::info!("rules applied at position {position}: {hash}");
-            self.in_force
-                .send_replace(InForce::compile(position, &text)?);
+        if in_force.position != self.in_force().position {
+            tracing::info!("definitions changed at position {}", in_force.position);
+            self.deps.show(&in_force);
         }
         Ok(None)
     }

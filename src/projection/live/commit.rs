@@ -1,5 +1,6 @@
 //! What happens to a batch once it is folded: it is written, committed, and then shown by cache and metrics.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +12,9 @@ use super::super::pipeline::Turn;
 use super::super::{Dependencies, Error, publish, write};
 use crate::account::Fate;
 use crate::cache::{Cache, Generation};
+use crate::collection::Id;
 use crate::dead_letter;
+use crate::document::Brought;
 use crate::inbox::Position;
 use crate::postgres::Session;
 use crate::telemetry::Metrics;
@@ -44,6 +47,7 @@ impl Committing {
             return write::at_once(session, &self.step, writes).await;
         }
         dead_letter::write_verdicts(session.client(), &writes.verdicts).await?;
+        write::write_amounts(session.client(), &writes.amounts).await?;
         write::in_turn(session, &self.step, writes, turn).await
     }
 }
@@ -51,16 +55,16 @@ impl Committing {
 /// Who is told of a commit. Called before the next batch commits, hence in the log's order.
 pub struct AfterCommit {
     cache: Arc<Cache>,
-    generation: Generation,
+    generations: HashMap<Id, Generation>,
     metrics: Arc<Metrics>,
     projected: watch::Sender<Position>,
 }
 
 impl AfterCommit {
-    pub fn new(deps: &Dependencies, generation: Generation) -> Self {
+    pub fn new(deps: &Dependencies, generations: HashMap<Id, Generation>) -> Self {
         Self {
             cache: deps.cache.clone(),
-            generation,
+            generations,
             metrics: deps.metrics.clone(),
             projected: deps.projected.clone(),
         }
@@ -69,18 +73,37 @@ impl AfterCommit {
     /// To be called only after the commit was answered: the cache must not serve what may yet be rolled back.
     fn commit(&self, writes: Writes, to: Position, started: Instant) {
         let taken = started.elapsed().as_secs_f64();
-        for order in writes.orders {
-            if let Some(data) = order.data {
-                self.cache.put(self.generation, &order.key, data);
-            }
+        for (id, brought) in writes.brought {
+            self.put(id, brought);
         }
         publish(&self.projected, to);
         let timer = &self.metrics.commit_seconds;
         timer.with_label_values(&["projector"]).observe(taken);
         for &fate in Fate::ALL {
-            let count = u64::try_from(writes.fates[fate as usize]).unwrap_or(0);
+            let count = u64::try_from(writes.fates.of(fate)).unwrap_or(0);
             let counter = &self.metrics.fates;
             counter.with_label_values(&[fate.as_str()]).inc_by(count);
+        }
+    }
+
+    fn put(&self, id: Id, brought: Brought) {
+        let Some(share) = self.cache.of(id) else {
+            return;
+        };
+        let begun_in = self.generations.get(&id).copied();
+        // Of a collection that was defined since: nothing was held of it before.
+        let begun_in = begun_in.unwrap_or_else(|| share.generation());
+        for document in brought.documents {
+            if let Some(data) = document.data {
+                share.put_committed(begun_in, &document.key, data);
+            }
+        }
+        if !brought.current.is_empty() {
+            let now = brought.current.iter().map(|(key, current)| {
+                let data = current.data.clone().filter(|_| !current.gone);
+                (&**key, data)
+            });
+            share.replace(begun_in, now);
         }
     }
 }

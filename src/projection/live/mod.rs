@@ -1,5 +1,5 @@
 //! The live projection. Each batch is one transaction; two are in flight at a time, committed in the log's order. A batch with
-//! decisions is written alone, because a decision needs to see the letters of all rows before it. A few orders whose keys
+//! decisions is written alone, because a decision needs to see the letters of all rows before it. A few documents whose keys
 //! are most likely free are written optimistically: without a look-up, in one statement.
 
 mod alone;
@@ -9,40 +9,43 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::try_join;
-use tokio::sync::watch;
 
 use self::commit::{AfterCommit, Committing};
-use super::batch::{self, Known, Loaded, Orders};
+use super::batch::{self, Examine, Loaded};
 use super::checkpoint::{LIVE, Step};
-use super::fold::{Fold, Writes};
+use super::definitions::{Defined, InForce};
+use super::examine::{Examined, Examiner};
+use super::fold::{Fold, Folded};
 use super::judge::Judge;
 use super::pipeline::{Ended, Pipeline};
-use super::reader::{Examined, ReadRow};
-use super::rules::InForce;
+use super::reader::ReadRow;
+use super::sources::Sources;
+use super::state::States;
 use super::{Dependencies, Error, write};
 use crate::account::{self, Epochs};
 use crate::cache::Generation;
-use crate::inbox::{Position, SourceId, Witness};
-use crate::order::store::NewOrder;
-use crate::postgres::{self, Session, is_row_fault, is_taken};
+use crate::collection::{Id, Keep};
+use crate::inbox::{Position, Witness};
+use crate::postgres::{Session, is_row_fault, is_taken};
 
 /// Batches in flight: while one waits for its commit, the other one's rows are written.
 const WRITERS: usize = 2;
 
-/// After an optimistic insert hit a taken uid, uids are looked up first for this long: with frequent duplicates a failed insert
+/// After an optimistic insert hit a taken key, keys are looked up first for this long: with frequent duplicates a failed insert
 /// costs more than the look-up.
 const WARY: Duration = Duration::from_secs(10);
 
 pub struct Live<'a> {
     name: Arc<str>,
     deps: &'a Dependencies,
-    brokers: Vec<SourceId>,
+    sources: Sources,
     epochs: Epochs,
-    in_force: watch::Sender<Arc<InForce>>,
-    /// Of the cache, as it was before our writers connected: if it is emptied meanwhile, nothing that they commit is put into
-    /// it.
-    generation: Generation,
+    /// Of the cache's shares, as they were before our writers connected: if one is emptied meanwhile, nothing that they commit is
+    /// put into it.
+    generations: HashMap<Id, Generation>,
+    examiner: Examiner,
     pipeline: Pipeline<Session, InFlight>,
     witness: Witness,
     /// The end of the last batch that was started. It may still be in flight.
@@ -55,32 +58,32 @@ pub struct Live<'a> {
 struct InFlight {
     from: Position,
     rows: Vec<ReadRow>,
-    /// The orders that it brings, which no other transaction can see yet.
-    orders: Orders,
+    /// As it leaves the documents, which no other transaction can see yet.
+    states: States,
     optimistic: bool,
 }
 
-const BROKERS: &str = "select id from source where kind in ('stan', 'jetstream')";
+/// The swap of a replay locks this table first, too, and it is there whatever is defined. So each waits for the other here, at
+/// its first statement, and they cannot deadlock over the other tables.
+const GATE: &str = "lock table fates in row exclusive mode";
 
-/// The sources whose sequences come from a broker: only theirs can have holes, so only theirs are kept account of.
-pub async fn brokers(session: &Session) -> Result<Vec<SourceId>, postgres::Error> {
-    let rows = postgres::query(session.client(), BROKERS, &[]).await?;
-    Ok(rows.iter().map(|row| SourceId(row.get(0))).collect())
+/// Letters are examined by what is in force.
+impl Examine for Examiner {
+    fn examine(&mut self, bytes: &Bytes, defined: &Defined) -> Result<Examined, Error> {
+        Examiner::examine(self, bytes, defined)
+    }
 }
-
-/// The swap of a replay locks `orders` first, too. So each waits for the other here, at its first statement, and they cannot
-/// deadlock over the other tables.
-const GATE: &str = "lock table orders in row exclusive mode";
 
 impl<'a> Live<'a> {
     pub async fn begin(
         session: &Session,
         name: &str,
         deps: &'a Dependencies,
-        in_force: watch::Sender<Arc<InForce>>,
         start: Position,
     ) -> Result<Self, Error> {
-        let generation = deps.cache.generation();
+        let shares = deps.cache.all();
+        let generations = shares.iter().map(|share| (share.id(), share.generation()));
+        let generations = generations.collect();
         let mut writers = Vec::new();
         let mut witness = Witness::of(session);
         for _ in 0..WRITERS {
@@ -94,10 +97,10 @@ impl<'a> Live<'a> {
         Ok(Self {
             name: name.into(),
             deps,
-            brokers: brokers(session).await?,
+            sources: Sources::default(),
             epochs: account::load_epochs(session.client()).await?,
-            in_force,
-            generation,
+            generations,
+            examiner: Examiner::default(),
             pipeline: Pipeline::new(writers),
             witness,
             begun: start,
@@ -111,7 +114,7 @@ impl<'a> Live<'a> {
     }
 
     pub fn in_force(&self) -> Arc<InForce> {
-        self.in_force.borrow().clone()
+        self.deps.in_force.borrow().clone()
     }
 
     /// The position that is committed; none if a batch is in flight.
@@ -123,7 +126,7 @@ impl<'a> Live<'a> {
     pub async fn project(&mut self, rows: Vec<ReadRow>) -> Result<(), Error> {
         if rows.iter().any(|read| read.row.decision.is_some()) {
             self.settle().await?;
-            return self.alone(&rows).await;
+            return self.alone(rows).await;
         }
         // Writing a few rows beside another batch gains nothing, and with nothing in flight they can be written optimistically.
         if write::are_few(rows.len()) {
@@ -168,35 +171,42 @@ impl<'a> Live<'a> {
     }
 
     async fn start(&mut self, rows: Vec<ReadRow>) -> Result<(), Error> {
-        let Some(last) = rows.last() else {
+        let mut rows = rows;
+        let Some(to) = rows.last().map(|last| last.row.position) else {
             return Ok(());
         };
         let started = Instant::now();
-        let to = last.row.position;
         let session = self.pipeline.writer()?;
+        self.freshen(&session, &mut rows).await?;
         let optimistic = self.may_be_optimistic(&rows);
         let loaded = if optimistic {
             Loaded::default()
         } else {
-            Session::bounded(self.open(&session, &rows)).await?
+            write::bounded(self.open(&session, &rows)).await?
         };
-        let writes = self.fold(&rows, loaded, &HashMap::new())?;
-        let brought = |order: &NewOrder| {
-            let data = order.data.clone()?;
-            Some((order.key.clone(), Known::Brought { data }))
-        };
-        let orders = writes.orders.iter().filter_map(brought).collect();
+        let Folded { writes, states, .. } = self.fold(&rows, loaded, &HashMap::new())?;
         let committing = self.committing(to, started, optimistic);
         let batch = InFlight {
             from: self.begun,
             rows,
-            orders,
+            states,
             optimistic,
         };
         self.pipeline.start(batch, session, |session, turn| {
             committing.run(session, writes, turn)
         });
         self.begun = to;
+        Ok(())
+    }
+
+    /// What was read ahead by other definitions is read again, before anything is loaded by its keys.
+    async fn freshen(&mut self, session: &Session, rows: &mut [ReadRow]) -> Result<(), Error> {
+        let sources = rows.iter().map(|read| read.row.source);
+        Session::bounded(self.sources.know(session.client(), sources)).await?;
+        let in_force = self.in_force();
+        for read in rows {
+            read.examine_anew(&in_force, &mut self.examiner)?;
+        }
         Ok(())
     }
 
@@ -208,39 +218,61 @@ impl<'a> Live<'a> {
                 from: self.begun,
                 to,
             },
-            after: AfterCommit::new(self.deps, self.generation),
+            after: AfterCommit::new(self.deps, self.generations.clone()),
             started,
             optimistic,
         }
     }
 
-    /// Whether these rows are a few orders whose keys are most likely free. Only if nothing is in flight: a batch in
-    /// flight may bring the same keys.
+    /// Whether these rows are a few documents of one collection whose keys are most likely free. Only if nothing is in flight: a
+    /// batch in flight may bring the same keys.
     fn may_be_optimistic(&self, rows: &[ReadRow]) -> bool {
-        let in_force = self.in_force.borrow();
-        let mut uids = HashSet::new();
-        self.pipeline.is_empty()
+        let in_force = self.in_force();
+        let mut keys = HashSet::new();
+        let id = rows.first().and_then(|read| read.examined.as_ref());
+        let Some(defined) = id.and_then(|examined| in_force.by_id(examined.id)) else {
+            return false;
+        };
+        let is_plain = defined
+            .compiled
+            .as_ref()
+            .is_some_and(|collection| collection.keep == Keep::First && collection.sum.is_none());
+        is_plain
+            && self.pipeline.is_empty()
             && self.wary.is_none_or(|since| since.elapsed() > WARY)
             && write::are_few(rows.len())
             && rows.iter().all(|read| {
-                let uid = read.examined.as_ref().and_then(Examined::key);
-                read.is_order_by(&in_force) && uids.insert(uid)
+                let examined = read
+                    .examined
+                    .as_ref()
+                    .filter(|_| read.row.decision.is_none());
+                examined.is_some_and(|examined| {
+                    let key = examined.key();
+                    examined.id == defined.id
+                        && examined.is_document()
+                        && (key.is_none() || keys.insert(key))
+                })
             })
     }
 
     /// Begins the transaction and loads what the fold needs, from the tables and from the batches in flight.
-    async fn open(&self, session: &Session, rows: &[ReadRow]) -> Result<Loaded, postgres::Error> {
-        let ((), mut loaded) = try_join!(
-            session.begin_locking(GATE),
-            batch::load(session.client(), rows)
-        )?;
+    async fn open(&mut self, session: &Session, rows: &[ReadRow]) -> Result<Loaded, Error> {
+        let in_force = self.in_force();
+        let client = session.client();
+        let begin = async { session.begin_locking(GATE).await.map_err(Error::from) };
+        let examiner = &mut self.examiner;
+        let load = async {
+            let mut loaded = batch::load_letters(client, &in_force, rows, examiner).await?;
+            batch::load_documents(client, &in_force, rows, &mut loaded).await?;
+            Ok(loaded)
+        };
+        let ((), mut loaded) = try_join!(begin, load)?;
         for batch in self.pipeline.batches() {
-            let uids = rows.iter().filter_map(|read| read.examined.as_ref());
-            for key in uids.filter_map(Examined::key) {
-                if let Some((key, known)) = batch.orders.get_key_value(key) {
-                    loaded.orders.insert(key.clone(), known.clone());
-                }
+            let mut states = std::mem::take(&mut loaded.states);
+            for question in loaded.questions(rows).filter_map(Examined::question) {
+                states.overlay(&batch.states, &question);
             }
+            loaded.states = states;
         }
         Ok(loaded)
     }
@@ -250,12 +282,9 @@ impl<'a> Live<'a> {
         rows: &[ReadRow],
         loaded: Loaded,
         refused: &HashMap<i64, String>,
-    ) -> Result<Writes, Error> {
-        let in_force = self.in_force.borrow().clone();
-        let judge = Judge::Live {
-            in_force: &in_force,
-            refused,
-        };
-        Fold::new(judge, &self.brokers, &mut self.epochs, loaded).run(rows)
+    ) -> Result<Folded, Error> {
+        let in_force = self.in_force();
+        let judge = Judge::Live { refused };
+        Fold::new(judge, in_force, &self.sources, &mut self.epochs, loaded).run(rows)
     }
 }

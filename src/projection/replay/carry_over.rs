@@ -67,12 +67,12 @@ const OTHERS: &str = "
     select p.pubname::text, c.relname::text
     from pg_publication_rel m
     join pg_publication p on p.oid = m.prpubid and not pg_has_role(p.pubowner, 'usage')
-    join pg_class c on c.oid = m.prrelid and c.relnamespace = 'retired'::regnamespace
+    join pg_class c on c.oid = m.prrelid and c.relnamespace = $1::text::regnamespace
     order by 1, 2";
 
 /// After the swap: which publications are about to lose a table, because they are not ours to change.
-pub async fn warn_of_others(client: &Client) -> Result<(), Error> {
-    for row in query(client, OTHERS, &[]).await? {
+pub async fn warn_of_others(client: &Client, retired: &str) -> Result<(), Error> {
+    for row in query(client, OTHERS, &[&retired]).await? {
         let (publication, table): (&str, &str) = (row.get(0), row.get(1));
         tracing::warn!(
             publication,

@@ -1,21 +1,33 @@
 //! The second and third phase of a replay: it catches up with the live projection, batch by batch, now with indexes; then it
 //! swaps the tables.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
 
 use super::super::batch;
 use super::super::checkpoint::{self, LIVE, NEXT, Step};
-use super::super::fold::Fold;
+use super::super::definitions::{self, InForce};
+use super::super::examine::Examiner;
+use super::super::fold::{Fold, Folded};
 use super::super::give_way::MakingWay;
 use super::super::judge::Judge;
-use super::super::live::brokers;
-use super::super::{Error, rules, write};
-use super::{Replay, shadow, source};
+use super::super::{Error, tables, write};
+use super::looks::{AsTheyLook, Looks};
+use super::{Replay, carry_over, shadow, source};
 use crate::account::{self, Epochs};
-use crate::inbox::{Position, SourceId};
+use crate::inbox::Position;
 use crate::postgres::{self, Session};
+
+/// What a catch-up goes on with, batch after batch.
+struct Walk {
+    position: Position,
+    epochs: Epochs,
+    looks: Looks,
+    /// In force at the position.
+    in_force: Arc<InForce>,
+}
 
 /// Rows of a batch. The statement that reads them asks for no more than these: a session answers one statement at a time, so
 /// the writes behind it would have to wait for the rest.
@@ -26,19 +38,28 @@ const CLOSE: i64 = MOST_ROWS / 2;
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
 impl Replay<'_> {
-    pub(super) async fn catch_up(&self, session: &Session) -> Result<Position, Error> {
-        let brokers = brokers(session).await?;
-        let mut epochs = account::load_epochs(session.client()).await?;
-        let mut position = shadow::checkpoint(session).await?.position;
+    pub(super) async fn catch_up(
+        &self,
+        session: &Session,
+        looks: Looks,
+    ) -> Result<Position, Error> {
+        let mut walk = self.walk(session, looks).await?;
         let way = self.give_way.ask();
         let mut distance_before = i64::MAX;
         let mut looked = Instant::now();
         loop {
             let live = account::projected(session.client()).await?;
-            let distance = live.0 - position.0;
+            if !walk.looks.reaches(live) {
+                walk.looks = Looks::load(&*self.database.reader().await?, live).await?;
+                shadow::make_tables(session, &walk.looks).await?;
+            }
+            let distance = live.0 - walk.position.0;
             if distance <= CLOSE {
-                self.say("swap", position, live)?;
-                match self.swap(session, &brokers, &mut epochs, position).await {
+                self.say("swap", walk.position, live)?;
+                if shadow::lacks_indexes(session).await? {
+                    shadow::build_indexes(session).await?;
+                }
+                match self.swap(session, &mut walk).await {
                     Ok(Some(position)) => return Ok(position),
                     Ok(None) => {
                         tracing::debug!(
@@ -47,16 +68,15 @@ impl Replay<'_> {
                     }
                     Err(error) => return Err(error),
                 }
-                epochs = account::load_epochs(session.client()).await?;
+                // What the transaction had folded was rolled back.
+                walk = self.walk(session, walk.looks).await?;
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
             session.begin().await?;
-            position = self
-                .fold_next(session, &brokers, &mut epochs, position, live)
-                .await?;
+            self.fold_next(session, &mut walk, live).await?;
             session.commit().await?;
-            self.say("catch_up", position, live)?;
+            self.say("catch_up", walk.position, live)?;
             if looked.elapsed() >= Duration::from_millis(500) {
                 adjust(&way, distance, distance_before);
                 distance_before = distance;
@@ -65,30 +85,54 @@ impl Replay<'_> {
         }
     }
 
+    /// From where the shadow tables stand.
+    async fn walk(&self, session: &Session, looks: Looks) -> Result<Walk, Error> {
+        let position = shadow::checkpoint(session).await?.position;
+        let client = session.client();
+        Ok(Walk {
+            position,
+            epochs: account::load_epochs(client).await?,
+            looks,
+            in_force: Arc::new(definitions::load_until(client, position).await?),
+        })
+    }
+
     /// Folds one batch into the shadow tables, inside the caller's transaction.
     async fn fold_next(
         &self,
         session: &Session,
-        brokers: &[SourceId],
-        epochs: &mut Epochs,
-        from: Position,
+        walk: &mut Walk,
         until: Position,
-    ) -> Result<Position, Error> {
+    ) -> Result<(), Error> {
         let client = session.client();
+        let from = walk.position;
         let until = Position(until.0.min(from.0 + MOST_ROWS));
-        let batch = source::read(client, from, until).await?.batch().await?;
+        let mut reading = source::read(client, &walk.looks, from, until).await?;
+        let batch = reading.batch().await?;
+        // A session answers one statement at a time: what a definition has cut off is not to be waited for.
+        drop(reading);
         let Some(to) = batch.last() else {
-            return Ok(from);
+            return Ok(());
         };
-        let loaded = batch::load(client, &batch.rows).await?;
+        let mut examine = AsTheyLook {
+            looks: &walk.looks,
+            examiner: Examiner::default(),
+        };
+        let rows = &batch.rows;
+        let mut loaded = batch::load_letters(client, &walk.in_force, rows, &mut examine).await?;
+        batch::load_documents(client, &walk.in_force, rows, &mut loaded).await?;
         let judge = Judge::Replay {
             verdicts: batch.verdicts,
-            rules_hash: rules::latest(client)
-                .await?
-                .map_or(String::new(), |(_, hash, _)| hash),
+            amounts: batch.amounts,
         };
-        let writes = Fold::new(judge, brokers, epochs, loaded).run(&batch.rows)?;
+        let in_force = walk.in_force.clone();
+        let sources = walk.looks.sources();
+        let fold = Fold::new(judge, in_force, sources, &mut walk.epochs, loaded);
+        let Folded {
+            writes, in_force, ..
+        } = fold.run(rows)?;
         write::write_rows(client, &writes).await?;
+        write::write_last(client, &writes).await?;
         let step = Step {
             projection: NEXT,
             leader: self.leadership.name.as_str().into(),
@@ -96,43 +140,38 @@ impl Replay<'_> {
             to,
         };
         write::write_counts(client, &step, &writes).await?;
-        Ok(to)
+        (walk.position, walk.in_force) = (to, in_force);
+        Ok(())
     }
 
     /// Puts the shadow tables in the place of the live ones, in one short transaction. None if it has to be tried again: a lock
     /// was not to be had in time, or too many rows were left.
-    async fn swap(
-        &self,
-        session: &Session,
-        brokers: &[SourceId],
-        epochs: &mut Epochs,
-        from: Position,
-    ) -> Result<Option<Position>, Error> {
+    async fn swap(&self, session: &Session, walk: &mut Walk) -> Result<Option<Position>, Error> {
         let work = async {
             session.begin().await?;
+            let from = walk.position;
             let live = match self.lock(session, from).await {
-                Ok(live) if live.0 - from.0 <= 2 * CLOSE => live,
+                Ok(live) if live.0 - from.0 <= 2 * CLOSE && walk.looks.reaches(live) => live,
                 Err(error) if !is_lock_timeout(&error) => return Err(error),
                 Ok(_) | Err(_) => {
                     session.rollback().await?;
                     return Ok(None);
                 }
             };
-            let mut position = from;
-            while position < live {
-                position = self
-                    .fold_next(session, brokers, epochs, position, live)
-                    .await?;
+            while walk.position < live {
+                self.fold_next(session, walk, live).await?;
             }
-            shadow::swap(session).await?;
-            if !(self.end)(session, self.operation, position).await? {
+            let views = tables::views(session.client(), &walk.in_force).await?;
+            shadow::swap(session, self.operation, &views).await?;
+            if !(self.end)(session, self.operation, walk.position).await? {
                 return Err(Error::Cancelled);
             }
             session.commit().await?;
-            Ok::<_, Error>(Some(position))
+            Ok::<_, Error>(Some(walk.position))
         };
         let swapped = write::bounded(work).await?;
         if swapped.is_some() {
+            carry_over::warn_of_others(session.client(), &shadow::retired(self.operation)).await?;
             shadow::drop_retired(session).await?;
         }
         Ok(swapped)

@@ -1,5 +1,6 @@
 //! The first phase of a replay: batches are folded one after the other, written by several sessions at once into tables with
-//! few indexes, and committed in the log's order. Which keys are taken is kept in memory. Only letters are looked up in
+//! few indexes, and committed in the log's order. Which keys are taken is kept in memory; documents of `latest` and sums
+//! are made at its end, by one statement each. Only letters are looked up in
 //! the shadow tables, so a batch with decisions waits until all batches before it are committed.
 
 use std::sync::Arc;
@@ -7,14 +8,15 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::super::batch::{self, Known, Loaded};
+use super::super::batch::{self, Loaded};
 use super::super::checkpoint::{NEXT, Step};
-use super::super::fold::{Fold, Outcome, Writes};
+use super::super::definitions::{self, InForce};
+use super::super::examine::{Examined, Examiner};
+use super::super::fold::{Fold, Folded, Writes};
 use super::super::judge::Judge;
-use super::super::live::brokers;
 use super::super::pipeline::{Pipeline, Turn};
-use super::super::reader::Examined;
-use super::super::{Error, rules, write};
+use super::super::{Error, write};
+use super::looks::{AsTheyLook, Looks};
 use super::source::{self, Batch};
 use super::taken::Taken;
 use super::{Replay, shadow};
@@ -31,18 +33,17 @@ const CLOSE: i64 = 4096;
 const READ_ROWS: i64 = 16 * 1024;
 
 impl Replay<'_> {
-    pub(super) async fn load(&self) -> Result<(), Error> {
+    pub(super) async fn load(&self, looks: &Arc<Looks>) -> Result<(), Error> {
         let session = self.session().await?;
+        let client = session.client();
         let start = shadow::checkpoint(&session).await?.position;
-        let brokers = brokers(&session).await?;
-        let mut epochs = account::load_epochs(session.client()).await?;
-        let mut taken = Taken::load(session.client()).await?;
-        let mut rules_hash = rules::latest(session.client())
-            .await?
-            .map_or(String::new(), |(_, hash, _)| hash);
+        let mut epochs = account::load_epochs(client).await?;
+        let tables: Vec<_> = looks.shapes().map(|(id, shape)| (id, shape.keep)).collect();
+        let mut taken = Taken::load(client, &tables).await?;
+        let mut in_force = Arc::new(definitions::load_until(client, start).await?);
         let mut pipeline = Pipeline::new(self.writers().await?);
         let (batches, mut ready) = mpsc::channel(2);
-        let reading = read_ahead(self.database.clone(), start, batches);
+        let reading = read_ahead(self.database.clone(), looks.clone(), start, batches);
         let _reading = AbortOnDropHandle::new(tokio::spawn(reading));
 
         let leader: Arc<str> = self.leadership.name.as_str().into();
@@ -55,22 +56,19 @@ impl Replay<'_> {
             if batch.decides() {
                 drain(&mut pipeline).await?;
             }
-            let loaded = look_up(&session, &batch, &taken).await?;
+            let loaded = look_up(&session, looks, &in_force, &batch, &taken).await?;
             let judge = Judge::Replay {
                 verdicts: batch.verdicts,
-                rules_hash: rules_hash.clone(),
+                amounts: batch.amounts,
             };
-            let writes = Fold::new(judge, &brokers, &mut epochs, loaded).run(&batch.rows)?;
-            for order in &writes.orders {
-                taken.insert(&order.key);
-            }
-            if let Some(applied) = writes
-                .rules
-                .iter()
-                .rfind(|applied| applied.result == Outcome::Done.as_str())
-            {
-                rules_hash.clone_from(&applied.hash);
-            }
+            let fold = Fold::new(judge, in_force, looks.sources(), &mut epochs, loaded);
+            let Folded {
+                writes,
+                states,
+                in_force: now,
+            } = fold.run(&batch.rows)?;
+            in_force = now;
+            taken.learn(&states);
             while pipeline.is_full() {
                 next(&mut pipeline).await?;
             }
@@ -105,11 +103,18 @@ impl Replay<'_> {
 /// Reads on a thread of its own until the live checkpoint is near. Each batch comes with that checkpoint's position.
 async fn read_ahead(
     database: Database,
+    looks: Arc<Looks>,
     after: Position,
     batches: mpsc::Sender<Result<(Batch, Position), Error>>,
 ) {
     let sender = batches.clone();
-    let work = async move |session: Session| read_to(&session, after, &sender).await;
+    let work = async move |session: Session| {
+        // What goes wrong here is said where the batches are awaited.
+        if let Err(error) = read_to(&session, &looks, after, &sender).await {
+            let _ = sender.send(Err(error)).await;
+        }
+        Ok::<(), postgres::Error>(())
+    };
     if let Err(error) = database.apart("replay", work).await {
         let _ = batches.send(Err(error.into())).await;
     }
@@ -117,19 +122,26 @@ async fn read_ahead(
 
 async fn read_to(
     session: &Session,
+    looks: &Looks,
     mut after: Position,
     batches: &mpsc::Sender<Result<(Batch, Position), Error>>,
-) -> Result<(), postgres::Error> {
+) -> Result<(), Error> {
     let client = session.client();
     // The statement's rows are read at the pace of the writers, which may be slow.
-    client.batch_execute("set statement_timeout = 0").await?;
+    let unbounded = client.batch_execute("set statement_timeout = 0").await;
+    unbounded.map_err(postgres::Error::from)?;
     loop {
         let live = account::projected(client).await?;
         if live.0 - after.0 < CLOSE && after.0 > 0 {
             return Ok(());
         }
         let until = Position(live.0.min(after.0 + READ_ROWS));
-        let mut rows = source::read(client, after, until).await?;
+        if !looks.reaches(until) && after >= looks.until() {
+            // What was defined since the replay began is for `catch_up`.
+            return Ok(());
+        }
+        let until = until.min(looks.until());
+        let mut rows = source::read(client, looks, after, until).await?;
         loop {
             let batch = rows.batch().await?;
             let Some(last) = batch.last() else {
@@ -146,25 +158,28 @@ async fn read_to(
     }
 }
 
-/// As `batch::load`, but whether an key is taken is answered from memory.
-async fn look_up(session: &Session, batch: &Batch, taken: &Taken) -> Result<Loaded, Error> {
+/// As the live projection loads, but what is taken is answered from memory.
+async fn look_up(
+    session: &Session,
+    looks: &Looks,
+    in_force: &InForce,
+    batch: &Batch,
+    taken: &Taken,
+) -> Result<Loaded, Error> {
     let mut loaded = if batch.decides() {
-        batch::load_letters(session.client(), &batch.rows).await?
+        let mut examine = AsTheyLook {
+            looks,
+            examiner: Examiner::default(),
+        };
+        batch::load_letters(session.client(), in_force, &batch.rows, &mut examine).await?
     } else {
         Loaded::default()
     };
-    let of_rows = batch.rows.iter().filter_map(|read| read.examined.as_ref());
-    let of_letters = loaded.letter_bytes.values().map(|(_, examined)| examined);
-    let known: Vec<Arc<str>> = of_rows
-        .chain(of_letters)
-        .filter_map(Examined::key)
-        .filter(|key| taken.contains(key))
-        .map(Arc::from)
-        .collect();
-    loaded.orders.reserve(batch.rows.len());
-    for key in known {
-        loaded.orders.insert(key, Known::Taken);
+    let mut states = std::mem::take(&mut loaded.states);
+    for question in loaded.questions(&batch.rows).filter_map(Examined::question) {
+        taken.answer(looks.keep(question.id), &question, &mut states);
     }
+    loaded.states = states;
     Ok(loaded)
 }
 
@@ -178,7 +193,7 @@ async fn commit(
         // If Postgres crashes, what was lost is folded again: the checkpoint was lost with it. The swap's commit brings all commits
         // before it to the disk.
         session.begin_unflushed().await?;
-        write::in_turn(&session, &step, &writes, turn).await
+        write::to_load(&session, &step, &writes, turn).await
     };
     let outcome = write::bounded(work).await;
     (session, outcome)

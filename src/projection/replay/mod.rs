@@ -7,6 +7,8 @@
 mod carry_over;
 mod catch_up;
 mod load;
+mod looks;
+mod rebuild;
 mod shadow;
 mod source;
 mod taken;
@@ -17,8 +19,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::looks::Looks;
 use super::give_way::GiveWay;
 use super::{Error, Leadership};
+use crate::account;
 use crate::inbox::Position;
 use crate::postgres::{self, Database, Session};
 
@@ -55,14 +59,22 @@ impl Replay<'_> {
     /// ones.
     pub async fn run(&self) -> Result<Position, Error> {
         let session = self.session().await?;
-        shadow::begin_or_resume(&session, self.operation, &self.leadership.name).await?;
-        if !shadow::has_indexes(&session).await? {
-            self.load().await?;
-            let position = shadow::checkpoint(&session).await?.position;
-            self.say("index", position, position)?;
-            shadow::build_indexes(&session).await?;
+        let reader = self.database.reader().await?;
+        let live = account::projected(&reader).await?;
+        let looks = Looks::load(&reader, live).await?;
+        drop(reader);
+        shadow::begin_or_resume(&session, &looks, self.operation, &self.leadership.name).await?;
+        if shadow::has_indexes(&session).await? {
+            return self.catch_up(&session, looks).await;
         }
-        self.catch_up(&session).await
+        let looks = Arc::new(looks);
+        self.load(&looks).await?;
+        let position = shadow::checkpoint(&session).await?.position;
+        self.say("index", position, position)?;
+        shadow::build_indexes(&session).await?;
+        self.rebuild(&session, &looks).await?;
+        shadow::is_loaded(&session).await?;
+        self.catch_up(&session, Looks::clone(&looks)).await
     }
 
     fn say(&self, phase: &'static str, position: Position, target: Position) -> Result<(), Error> {

@@ -48,7 +48,12 @@ function strokes(text) {
   return svg('svg', {class: 'strokes', viewBox: `0 0 ${Math.max(x, 1).toFixed(1)} 30`, preserveAspectRatio: 'none', 'aria-hidden': 'true'}, bars);
 }
 
-export const orders = {
+const orders = {
+  columns: [
+    {label: 'Track number', cell: (order) => look(order.track_number, 40)}, {label: 'Customer', cell: (order) => look(order.customer_id, 40)},
+    {label: 'Items', num: true, cell: (order) => number(order.items.length)}, {label: 'Amount', num: true, cell: ({payment}) => money(payment.amount, payment.currency)},
+    {label: 'Made', cell: (order) => time(order.date_created)},
+  ],
   under: (order) => [time(order.date_created), ' · ', plural(order.items.length, 'item'), ' · customer ', look(order.customer_id, 120)],
   beside: ({track_number: track}) => h('div', {class: 'tracking'}, strokes(track), look(track, 60, {class: 'uid'})),
   own: 'Handling',
@@ -72,3 +77,4 @@ export const orders = {
     }},
   },
 };
+export const dressOf = (collection) => (collection === 'orders' ? orders : undefined);

@@ -4,8 +4,8 @@ import {button, h, replace, svg, table} from '../dom.js';
 import {get} from '../api.js';
 import {badge, count, number, plural, source} from '../format.js';
 
-const FATES = [['orders', 'Orders', 'valid, stored and served'], ['duplicates', 'Duplicates', 'orders that came again'], ['dead_letters', 'Dead letters', 'rejected, and kept'],
-  ['decisions', 'Decisions', 'what operators and rules decided'], ['pending', 'Pending', 'received, not yet projected']];
+const FATES = [['documents', 'Documents', 'valid, stored and served'], ['superseded', 'Superseded', 'valid, and something newer was there'], ['duplicates', 'Duplicates', 'documents that came again'], ['dead_letters', 'Dead letters', 'rejected, and kept'],
+  ['decisions', 'Decisions', 'what operators decided, and definitions'], ['pending', 'Pending', 'received, not yet projected']];
 
 export async function view(place) {
   const account = await get('/reconciliation', place.signal);

@@ -1,31 +1,45 @@
-// The first view: one field, and what comes in meanwhile.
+// The first view of a collection: one field, and what comes in meanwhile.
 
-import {h, replace, say, table} from '../dom.js';
+import {button, h, replace, say, table} from '../dom.js';
 import {get, Problem, query} from '../api.js';
-import {money, number, orderLink, orderPath, plural, rate, shown, since, time} from '../format.js';
-import {levels, live, rates, watch} from '../live.js';
+import {a, documentPath, many, number, plural, rate, shown, words} from '../format.js';
+import {all, apiPath, collections, dotted, listPath, named, said} from '../collections.js';
+import {columnsOf, pages} from '../columns.js';
+import {dressOf} from '../dress/orders.js';
+import {levels, live, newest, rates, watch} from '../live.js';
 import {line} from '../chart.js';
 import {go} from '../router.js';
-import {missing} from '../missing.js';
 
-export const orderColumns = [
-  {label: 'Order', cell: (order) => orderLink(order.key, {'data-row': ''})},
-  {label: 'Track number', cell: (order) => h('a', {href: `/?q=${encodeURIComponent(order.track_number)}`}, shown(order.track_number, 40))},
-  {label: 'Customer', cell: (order) => h('a', {href: `/?q=${encodeURIComponent(order.customer_id)}`}, shown(order.customer_id, 40))},
-  {label: 'Items', num: true, cell: (order) => number(Array.isArray(order.items) ? order.items.length : order.items)},
-  {label: 'Amount', num: true, cell: (order) => (order.payment ? money(order.payment.amount, order.payment.currency) : money(order.amount, order.currency))},
-  {label: 'Made', cell: (order) => time(order.date_created)},
-];
+const PAGE = 50;
+const SHOWN = 12;
 
-export function newest(signal) {
-  const list = table('The newest orders', orderColumns, live.orders, {list: true, empty: 'No orders yet. They appear here as they come in.'});
+// What the columns are called; without it they are called by their names.
+export async function schemaOf(name, signal) {
+  try {
+    return await get(`/collections/${encodeURIComponent(name)}/schema`, signal);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return {};
+  }
+}
+
+// A dress has its own columns, and needs no schema.
+async function columns(collection, signal) {
+  const dress = dressOf(collection.name);
+  return columnsOf(collection, dress ? {} : await schemaOf(collection.name, signal), dress);
+}
+
+export function newestOf(collection, columns, signal) {
+  const list = table(`The newest ${many(collection.one)}`, columns, newest(collection.name).slice(0, SHOWN), {list: true, empty: `No ${many(collection.one)} yet. They appear here as they come in.`});
   watch((_, change) => {
-    if (change.kind === 'order') list.prepend1(change.order, 12);
+    if (change.kind !== 'document' || change.document.collection !== collection.name) return;
+    if (collection.keep === 'latest') list.update(newest(collection.name).slice(0, SHOWN));
+    else list.prepend1(change.document, SHOWN);
   }, signal);
   return list;
 }
 
-function figures(signal) {
+function figures({one, name}, signal) {
   const figure = (label, href, draw) => {
     const value = h('strong', {}, '–');
     const chart = line(label, draw.least);
@@ -37,99 +51,125 @@ function figures(signal) {
     return {element, update};
   };
   const last = (points) => points.at(-1)?.[1];
-  const all = [
+  // The stream counts all collections together.
+  const label = all().length > 1 ? 'Documents, of all collections' : words(many(one));
+  const four = [
     figure('Messages a second', '/live', {value: () => rate(last(rates('messages'))), points: () => rates('messages')}),
-    figure('Orders', '/live', {value: () => number(live.stats?.orders), points: () => rates('orders')}),
-    figure('Open dead letters', '/groups', {value: () => number(live.stats?.open), points: () => levels('open')}),
+    figure(label, '/live', {value: () => number(live.stats?.documents), points: () => rates('documents')}),
+    figure('Open dead letters', all().length > 1 ? `/groups${query({collection: name})}` : '/groups', {value: () => number(live.stats?.open), points: () => levels('open')}),
     figure('Not yet projected', '/live', {value: () => number(live.stats?.pending), points: () => levels('pending'), least: 10}),
   ];
   watch((_, change) => {
-    if (change.kind !== 'order') all.forEach((one) => one.update());
+    if (change.kind !== 'document') four.forEach((figured) => figured.update());
   }, signal);
-  return h('div', {class: 'figures'}, all.map((one) => one.element));
+  return h('div', {class: 'figures'}, four.map((figured) => figured.element));
 }
 
-// An order by its id, or all with this track number or of this customer, or why there is none.
-async function search(place, text, into) {
+async function ask(promise) {
+  try {
+    return {found: await promise};
+  } catch (error) {
+    if (error instanceof Problem) return {problem: error};
+    throw error;
+  }
+}
+
+// A document by its key, or all that a lookup finds by this text, or the account of this name; or why there is none.
+async function search(place, collection, text, into) {
   replace(into, h('p', {class: 'soft'}, 'Looking …'));
-  const ask = async (promise) => {
-    try {
-      return {found: await promise};
-    } catch (error) {
-      if (error instanceof Problem) return {problem: error};
-      throw error;
-    }
-  };
   const {signal} = place;
-  const [one, tracked, customers] = await Promise.all([
-    ask(get(`/orders/${encodeURIComponent(text)}`, signal)),
-    ask(get(`/orders${query({track_number: text, limit: 50})}`, signal)),
-    ask(get(`/orders${query({customer_id: text, limit: 50})}`, signal)),
+  const {name, one, lookups, sums} = collection;
+  const list = (pointer, after) => `/${encodeURIComponent(name)}${query({[dotted(pointer)]: text, limit: PAGE, after})}`;
+  const account = `/collections/${encodeURIComponent(name)}/sums/${encodeURIComponent(text)}`;
+  const [exact, summed, ...lists] = await Promise.all([
+    ask(get(apiPath(name, text), signal)),
+    sums ? ask(get(`${account}?limit=1`, signal)) : {},
+    ...lookups.map((pointer) => ask(get(list(pointer), signal))),
   ]);
-  if (one.found) {
-    go(orderPath(text), {replacing: true});
+  if (exact.found) {
+    go(documentPath(name, text), {replacing: true});
     return;
   }
-  const lists = [
-    ['with the track number', 'track_number', tracked.found],
-    ['of the customer', 'customer_id', customers.found],
-  ].filter(([, , page]) => page?.items.length);
-  if (!lists.length) {
-    const problem = [one, tracked, customers].map((answer) => answer.problem).find((error) => error?.away) ?? one.problem;
-    say('No order found');
-    replace(into, h('section', {class: 'card'}, missing(place, text, problem, {searched: true})));
+  const found = lists.map(({found: page}, index) => [lookups[index], page]).filter(([, page]) => page?.items.length);
+  if (!found.length && !summed.found) {
+    const problem = [exact, ...lists].map((answer) => answer.problem).find((error) => error?.away) ?? exact.problem;
+    const {missing} = await import('../missing.js');
+    say(`No ${one} found`);
+    replace(into, h('section', {class: 'card'}, missing(place, collection, text, problem, {searched: true})));
     return;
   }
-  say('Orders found');
-  replace(into, lists.map(([what, name, page]) => results(place, text, what, name, page)));
+  const shape = await columns(collection, signal);
+  say(`${words(many(one))} found`);
+  replace(into,
+    summed.found ? h('p', {class: 'told good'}, h('a', {href: `/sums/${encodeURIComponent(name)}/${encodeURIComponent(text)}`}, `Account ${shown(text, 60)}`), ': its sum is ', h('strong', {}, number(summed.found.sum)), '.') : null,
+    found.map(([pointer, page]) => {
+      const counted = page.next ? `The newest ${page.items.length} ${many(one)}` : plural(page.items.length, one, many(one));
+      return h('section', {}, h('h2', {}, `${counted} with the ${said(pointer)} `, h('q', {}, shown(text))),
+        pages(`${words(many(one))} with the ${said(pointer)} ${text}`, collection, shape, page, (after) => list(pointer, after), signal));
+    }));
 }
 
-function results(place, text, what, name, page) {
-  const count = page.next ? `The newest ${page.items.length} orders` : plural(page.items.length, 'order');
-  const list = table(`Orders ${what} ${text}`, orderColumns, page.items, {list: true});
-  let next = page.next;
-  const items = [...page.items];
-  const more = h('button', {
-    type: 'button',
-    hidden: !next,
-    on: {
-      click: async () => {
-        const older = await get(`/orders${query({[name]: text, limit: 50, after: next})}`, place.signal);
-        items.push(...older.items);
-        next = older.next;
-        more.hidden = !next;
-        list.update(items);
-      },
-    },
-  }, 'Older ones');
-  return h('section', {}, h('h2', {}, `${count} ${what} `, h('q', {}, shown(text))), list, h('p', {}, more));
+// All of them, page by page: newest first, or by their keys.
+function everything(collection, columns, signal) {
+  const {name, one, keep} = collection;
+  const path = (after) => `/${encodeURIComponent(name)}${query({limit: PAGE, after})}`;
+  const order = keep === 'latest' ? 'by key' : 'newest first';
+  const box = h('section', {});
+  const opener = button(`All ${many(one)}, ${order}`, async () => {
+    const page = await get(path(), signal);
+    replace(box, h('h2', {}, `All ${many(one)}, ${order}`), pages(`All ${many(one)}`, collection, columns, page, path, signal));
+  });
+  replace(box, h('p', {}, opener));
+  return box;
 }
 
 export async function view(place) {
+  const [wanted = 'orders'] = place.params;
+  // Of `/` the field is there at once; only what is not orders has to be asked for.
+  if (wanted !== 'orders') await collections();
+  const there = all();
+  if (there.length && !there.some((one) => one.name === wanted)) {
+    if (!place.params.length) return go(listPath(there[0].name), {replacing: true});
+    place.show('No such collection', h('h1', {}, `There is no collection ${shown(wanted, 60)}`), h('p', {class: 'lead'}, 'Or it is not yours to see. ', h('a', {href: '/collections'}, 'All collections')));
+    return undefined;
+  }
+  const collection = named(wanted);
+  const {one, lookups, sums} = collection;
   const text = place.query.get('q')?.trim() ?? '';
+  const by = [`${words(one)} id`, ...lookups.map(said)];
   const field = h('input', {
     id: 'find-field', type: 'search', name: 'q', value: text, 'data-focus': '', autocomplete: 'off',
-    autocapitalize: 'none', spellcheck: 'false', maxlength: 1000, placeholder: 'Order id, track number or customer id',
+    autocapitalize: 'none', spellcheck: 'false', maxlength: 1000, placeholder: by.length > 1 ? `${by.slice(0, -1).join(', ')} or ${by.at(-1)}` : by[0],
   });
   const found = h('div', {class: 'found'});
-  place.show(text ? `“${shown(text, 40)}”` : '',
-    h('h1', {class: text ? 'small' : 'hero'}, h('label', {for: 'find-field'}, 'Find an order')),
+  const recent = h('div', {class: 'stack'});
+  place.show(text ? `“${shown(text, 40)}”` : place.params.length ? collection.title : '',
+    h('h1', {class: text ? 'small' : 'hero'}, h('label', {for: 'find-field'}, `Find ${a(one)}`)),
     h('form', {
       class: 'find', role: 'search',
       on: {
         submit: (event) => {
           event.preventDefault();
-          const wanted = field.value.trim();
-          if (wanted) go(`/?q=${encodeURIComponent(wanted)}`);
+          const looked = field.value.trim();
+          if (looked) go(`${listPath(wanted)}?q=${encodeURIComponent(looked)}`);
         },
       },
     }, field, h('button', {type: 'submit', class: 'main'}, 'Find')),
     found,
     text ? null : [
       h('h2', {class: 'hidden'}, 'Now'),
-      figures(place.signal),
-      h('h2', {}, 'The newest orders'),
-      newest(place.signal),
+      figures(collection, place.signal),
+      collection.trouble ? h('p', {class: 'told bad'}, collection.trouble) : null,
+      h('h2', {}, `The newest ${many(one)}`),
+      recent,
     ]);
-  if (text) await search(place, text, found);
+  if (text) {
+    await search(place, collection, text, found);
+    return undefined;
+  }
+  const shape = await columns(collection, place.signal);
+  replace(recent, newestOf(collection, shape, place.signal),
+    sums ? h('p', {}, h('a', {class: 'button', href: `/sums/${encodeURIComponent(wanted)}`}, 'The sums, by account')) : null,
+    everything(collection, shape, place.signal));
+  return undefined;
 }

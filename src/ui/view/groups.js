@@ -6,6 +6,7 @@ import {badge, count, plural, pointer, reason, reasonNames, shown, since} from '
 import {bars} from '../chart.js';
 import {watch} from '../live.js';
 import {go} from '../router.js';
+import {chooser, collections, named, several} from '../collections.js';
 
 const STATES = [['open', 'Open'], ['replaced', 'Replaced'], ['discarded', 'Discarded'], ['', 'All']];
 const SPANS = [['1', 'hour'], ['24', 'day'], ['168', 'week']];
@@ -15,12 +16,16 @@ export async function view(place) {
     state: place.query.get('state') ?? 'open',
     reason: place.query.get('reason') ?? '',
     hours: place.query.get('hours') ?? '24',
+    collection: place.query.get('collection') ?? '',
   };
   const load = () => Promise.all([
-    get(`/dead-letter-groups${query({state: filter.state, reason: filter.reason})}`, place.signal),
+    get(`/dead-letter-groups${query({state: filter.state, reason: filter.reason, collection: filter.collection})}`, place.signal),
     get(`/dead-letter-groups/trend${query({hours: filter.hours})}`, place.signal),
   ]);
   const change = (name, value) => go(`/groups?${new URLSearchParams({...filter, [name]: value})}`);
+  await collections().catch(() => []);
+  const chosen = chooser(filter.collection);
+  chosen.addEventListener('change', () => change('collection', chosen.value));
   const states = h('div', {class: 'segments', role: 'group', 'aria-label': 'State'}, STATES.map(([key, label]) =>
     h('button', {type: 'button', 'aria-pressed': String(filter.state === key), on: {click: () => change('state', key)}}, label)));
   const reasons = select([['', 'Any reason'], ...reasonNames], filter.reason);
@@ -34,7 +39,7 @@ export async function view(place) {
   const columns = [
     {label: 'What is wrong', wide: true, cell: (group) => [
       h('a', {href: letters(group), 'data-row': '', class: 'sentence'}, shown(group.message, 160)),
-      h('span', {class: 'under'}, badge('calm', reason(group.reason)), ' ', h('code', {}, pointer(group.pointer)))]},
+      h('span', {class: 'under'}, several() && group.collection ? [badge('calm', named(group.collection).title), ' '] : null, badge('calm', reason(group.reason)), ' ', h('code', {}, pointer(group.pointer)))]},
     {label: 'Open', num: true, class: 'big', cell: (group) => count(group.open)},
     {label: 'Replaced', num: true, cell: (group) => count(group.replaced)},
     {label: 'Discarded', num: true, cell: (group) => count(group.discarded)},
@@ -54,8 +59,8 @@ export async function view(place) {
   };
   fill(await load());
   place.show('Dead letters', h('h1', {}, 'Dead letters'), sum,
-    h('div', {class: 'filters'}, states, field('Reason', reasons), field('Trend', spans),
-      h('a', {class: 'button', href: `/letters${query({state: filter.state, reason: filter.reason})}`}, 'All letters, one by one')),
+    h('div', {class: 'filters'}, states, several() ? field('Collection', chosen) : null, field('Reason', reasons), field('Trend', spans),
+      h('a', {class: 'button', href: `/letters${query({state: filter.state, reason: filter.reason, collection: filter.collection})}`}, 'All letters, one by one')),
     list);
 
   // Anew when the numbers of the stream say so, at most every three seconds, and never under a reader's hands.

@@ -1,9 +1,10 @@
 // One dead letter: what is wrong, where, what was decided about it; and deciding.
 
 import {button, h, replace, say, table} from '../dom.js';
-import {get, post, Problem} from '../api.js';
-import {badge, by, number, orderLink, orderPath, plural, pointer, reason, shown, since, source, time} from '../format.js';
+import {get, post, Problem, query} from '../api.js';
+import {a, badge, by, documentLink, documentPath, number, plural, pointer, reason, shown, since, source, time, words} from '../format.js';
 import {needs} from '../rights.js';
+import {collections, named, oneOf, several} from '../collections.js';
 import {askWho, form} from '../dialog.js';
 import {payloadView} from '../payload.js';
 import {mender} from '../mend.js';
@@ -15,7 +16,7 @@ export async function view(place) {
   const [id] = place.params;
   let letter;
   try {
-    letter = await get(`/dead-letters/${id}`, place.signal);
+    [letter] = await Promise.all([get(`/dead-letters/${id}`, place.signal), collections().catch(() => [])]);
   } catch (error) {
     if (!(error instanceof Problem) || error.status !== 404) throw error;
     place.show(`No letter ${id}`, h('h1', {}, `There is no dead letter ${id}`), h('p', {class: 'lead'}, 'The message at this position was accepted, or there is none yet.'), await row(id, place.signal));
@@ -57,12 +58,13 @@ function draw(place, letter, answer) {
 function about(letter) {
   const link = (rel) => letter.links.find((one) => one.rel === rel)?.href.split('/').pop();
   const pairs = [
-    ['Order', letter.key ? orderLink(letter.key) : h('span', {class: 'soft'}, 'no id could be read')],
+    ['Collection', several() && h('a', {href: `/letters${query({collection: letter.collection})}`}, named(letter.collection).title)],
+    [words(oneOf(letter.collection)), letter.key ? documentLink(letter.collection, letter.key) : h('span', {class: 'soft'}, 'no id could be read')],
     ['From', source(letter.source)],
     ['Received', time(letter.received_at)],
     ['Judged', [plural(letter.attempts, 'time'), letter.attempts > 1 ? [', last ', since(letter.last_failed_at)] : null]],
     ['Tried again by itself', letter.next_attempt_at && since(letter.next_attempt_at)],
-    ['Replaced by', letter.replaced_by && h('a', {href: letter.key ? orderPath(letter.key) : `/letters/${letter.replaced_by}`}, `position ${letter.replaced_by}`)],
+    ['Replaced by', letter.replaced_by && h('a', {href: letter.key ? documentPath(letter.collection, letter.key) : `/letters/${letter.replaced_by}`}, `position ${letter.replaced_by}`)],
     ['Edited from', link('origin') && h('a', {href: `/letters/${link('origin')}`}, `letter ${link('origin')}`)],
   ];
   return h('dl', {class: 'facts stacked'}, pairs.filter(([, value]) => value).map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
@@ -80,10 +82,11 @@ function history(letter) {
 }
 
 function differences(letter) {
-  return h('section', {}, h('h2', {}, 'Where it differs from the order'), table('Where it differs from the order that has its id', [
-    {label: 'Field', cell: (one) => h('code', {}, pointer(one.pointer))},
-    {label: 'The order', class: 'values', cell: (one) => shown(JSON.stringify(one.order, big))},
-    {label: 'This letter', class: 'values', cell: (one) => shown(JSON.stringify(one.letter, big))},
+  const one = oneOf(letter.collection);
+  return h('section', {}, h('h2', {}, `Where it differs from the ${one}`), table(`Where it differs from the ${one} that has its id`, [
+    {label: 'Field', cell: (two) => h('code', {}, pointer(two.pointer))},
+    {label: `The ${one}`, class: 'values', cell: (two) => shown(JSON.stringify(two.document, big))},
+    {label: 'This letter', class: 'values', cell: (two) => shown(JSON.stringify(two.letter, big))},
   ], letter.differences));
 }
 
@@ -115,11 +118,13 @@ function deciding(place, letter, payload, desk, answer, again) {
     }
   };
   const pending = (outcome) => outcome.result === 'pending' && (tell('wait', 'It is in the log, and not yet projected. The result appears here once it is.'), true);
+  const one = oneOf(letter.collection);
   const home = (outcome, uid) => {
     if (pending(outcome)) return;
     if (outcome.result === 'still_failing') tell('bad', h('strong', {}, 'It fails again. '), 'The verdict below is the new one.');
-    else if (outcome.fate === 'document') tell('good', h('strong', {}, 'It is an order now. '), uid ? h('a', {href: orderPath(uid)}, `Order ${shown(uid, 60)}`) : '');
-    else if (outcome.fate === 'duplicate') tell('good', h('strong', {}, 'It is a duplicate. '), 'The order was there already: ', uid ? h('a', {href: orderPath(uid)}, `order ${shown(uid, 60)}`) : '');
+    else if (outcome.fate === 'document') tell('good', h('strong', {}, `It is ${a(one)} now. `), uid ? h('a', {href: documentPath(letter.collection, uid)}, `${words(one)} ${shown(uid, 60)}`) : '');
+    else if (outcome.fate === 'duplicate') tell('good', h('strong', {}, 'It is a duplicate. '), `The ${one} was there already: `, uid ? h('a', {href: documentPath(letter.collection, uid)}, `${one} ${shown(uid, 60)}`) : '');
+    else if (outcome.fate === 'superseded') tell('good', h('strong', {}, 'It is kept, and changes nothing. '), 'Something newer is there: ', uid ? h('a', {href: documentPath(letter.collection, uid)}, `${one} ${shown(uid, 60)}`) : '');
     else if (outcome.fate === 'dead_letter') tell('bad', h('strong', {}, 'It was rejected again. '), h('a', {href: `/letters/${outcome.position}`}, `Letter ${outcome.position}`), ' stands in its place.');
     else tell('good', outcome.result === 'already_so' ? 'It was so already.' : 'Done.');
   };

@@ -2,11 +2,12 @@
 
 import {button, field, h, select, table} from '../dom.js';
 import {get, query} from '../api.js';
-import {badge, number, orderLink, plural, pointer, reason, reasonNames, shown, since} from '../format.js';
+import {badge, documentLink, number, plural, pointer, reason, reasonNames, shown, since, words} from '../format.js';
+import {all, chooser, collections, named, oneOf, several} from '../collections.js';
 import {bulk} from '../bulk.js';
 import {go} from '../router.js';
 
-const FIELDS = ['state', 'reason', 'code', 'fingerprint', 'key', 'source', 'since', 'until', 'from', 'to', 'text'];
+const FIELDS = ['state', 'reason', 'code', 'fingerprint', 'collection', 'key', 'source', 'since', 'until', 'from', 'to', 'text'];
 const NUMBERS = ['from', 'to'];
 const STATES = [['open', 'Open'], ['replaced', 'Replaced'], ['discarded', 'Discarded'], ['', 'All']];
 const TIMES = [['', 'Any time'], ['15m', 'The last 15 minutes'], ['1h', 'The last hour'], ['24h', 'The last day'], ['7d', 'The last week']];
@@ -26,7 +27,8 @@ function local(iso) {
 function filterForm(filter) {
   const inputs = {
     reason: select([['', 'Any reason'], ...reasonNames], filter.reason ?? ''),
-    text: input('text', filter.text, {type: 'search', placeholder: 'In the sentence or the order id'}),
+    collection: chooser(filter.collection),
+    text: input('text', filter.text, {type: 'search', placeholder: 'In the sentence or the key'}),
     since: select(TIMES.some(([key]) => key === (filter.since ?? '')) ? TIMES : [...TIMES, [filter.since, 'Since a moment']], filter.since ?? ''),
     code: input('code', filter.code),
     key: input('key', filter.key),
@@ -38,18 +40,18 @@ function filterForm(filter) {
   };
   const chosen = () => {
     const next = {...filter};
-    for (const name of ['reason', 'text', 'code', 'key', 'source', 'from', 'to']) next[name] = inputs[name].value.trim();
+    for (const name of ['reason', 'collection', 'text', 'code', 'key', 'source', 'from', 'to']) next[name] = inputs[name].value.trim();
     next.since = inputs.after.value && inputs.after.value !== local(filter.since) ? new Date(inputs.after.value).toISOString() : inputs.since.value;
     next.until = inputs.until.value ? new Date(inputs.until.value).toISOString() : '';
     return next;
   };
   const send = () => go(`/letters${query({...chosen(), state: filter.state ?? 'any'})}`);
-  for (const name of ['reason', 'since']) inputs[name].addEventListener('change', send);
+  for (const name of ['reason', 'collection', 'since']) inputs[name].addEventListener('change', send);
   const rare = ['code', 'key', 'source', 'until', 'from', 'to'].some((name) => filter[name]);
   return h('form', {class: 'filterform', on: {submit: (event) => { event.preventDefault(); send(); }}},
-    h('div', {class: 'filters'}, h('div', {class: 'field long'}, field('Text', inputs.text)), field('Reason', inputs.reason), field('Received', inputs.since), h('button', {type: 'submit'}, 'Filter')),
+    h('div', {class: 'filters'}, h('div', {class: 'field long'}, field('Text', inputs.text)), several() ? field('Collection', inputs.collection) : null, field('Reason', inputs.reason), field('Received', inputs.since), h('button', {type: 'submit'}, 'Filter')),
     h('details', {open: rare}, h('summary', {}, 'More filters'),
-      h('div', {class: 'filters'}, field('Code', inputs.code), field('Order id', inputs.key), field('Source', inputs.source),
+      h('div', {class: 'filters'}, field('Code', inputs.code), field('Key', inputs.key), field('Source', inputs.source),
         field('Since', inputs.after), field('Until', inputs.until), field('From position', inputs.from), field('To position', inputs.to))));
 }
 
@@ -62,6 +64,7 @@ export async function view(place) {
   const [page, groups] = await Promise.all([
     get(`/dead-letters${query({...filter, after, limit: PAGE})}`, place.signal),
     filter.fingerprint ? get('/dead-letter-groups', place.signal) : null,
+    collections().catch(() => []),
   ]);
   const group = groups?.items.find((one) => one.fingerprint === filter.fingerprint);
 
@@ -86,11 +89,12 @@ export async function view(place) {
     {label: 'Letter', class: 'nowrap', cell: (letter) => h('span', {}, tick(letter), h('a', {href: `/letters/${letter.id}`, 'data-row': ''}, String(letter.id)))},
     {label: 'What is wrong', wide: true, cell: (letter) => [h('span', {class: 'sentence'}, shown(letter.message, 160)),
       group ? null : h('span', {class: 'under'}, badge('calm', reason(letter.reason)), ' ', h('code', {}, pointer(letter.pointer)))]},
-    {label: 'Order', cell: (letter) => (letter.key ? orderLink(letter.key) : h('span', {class: 'soft'}, 'not readable'))},
+    several() ? {label: 'Collection', cell: (letter) => named(letter.collection).title} : null,
+    {label: several() ? 'Key' : words(oneOf(all()[0]?.name ?? 'orders')), cell: (letter) => (letter.key ? documentLink(letter.collection, letter.key) : h('span', {class: 'soft'}, 'not readable'))},
     {label: 'State', cell: (letter) => badge(letter.state)},
     {label: 'Attempts', num: true, cell: (letter) => number(letter.attempts)},
     {label: 'Received', cell: (letter) => since(letter.received_at)},
-  ], page.items, {list: true, empty: 'No letter is like that.'});
+  ].filter(Boolean), page.items, {list: true, empty: 'No letter is like that.'});
 
   function tick(letter) {
     return h('input', {

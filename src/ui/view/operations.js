@@ -59,7 +59,7 @@ async function all(place) {
     }
   }));
   place.show('Operations', h('h1', {}, 'Operations'),
-    h('p', {class: 'lead'}, 'Work that takes a while: decisions about many letters, checks of rules, replays. It survives a restart.'),
+    h('p', {class: 'lead'}, 'Work that takes a while: decisions about many letters, plans for a definition, replays. It survives a restart.'),
     h('p', {class: 'actions left'}, replay), told, list,
     page.next ? h('p', {}, h('a', {class: 'button', href: `/operations?after=${encodeURIComponent(page.next)}`}, 'Older ones')) : null);
 

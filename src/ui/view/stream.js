@@ -1,10 +1,13 @@
-// Live: the last minutes as small charts, and the newest orders.
+// Live: the last minutes as small charts, and the newest documents.
 
-import {h} from '../dom.js';
-import {number, plural, rate} from '../format.js';
+import {h, replace} from '../dom.js';
+import {many, number, plural, rate} from '../format.js';
 import {levels, live, rates, watch} from '../live.js';
 import {line} from '../chart.js';
-import {newest} from './find.js';
+import {atHand} from '../collections.js';
+import {columnsOf} from '../columns.js';
+import {dressOf} from '../dress/orders.js';
+import {newestOf, schemaOf} from './find.js';
 
 // Hits of all lookups, second by second.
 function hitShare() {
@@ -20,7 +23,7 @@ const last = (points) => points.at(-1)?.[1];
 
 const CHARTS = [
   ['Messages a second', () => rates('messages'), (points) => rate(last(points)), (stats) => `${number(stats.messages)} received`],
-  ['Orders a second', () => rates('orders'), (points) => rate(last(points)), (stats) => `${plural(stats.orders, 'order')}, ${plural(stats.duplicates, 'duplicate')}`],
+  ['Documents a second', () => rates('documents'), (points) => rate(last(points)), (stats) => `${plural(stats.documents, 'document')}, ${plural(stats.duplicates, 'duplicate')}${stats.superseded ? `, ${number(stats.superseded)} superseded` : ''}`],
   ['Rejected a second', () => rates('dead_letters'), (points) => rate(last(points)), () => 'new dead letters'],
   ['Open dead letters', () => levels('open'), (points) => number(last(points)), (stats) => `of ${number(stats.dead_letters)} that were ever rejected`],
   ['Behind the broker', () => levels('broker_lag'), (points) => number(last(points)), (stats) => (stats.broker === 'none' ? 'no broker is set' : stats.broker_lag === null ? 'not known: the broker’s monitoring does not answer' : 'messages not yet acknowledged'), 10],
@@ -29,7 +32,7 @@ const CHARTS = [
   ['Share of hits', hitShare, () => {
     const {cache_hits: hits, cache_misses: misses} = live.stats ?? {};
     return hits + misses > 0 ? `${rate((100 * hits) / (hits + misses))} %` : '–';
-  }, (stats) => `${plural(stats.cache_orders, 'order')} in the cache`, 1, 100],
+  }, (stats) => `${plural(stats.cache_documents, 'document')} in the cache`, 1, 100],
 ];
 
 function chart([label, points, value, more, least, limit], signal) {
@@ -38,7 +41,7 @@ function chart([label, points, value, more, least, limit], signal) {
   const said = h('span', {class: 'more'});
   const drawn = line(label, least, limit);
   watch((_, change) => {
-    if (change.kind === 'order') return;
+    if (change.kind === 'document') return;
     const all = points();
     now.textContent = value(all);
     top.textContent = number(drawn.draw(all));
@@ -67,11 +70,16 @@ function lamps(signal) {
 }
 
 export async function view(place) {
+  const collection = atHand();
+  const recent = h('div', {class: 'stack'});
   place.show('Live',
     h('h1', {}, 'Live'),
     lamps(place.signal),
     h('h2', {}, 'The last five minutes'),
     h('div', {class: 'figures four'}, CHARTS.map((one) => chart(one, place.signal))),
-    h('h2', {}, 'The newest orders'),
-    newest(place.signal));
+    h('h2', {}, `The newest ${many(collection.one)}`),
+    recent);
+  const dress = dressOf(collection.name);
+  const columns = columnsOf(collection, dress ? {} : await schemaOf(collection.name, place.signal), dress);
+  replace(recent, newestOf(collection, columns, place.signal));
 }

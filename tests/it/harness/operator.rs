@@ -21,7 +21,7 @@ const DERIVED: [&str; 8] = [
     "dead_letters",
     "dead_letter_groups",
     "decisions",
-    "rules",
+    "definitions",
     "fates",
     "source_account",
 ];
@@ -34,6 +34,15 @@ pub async fn tables(sql: &Sql) -> Tables {
         let rows = sql.rows(&query).await;
         let rows = rows.iter().map(|row| row.get(0)).collect();
         tables.insert(name.to_owned(), rows);
+    }
+    // Those of the collections, which are called by their ids.
+    let own = "select tablename from pg_tables where schemaname = 'live' and tablename ~ '^c[0-9]' order by 1";
+    for row in sql.rows(own).await {
+        let name: String = row.get(0);
+        let rows = sql
+            .rows(&format!("select t::text from live.{name} t order by 1"))
+            .await;
+        tables.insert(name, rows.iter().map(|row| row.get(0)).collect());
     }
     tables
 }
@@ -59,6 +68,13 @@ pub fn same(before: &Tables, after: &Tables) {
             now.len()
         );
     }
+}
+
+/// The definition that a database begins with, and these rules.
+pub fn with_rules(rules: &str) -> String {
+    let list: String = rules.lines().map(|line| format!("  {line}\n")).collect();
+    let orders = &waybill::collection::orders().text;
+    format!("{}\nrules:\n{list}", orders.trim_end())
 }
 
 impl Service {
@@ -88,11 +104,23 @@ impl Service {
         self.ask(Method::POST, &path, &[OCTETS], bytes.into()).await
     }
 
-    /// PUT /rules; `query` as in `replaces=…`.
+    /// Defines the orders with these rules; `query` as in `replaces=…`.
     pub async fn try_apply(&self, query: &str, rules: &str) -> Option<Answer> {
-        let path = format!("/api/v1/rules?as=olga&{query}");
-        self.try_ask(Method::PUT, &path, &[OCTETS], rules.to_owned())
+        self.try_define("orders", query, &with_rules(rules)).await
+    }
+
+    /// PUT /collections/{name}.
+    pub async fn try_define(&self, name: &str, query: &str, text: &str) -> Option<Answer> {
+        let path = format!("/api/v1/collections/{name}?as=olga&{query}");
+        self.try_ask(Method::PUT, &path, &[OCTETS], text.to_owned())
             .await
+    }
+
+    /// The position of the decision.
+    pub async fn define(&self, name: &str, text: &str) -> i64 {
+        let answer = self.try_define(name, "", text).await.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["position"].as_i64().unwrap()
     }
 
     pub async fn apply(&self, rules: &str) {
@@ -151,6 +179,7 @@ impl Service {
 /// A log made by SQL, in one transaction: orders, duplicates, conflicts, junk, and decisions about the junk. Positions go
 /// on from the head. The service must have been started once, for its sources.
 pub async fn make_log(sql: &Sql, rows: i64) {
+    sql.http_source().await;
     sql.run(&format!(
         r#"
         begin;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
-use waybill::order;
+use waybill::collection;
 
 use super::{Bench, Ledger, Service, Sql, lifecycle};
 
@@ -159,7 +159,7 @@ fn fold(
 ) -> (BTreeMap<i64, Fate>, HashMap<String, String>) {
     let mut orders: HashMap<String, String> = HashMap::new();
     let mut expected = BTreeMap::new();
-    let model = order::model();
+    let model = &collection::orders().model;
     for row in rows {
         // A retry's bytes are its letter's.
         let (bytes, bytes_at) = match (&row.payload, row.action.as_deref(), row.letter) {

@@ -199,8 +199,13 @@ impl Service {
 
     /// One message over HTTP; its position.
     pub async fn post(&self, payload: impl Into<reqwest::Body>) -> i64 {
-        let answer = self.ask(Method::POST, "/api/v1/inbox", &[OCTETS], payload);
-        let answer = answer.await;
+        self.send("orders", payload).await
+    }
+
+    /// The same, to whatever collection.
+    pub async fn send(&self, collection: &str, payload: impl Into<reqwest::Body>) -> i64 {
+        let path = format!("/api/v1/{collection}");
+        let answer = self.ask(Method::POST, &path, &[OCTETS], payload).await;
         assert_eq!(answer.status, 202, "{answer:?}");
         answer.json()["position"].as_i64().unwrap()
     }

@@ -1,6 +1,6 @@
 //! What an edit changed, line by line. Pure.
 
-use super::super::screen::{self, Paint};
+use super::screen::{self, Paint};
 
 const CONTEXT: usize = 2;
 /// Beyond it, what lies between the first and the last change is shown as changed altogether.
