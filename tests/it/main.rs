@@ -28,6 +28,7 @@ mod flood;
 mod gate;
 mod harness;
 mod history;
+mod history_of_collections;
 mod hosts;
 mod hot_read;
 mod http;
