@@ -254,6 +254,50 @@ async fn the_latest_version_is_the_document_and_every_one_is_kept() {
     account(&service).await;
 }
 
+/// Without a version the order of arrival counts, and a message arrived when its first letter did.
+#[tokio::test]
+async fn what_is_healed_never_covers_what_came_after_it() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    let latest = format!("{NOTES}keep: latest\n");
+    let strict =
+        "rules:\n  - {id: not_bad, field: /text, message: Not that., rule: note.text != 'bad'}\n";
+    service.define("notes", &format!("{latest}{strict}")).await;
+    let good = r#"{"id":"n1","text":"good"}"#;
+    // One came between what is there and the same again, by which it is as old as that; another before the only good one.
+    service.send("notes", good).await;
+    let between = service.send("notes", r#"{"id":"n1","text":"bad"}"#).await;
+    service.send("notes", good).await;
+    let before = service.send("notes", r#"{"id":"n2","text":"bad"}"#).await;
+    service.send("notes", r#"{"id":"n2","text":"good"}"#).await;
+    // And one after all others, which is the newest when it is healed.
+    service.send("notes", r#"{"id":"n3","text":"good"}"#).await;
+    let after = service.send("notes", r#"{"id":"n3","text":"bad"}"#).await;
+    service.rests(10, 8).await;
+    service.define("notes", &latest).await;
+    for id in [between, before, after] {
+        until(20, "the letter heals", async || {
+            (letter(&service, id).await.0 == "replaced").then_some(())
+        })
+        .await;
+    }
+    service.works_off(20).await;
+    for (key, text) in [("n1", "good"), ("n2", "good"), ("n3", "bad")] {
+        let note = service.json(&format!("/api/v1/notes/{key}")).await;
+        assert_eq!(note["text"], text, "{key}");
+    }
+    let found = account(&service).await;
+    assert_eq!(
+        (&found["superseded"], &found["duplicates"]),
+        (&json!(2), &json!(1)),
+        "{found:#}"
+    );
+    let sql = bench.sql().await;
+    let before = tables(&sql).await;
+    service.replays(30).await;
+    same(&before, &tables(&sql).await);
+}
+
 #[tokio::test]
 async fn nobody_spends_what_is_not_there() {
     let bench = Bench::new(Weight::Light).await;
