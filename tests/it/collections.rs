@@ -1,5 +1,6 @@
 //! Collections as their users meet them: defined by one file, filled, changed, dropped. What a replay makes is what was.
 
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::harness::{Bench, Service, Weight, same, tables, until};
@@ -431,4 +432,56 @@ async fn documents_look_as_the_last_definition_says_and_replay_agrees() {
     same(&before, &tables(&sql).await);
     assert_eq!((seen("n1").await, seen("n2").await), (n1, n2));
     account(&service).await;
+}
+
+/// Of one account and one key in every batch, with two batches under way: each is folded over what the one before it brings.
+#[tokio::test]
+async fn many_at_once_are_summed_exactly_and_the_highest_version_stands() {
+    let bench = Bench::new(Weight::Heavy).await;
+    let service = bench.serve(None, &[]).await;
+    service.define("loyalty", LOYALTY).await;
+    service.define("kitchen", KITCHEN).await;
+    // Each gives 3 and takes 2, of which some come too early and are tried again.
+    let mut sent = Vec::new();
+    for number in 0..600 {
+        sent.push(("loyalty", entry(&format!("give-{number}"), "gift", 0, 3)));
+        sent.push((
+            "loyalty",
+            entry(&format!("take-{number}"), "redemption", 0, 2),
+        ));
+        sent.push(("kitchen", task("t1", number % 200 + 1, "ordered")));
+    }
+    fastrand::shuffle(&mut sent);
+    stream::iter(sent)
+        .for_each_concurrent(64, |(name, message)| {
+            let service = &service;
+            async move {
+                service.send(name, message).await;
+            }
+        })
+        .await;
+    service.rests(60, 1_802).await;
+    until(120, "all that waited for the sum came home", async || {
+        let open = service
+            .json("/api/v1/dead-letters?state=open&limit=1")
+            .await;
+        open["items"].as_array()?.is_empty().then_some(())
+    })
+    .await;
+    let sum = service.json("/api/v1/collections/loyalty/sums/ada").await;
+    assert_eq!(
+        (&sum["sum"], &sum["entries"]),
+        (&json!(600), &json!(1_200)),
+        "{sum:#}"
+    );
+    let standing = service.json("/api/v1/kitchen/t1").await;
+    assert_eq!(standing["version"], 200);
+    let found = account(&service).await;
+    assert_eq!(found["duplicates"], 400, "{found:#}");
+    let sql = bench.sql().await;
+    let never = "select count(*) from (select sum(value) over (order by position) total from live.c1_entries) t where total < 0";
+    assert_eq!(sql.count(never).await, 0, "it was below zero in between");
+    let before = tables(&sql).await;
+    service.replays(60).await;
+    same(&before, &tables(&sql).await);
 }
