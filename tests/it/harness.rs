@@ -34,7 +34,7 @@ pub use authority::{Authority, Certificate};
 pub use cluster::directory;
 pub use issuer::Issuer;
 pub use library::library;
-pub use operator::{Tables, make_log, same, tables, with_rules};
+pub use operator::{Tables, healing_is_asked, make_log, same, tables, with_rules};
 pub use oracle::check;
 pub use pooler::{Pooler, Pooling};
 pub use proxy::{Line, Proxy};

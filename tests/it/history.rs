@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use waybill::sandbox::broker::Store;
 
 use crate::harness::{
-    Bench, Ledger, OCTETS, Sender, Service, Sql, Weight, check, junk, mixed, order, order_with,
-    same, tables,
+    Bench, Ledger, OCTETS, Sender, Service, Sql, Weight, check, healing_is_asked, junk, mixed,
+    order, order_with, same, tables,
 };
 
 const ROUNDS: usize = 40;
@@ -156,6 +156,7 @@ async fn a_random_history(seed: u64, kills: usize) {
     }
     let sent = sending.await.unwrap();
     service.rests(30, sent.rows()).await;
+    healing_is_asked(&sql).await;
     service.works_off(30).await;
     // What came last may have asked for more healing.
     service.rests(30, sent.rows()).await;

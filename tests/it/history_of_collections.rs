@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, OCTETS, Service, Sql, Weight, same, tables, until};
+use crate::harness::{Bench, OCTETS, Service, Sql, Weight, healing_is_asked, same, tables, until};
 
 const ROUNDS: usize = 40;
 const AT_ONCE: usize = 12;
@@ -167,6 +167,7 @@ async fn settles(sql: &Sql, services: &[&Service]) {
     // Those wait for a sum, and would be tried again by the clock for ever.
     let body = json!({"action": "discard", "filter": {"code": "sum_too_low"}, "as": "olga", "reason": "the end"});
     for _ in 0..3 {
+        healing_is_asked(sql).await;
         for service in services {
             service.rests(60, 0).await;
             service.works_off(60).await;

@@ -47,6 +47,21 @@ pub async fn tables(sql: &Sql) -> Tables {
     tables
 }
 
+/// The holder of the lease knows the definition that came last, and has asked for what follows: on a busy machine a moment later.
+/// Without it `works_off` may find nothing under way, and what it waits for comes then.
+pub async fn healing_is_asked(sql: &Sql) {
+    until(
+        60,
+        "the letters are judged by what is in force",
+        async || {
+            let healed = "select count(*) from healed where definition =
+            coalesce((select max(position) from live.definitions where result = 'done'), 0)";
+            (sql.count(healed).await > 0).then_some(())
+        },
+    )
+    .await;
+}
+
 /// Says which rows differ, not all of them.
 pub fn same(before: &Tables, after: &Tables) {
     for (name, rows) in before {
