@@ -139,11 +139,9 @@ impl AuditApi {
         };
         let reader = self.database.reader().await?;
         let mut entries = audit::list(&reader, &filter, before, limit + 1).await?;
-        let more = entries.len() as i64 > limit;
-        entries.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let last = entries.last().filter(|_| more);
+        let next = times::next_page(&mut entries, limit, |last| last.id.to_string());
         Ok(Json(AuditPage {
-            next: last.map(|last| last.id.to_string()),
+            next,
             items: entries.into_iter().map(AuditEntry::from).collect(),
         }))
     }

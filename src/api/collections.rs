@@ -291,6 +291,14 @@ impl Collections {
     }
 }
 
+/// Whether something may be called so, and whoever asks may see it, also where nothing is.
+fn named(name: &str, principal: &Principal) -> Result<(), Problem> {
+    match principal.sees(name) && may_be_called(name) {
+        true => Ok(()),
+        false => Err(no_collection(name)),
+    }
+}
+
 fn mistaken(mistakes: Vec<Found>) -> Problem {
     let mut problem = Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
@@ -370,9 +378,7 @@ impl Collections {
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
         body: DefinitionFile,
     ) -> Result<DecisionAnswer, Problem> {
-        if !principal.sees(&name.0) || !may_be_called(&name.0) {
-            return Err(no_collection(&name.0));
-        }
+        named(&name.0, &principal)?;
         let asker = Asker::new(&principal, who.0, reason.0, key.0)?;
         let collection = self.compiled(body.0).await?;
         if collection.name != name.0 {
@@ -423,9 +429,7 @@ impl Collections {
         reason: Query<Option<String>>,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
     ) -> Result<DecisionAnswer, Problem> {
-        if !principal.sees(&name.0) || !may_be_called(&name.0) {
-            return Err(no_collection(&name.0));
-        }
+        named(&name.0, &principal)?;
         let asker = Asker::new(&principal, who.0, reason.0, key.0)?;
         let now = self.now();
         if now.get(&name.0).is_none() && now.stands_at(&name.0) == Position(0) {
@@ -454,18 +458,14 @@ impl Collections {
         after: Query<Option<String>>,
         limit: Query<Option<i64>>,
     ) -> Result<Json<Definitions>, Problem> {
-        if !principal.sees(&name.0) || !may_be_called(&name.0) {
-            return Err(no_collection(&name.0));
-        }
+        named(&name.0, &principal)?;
         let limit = times::limit(limit.0)?;
         let before = times::below(after.0)?;
         let reader = self.database.reader().await?;
         let mut entries = projection::history(&reader, &name.0, before, limit + 1).await?;
-        let more = entries.len() as i64 > limit;
-        entries.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let next = entries.last().filter(|_| more);
+        let next = times::next_page(&mut entries, limit, |last| last.position.to_string());
         Ok(Json(Definitions {
-            next: next.map(|last| last.position.to_string()),
+            next,
             items: entries
                 .into_iter()
                 .map(|entry| DefinitionEntry {
@@ -566,12 +566,10 @@ impl Collections {
         let reader = self.database.reader().await?;
         let mut found =
             document::versions_of(&reader, defined.id, &key.0, before, limit + 1).await?;
-        let more = found.len() as i64 > limit;
-        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let next = times::next_page(&mut found, limit, |last| last.position.to_string());
         let collection = compiled(&defined)?;
-        let next = found.last().filter(|_| more);
         Ok(Json(DocumentVersions {
-            next: next.map(|last| last.position.to_string()),
+            next,
             items: found
                 .iter()
                 .map(|version| {
@@ -608,11 +606,9 @@ impl Collections {
         let above = after.0.unwrap_or_default();
         let reader = self.database.reader().await?;
         let mut found = document::sums_above(&reader, defined.id, &above, limit + 1).await?;
-        let more = found.len() as i64 > limit;
-        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let next = found.last().filter(|_| more);
+        let next = times::next_page(&mut found, limit, |last| last.account.clone());
         Ok(Json(SumPage {
-            next: next.map(|last| last.account.clone()),
+            next,
             items: found
                 .into_iter()
                 .map(|sum| SumView {
@@ -651,15 +647,13 @@ impl Collections {
         let sum = sum.ok_or_else(nobody)?;
         let mut found =
             document::entries_of(&reader, defined.id, &account.0, before, limit + 1).await?;
-        let more = found.len() as i64 > limit;
-        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let next = found.last().filter(|_| more);
+        let next = times::next_page(&mut found, limit, |last| last.position.to_string());
         Ok(Json(Statement {
             account: sum.account,
             sum: sum.sum,
             entries: sum.entries,
             last_position: sum.last.0,
-            next: next.map(|last| last.position.to_string()),
+            next,
             items: found
                 .iter()
                 .map(|entry| SumEntry {

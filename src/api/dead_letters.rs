@@ -125,13 +125,9 @@ impl DeadLetters {
         let reader = self.database.reader().await?;
         let filter = self.narrowed(filter, &principal);
         let mut letters = dead_letter::list(&reader, &filter, before, limit + 1).await?;
-        let more = letters.len() as i64 > limit;
-        letters.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let next = times::next_page(&mut letters, limit, |last| last.id.to_string());
         Ok(Json(DeadLetterPage {
-            next: letters
-                .last()
-                .filter(|_| more)
-                .map(|last| last.id.to_string()),
+            next,
             items: letters.iter().map(DeadLetter::from).collect(),
         }))
     }
@@ -183,11 +179,9 @@ impl DeadLetters {
         let (state, reason) = (filter.state.as_deref(), filter.reason.as_deref());
         let mut groups =
             dead_letter::groups(&reader, state, reason, after, limit + 1, &ids).await?;
-        let more = groups.len() as i64 > limit;
-        groups.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let last = groups.last().filter(|_| more);
+        let next = times::next_page(&mut groups, limit, |last| last.place().to_string());
         Ok(Json(DeadLetterGroups {
-            next: last.map(|last| last.place().to_string()),
+            next,
             items: groups
                 .into_iter()
                 .map(|group| DeadLetterGroup::of(group, &names))

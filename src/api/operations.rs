@@ -97,13 +97,9 @@ impl Operations {
         let before = times::below(after.0)?;
         let reader = self.database.reader().await?;
         let mut operations = operation::list(&reader, before, limit + 1, only(&principal)).await?;
-        let more = operations.len() as i64 > limit;
-        operations.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let next = times::next_page(&mut operations, limit, |last| last.id.to_string());
         Ok(Json(OperationPage {
-            next: operations
-                .last()
-                .filter(|_| more)
-                .map(|last| last.id.to_string()),
+            next,
             items: operations.into_iter().map(OperationView::from).collect(),
         }))
     }
@@ -161,13 +157,9 @@ impl Operations {
         if now.is_some_and(|now| now.letters_gone) {
             return Err(letters_gone(id.0));
         }
-        let more = items.len() as i64 > limit;
-        items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let next = times::next_page(&mut items, limit, |last| last.letter.to_string());
         Ok(Json(OperationLetters {
-            next: items
-                .last()
-                .filter(|_| more)
-                .map(|last| last.letter.to_string()),
+            next,
             items: items.into_iter().map(OperationLetter::from).collect(),
         }))
     }

@@ -52,6 +52,18 @@ pub fn below(after: Option<String>) -> Result<i64, Problem> {
     }
 }
 
+/// Of what was asked for with one more than fits on the page, what fits; and where the next one begins.
+pub fn next_page<T>(
+    found: &mut Vec<T>,
+    limit: i64,
+    place: impl FnOnce(&T) -> String,
+) -> Option<String> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    found.last().filter(|_| more).map(place)
+}
+
 pub fn no_cursor(text: &str) -> Problem {
     Problem::bad_request(format!(
         "after={text:?} is no cursor: pass what `next` was, or leave it out."
