@@ -16,13 +16,15 @@ pub struct Refreshed {
 }
 
 /// The next page of documents above a key, each as `render` makes it of its bytes. One that has changed since it was read stays as
-/// it is: it was written by the definition in force.
+/// it is: it was written by the definition in force. `writer` is a query that finds a row if the caller may still write: asked by the statement
+/// that writes, since one who stood still since he looked would undo what another has written meanwhile. None if it finds none.
 pub async fn refresh(
     client: &Client,
     id: Id,
     above: &str,
+    writer: impl FnOnce(&mut Sql),
     render: impl Fn(&[u8]) -> Vec<u8>,
-) -> Result<Refreshed, Error> {
+) -> Result<Option<Refreshed>, Error> {
     let name = table(id, Table::Documents);
     let mut sql = Sql::new("select o.key, o.bytes_position, i.payload from ");
     sql.name(&name)
@@ -37,26 +39,34 @@ pub async fn refresh(
         .map(|json| String::from_utf8_lossy(&json).into_owned())
         .collect();
     let last = keys.last().cloned();
-    let mut sql = Sql::new("with w as (select * from unnest(");
-    sql.bind("$::text[], ", keys)
+    let mut sql = Sql::new("with writer as (");
+    writer(&mut sql);
+    sql.bind("), w as (select * from unnest($::text[], ", keys)
         .bind("$::int8[], ", positions)
-        .bind("$::text[]) as w(key, bytes_position, data)), changed as (", documents)
+        .bind(
+            "$::text[]) as w(key, bytes_position, data)), changed as (",
+            documents,
+        )
         .push("update ")
         .name(&name)
         .push(
-            " c set data = w.data::jsonb from w
+            " c set data = w.data::jsonb from w, writer
               where c.key = w.key and c.bytes_position = w.bytes_position and c.data <> w.data::jsonb returning 1)
-             select count(*) from changed",
+             select (select count(*) from changed), exists (select from writer)",
         );
-    let changed = match rows.len() {
-        0 => 0,
-        _ => sql.query(client).await?.first().map_or(0, |row| row.get(0)),
-    };
-    Ok(Refreshed {
+    let mut changed = 0;
+    if !rows.is_empty() {
+        let row = &sql.query(client).await?[0];
+        if !row.get::<_, bool>(1) {
+            return Ok(None);
+        }
+        changed = row.get(0);
+    }
+    Ok(Some(Refreshed {
         seen: rows.len() as i64,
         changed,
         last,
-    })
+    }))
 }
 
 const OID: &str = "select to_regclass($1)::oid::int8";

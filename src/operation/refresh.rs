@@ -12,7 +12,7 @@ use super::{Dependencies, Error};
 use crate::collection::Id;
 use crate::document;
 use crate::inbox::Position;
-use crate::postgres::Client;
+use crate::postgres::{Client, Sql};
 use crate::projection::{self, Leadership, read_checkpoint};
 
 const WHO: &str = "waybill";
@@ -173,14 +173,26 @@ pub async fn run(
             collection.model.render(payload).write_stored(&mut stored);
             stored
         };
-        let page = document::refresh(&reader, id, &progress.after, render).await?;
+        let by = Position(request.position);
+        let writer = |sql: &mut Sql| projection::may_write(sql, leadership, id, by);
+        let page = document::refresh(&reader, id, &progress.after, writer, render).await?;
+        let Some(page) = page else {
+            // What has changed is seen above, here perhaps a moment later.
+            drop(reader);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
         done += page.seen;
         progress.changed += page.changed;
         match page.last {
             Some(last) => progress.after = last,
             None => {
-                let rendered = Position(request.position);
-                projection::rendered_now(&reader, id, rendered).await?;
+                drop(reader);
+                let session = deps.database.session("refresh").await?;
+                if !projection::rendered_now(&session, id, table, by).await? {
+                    continue;
+                }
+                let reader = deps.database.reader().await?;
                 let outcome = json!({"changed": progress.changed});
                 store::finish(&reader, operation.id, State::Done, &outcome).await?;
                 return Ok(());

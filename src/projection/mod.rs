@@ -38,7 +38,7 @@ pub use dry_run::{DryRun, Would};
 pub use give_way::GiveWay;
 pub use replay::{Progress, Replay, abandon as abandon_replay};
 pub use run::{Config, run};
-pub use tables::{Made, all as tables, remove_dropped, rendered, rendered_now};
+pub use tables::{Made, all as tables, may_write, remove_dropped, rendered, rendered_now};
 
 use std::sync::Arc;
 

@@ -4,8 +4,8 @@
 
 use tokio_postgres::types::ToSql;
 
-use super::Error;
 use super::definitions::InForce;
+use super::{Error, Leadership};
 use crate::collection::{Collection, Id, Keep};
 use crate::document::{self, Shape, Table};
 use crate::inbox::Position;
@@ -133,12 +133,38 @@ pub async fn rendered(
     Ok(())
 }
 
+/// Finds a row while this leader leads, and while this definition is the one in force: for a statement that writes documents by it.
+pub fn may_write(sql: &mut Sql, leadership: &Leadership, id: Id, by: Position) {
+    sql.push("select from checkpoint where projection = 'documents'")
+        .bind(" and leader = $", leadership.name.clone())
+        .bind(" and term = $", leadership.term)
+        .bind(
+            " and coalesce((select max(position) from definitions where result = 'done' and collection = $",
+            id.0,
+        )
+        .bind("), 0) = $", by.0);
+}
+
+const HELD: &str = "select 1 from collection where id = $1 for update";
 const RENDERED_NOW: &str = "update collection set rendered_by = $2 where id = $1";
 
-/// All documents look by this definition.
-pub async fn rendered_now(client: &Client, id: Id, by: Position) -> Result<(), postgres::Error> {
-    execute(client, RENDERED_NOW, &[&id.0, &by.0]).await?;
-    Ok(())
+/// All documents of this table look by this definition. False if a replay has put another table there, whose own swap says by which
+/// it looks: the row is held, so either comes wholly after the other.
+pub async fn rendered_now(
+    session: &Session,
+    id: Id,
+    table: i64,
+    by: Position,
+) -> Result<bool, postgres::Error> {
+    let client = session.client();
+    session.begin().await?;
+    query(client, HELD, &[&id.0]).await?;
+    let is_there = document::table_oid(client, id).await? == table;
+    if is_there {
+        execute(client, RENDERED_NOW, &[&id.0, &by.0]).await?;
+    }
+    session.commit().await?;
+    Ok(is_there)
 }
 
 const GONE: &str = "delete from collection where id = $1";
