@@ -1,11 +1,13 @@
 //! Documents by their keys, and what stands beside them.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use super::table::{Table, index, table};
 use crate::collection::{Id, Keep};
 use crate::inbox::Position;
-use crate::postgres::{Client, Error, Sql, query_opt};
+use crate::postgres::{Client, Error, Sql, query, query_opt};
 use crate::record::Version;
 
 /// What a batch has to know of a document that has a key already.
@@ -188,8 +190,17 @@ pub async fn changed(
 const INDEXED: &str = "
     select 1 from pg_index x join pg_class i on i.oid = x.indexrelid
     where i.relname = $1 and i.relnamespace = 'live'::regnamespace and x.indisvalid";
+const ALL_INDEXED: &str = "
+    select i.relname::text from pg_index x join pg_class i on i.oid = x.indexrelid
+    where i.relnamespace = 'live'::regnamespace and x.indisvalid";
 
 pub async fn is_indexed(client: &Client, id: Id, pointer: &str) -> Result<bool, Error> {
     let name = index(id, pointer);
     Ok(query_opt(client, INDEXED, &[&name]).await?.is_some())
+}
+
+/// The same of all collections at once, for whoever looks again and again: the indexes, by their names.
+pub async fn indexed(client: &Client) -> Result<HashSet<String>, Error> {
+    let rows = query(client, ALL_INDEXED, &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }

@@ -12,8 +12,8 @@ mod table;
 mod write;
 
 pub use find::{
-    Found, Place, Standing, Stored, by_key, changed, find, is_indexed, position, select, standing,
-    stored, sums, versions,
+    Found, Place, Standing, Stored, by_key, changed, find, indexed, is_indexed, position, select,
+    standing, stored, sums, versions,
 };
 pub use page::{Asked, Cursor, Lookup, Page, list, newest, page};
 pub use rebuild::{empty_latest, rebuild_latest, rebuild_sums};

@@ -47,6 +47,7 @@ pub async fn ask(deps: &Dependencies, leadership: &Leadership) -> Result<(), Err
     let reader = deps.database.reader().await?;
     let client: &Client = &reader;
     let active = store::active(client).await?;
+    let built = document::indexed(client).await?;
     for made in projection::tables(client).await? {
         let Some(defined) = leadership.in_force.by_id(made.id) else {
             continue;
@@ -70,7 +71,7 @@ pub async fn ask(deps: &Dependencies, leadership: &Leadership) -> Result<(), Err
             }
         }
         for pointer in &collection.lookups {
-            if document::is_indexed(client, made.id, pointer).await?
+            if built.contains(&document::index(made.id, pointer))
                 || is_asked(client, &active, Kind::Index, made.id, Some(pointer)).await?
             {
                 continue;
