@@ -58,7 +58,17 @@ pub async fn ask(deps: &Dependencies, leadership: &Leadership) -> Result<(), Err
         if made.rendered_by != defined.position {
             let before = projection::definitions_until(client, made.rendered_by).await?;
             let before = before.by_id(made.id).and_then(|one| one.compiled.clone());
-            if before.is_some_and(|before| before.looks == collection.looks) {
+            let is_alike = before.is_some_and(|before| before.looks == collection.looks);
+            // One that was in force in between wrote documents that look by it.
+            if is_alike
+                && !projection::is_defined_between(
+                    client,
+                    made.id,
+                    made.rendered_by,
+                    defined.position,
+                )
+                .await?
+            {
                 projection::rendered(client, made.id, made.rendered_by, defined.position).await?;
             } else if !is_asked(client, &active, Kind::Refresh, made.id, None).await? {
                 let request = Request {

@@ -14,7 +14,7 @@ use crate::collection::{self, Collection, Id};
 use crate::document::Place;
 use crate::expression::hash;
 use crate::inbox::Position;
-use crate::postgres::{self, Client, copy, query, query_one};
+use crate::postgres::{self, Client, copy, query, query_one, query_opt};
 use crate::record::Model;
 
 /// A collection in force.
@@ -416,6 +416,21 @@ const STANDS_AT: &str = "select coalesce(max(position), 0) as position from defi
 pub async fn stands_at(client: &Client, name: &str) -> Result<Position, postgres::Error> {
     let row = query_one(client, STANDS_AT, &[&name]).await?;
     Ok(Position(row.get("position")))
+}
+
+/// By definitions_collection.
+const BETWEEN: &str = "
+    select 1 from definitions where collection = $1 and position > $2 and position < $3 and result = 'done' limit 1";
+
+/// Whether another definition of a collection was in force after the one at `from` and before the one at `to`.
+pub async fn is_defined_between(
+    client: &Client,
+    id: Id,
+    from: Position,
+    to: Position,
+) -> Result<bool, postgres::Error> {
+    let found = query_opt(client, BETWEEN, &[&id.0, &from.0, &to.0]).await?;
+    Ok(found.is_some())
 }
 
 /// By definitions_pkey: they are few.

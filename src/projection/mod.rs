@@ -32,7 +32,8 @@ mod write;
 
 pub use checkpoint::{Checkpoint, read as read_checkpoint};
 pub use definitions::{
-    Defined, Entry, InForce, history, load_until as definitions_until, stands_at,
+    Defined, Entry, InForce, history, is_defined_between, load_until as definitions_until,
+    stands_at,
 };
 pub use dry_run::{DryRun, Would};
 pub use give_way::GiveWay;

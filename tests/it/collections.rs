@@ -434,6 +434,32 @@ async fn documents_look_as_the_last_definition_says_and_replay_agrees() {
     account(&service).await;
 }
 
+/// The third looks as the first does, and nobody had looked after the tables while the second was in force.
+#[tokio::test]
+async fn what_was_written_by_a_definition_in_between_is_written_anew() {
+    let bench = Bench::new(Weight::Light).await;
+    let service = bench.serve(None, &[]).await;
+    service.define("notes", NOTES).await;
+    service.send("notes", r#"{"id":"n1","text":"a"}"#).await;
+    service.rests(10, 2).await;
+    let other = NOTES.replace("default: en", "default: de");
+    service.define("notes", &other).await;
+    service.send("notes", r#"{"id":"n2","text":"b"}"#).await;
+    service.rests(10, 4).await;
+    let last = service
+        .define("notes", &format!("{NOTES}title: As before\n"))
+        .await;
+    let sql = bench.sql().await;
+    let rendered =
+        format!("select count(*) from collection where name = 'notes' and rendered_by = {last}");
+    until(20, "the table is of the last definition", async || {
+        (sql.count(&rendered).await == 1).then_some(())
+    })
+    .await;
+    let others = "select count(*) from live.c1 where data ->> 'lang' <> 'en'";
+    assert_eq!(sql.count(others).await, 0);
+}
+
 /// Of one account and one key in every batch, with two batches under way: each is folded over what the one before it brings.
 #[tokio::test]
 async fn many_at_once_are_summed_exactly_and_the_highest_version_stands() {
