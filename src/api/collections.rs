@@ -23,7 +23,7 @@ use crate::account;
 use crate::collection::{Collection, Keep, may_be_called};
 use crate::document;
 use crate::expression::Mistake as Found;
-use crate::inbox::{Decision, Position};
+use crate::inbox::Decision;
 use crate::operation::{self, Kind, PlanRequest};
 use crate::postgres::Database;
 use crate::projection::{self, Defined, InForce};
@@ -431,8 +431,8 @@ impl Collections {
     ) -> Result<DecisionAnswer, Problem> {
         named(&name.0, &principal)?;
         let asker = Asker::new(&principal, who.0, reason.0, key.0)?;
-        let now = self.now();
-        if now.get(&name.0).is_none() && now.stands_at(&name.0) == Position(0) {
+        // By the tables, where this replica does not know it yet: another may have projected its definition.
+        if self.now().get(&name.0).is_none() && self.stands_at(&name.0).await? == 0 {
             return Err(no_collection(&name.0));
         }
         let replaces = self

@@ -10,8 +10,8 @@ use poem::{Endpoint, Request, Response};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::documents::dotted;
 use super::export::NDJSON;
+use super::query::dotted;
 use super::raw::DEFINITION;
 use crate::collection::{Collection, Keep};
 use crate::inbox::Position;

@@ -18,12 +18,12 @@ use super::asker::checked_key;
 use super::decide::key_taken;
 use super::principal::principal;
 use super::problem::Problem;
-use super::query::Query;
+use super::query::{self, Query, dotted};
 use super::raw::{check_media_type, message_body};
 use super::{Dependencies, path, times};
 use crate::access::{Principal, Right};
 use crate::cache::{self, Cache, Miss, Share};
-use crate::document::{self, Asked, Cursor, Lookup};
+use crate::document::{self, Asked, Cursor};
 use crate::inbox::{self, Appended, Inbox, Position, SourceId};
 use crate::postgres::Database;
 use crate::projection::{Defined, InForce};
@@ -130,14 +130,14 @@ impl Documents {
             .await?;
         let position = *self.projected.borrow();
         let mut response = match (rest, query.take("key")) {
-            (Some(_), Some(_)) => return Err(query.unknown("key", &["at_least"])),
+            (Some(_), Some(_)) => return Err(query::unknown("key", &["at_least"], &[])),
             (Some(rest), None) => {
-                query.is_empty(&["at_least"])?;
+                query.is_empty(&["at_least"], &[])?;
                 let key = key_of(&defined, rest)?;
                 self.one(request, &defined, &key, principal).await?
             }
             (None, Some(key)) => {
-                query.is_empty(&["key", "at_least"])?;
+                query.is_empty(&["key", "at_least"], &[])?;
                 self.one(request, &defined, &key, principal).await?
             }
             (None, None) => self.list(&defined, query).await?,
@@ -249,8 +249,12 @@ impl Documents {
         };
         let before = times::parse_time("received_before", query.take("received_before"))?;
         let since = times::parse_time("received_after", query.take("received_after"))?;
-        let mut asked = Asked::default();
-        let mut known = vec![
+        let lookups = looks.map_or(&[][..], |looks| &looks.lookups);
+        let mut asked = Asked {
+            lookups: query.take_lookups(lookups),
+            ..Asked::default()
+        };
+        let known = [
             "after",
             "at_least",
             "key",
@@ -258,22 +262,7 @@ impl Documents {
             "received_after",
             "received_before",
         ];
-        let lookups: Vec<(String, &String)> = looks
-            .iter()
-            .flat_map(|looks| &looks.lookups)
-            .map(|pointer| (dotted(pointer), pointer))
-            .collect();
-        for (name, pointer) in &lookups {
-            known.push(name);
-            let Some(value) = query.take(name) else {
-                continue;
-            };
-            asked.lookups.push(Lookup {
-                pointer: (*pointer).clone(),
-                value,
-            });
-        }
-        query.is_empty(&known)?;
+        query.is_empty(&known, lookups)?;
         let reader = self.database.reader().await?;
         if let Some(at) = before {
             asked.below = inbox::position_at(&reader, at).await?;
@@ -307,7 +296,7 @@ impl Documents {
     async fn take(&self, mut request: Request, principal: &Principal) -> Result<Response, Problem> {
         let (name, _) = path::collection(request.uri().path()).unwrap_or_default();
         let defined = self.defined(name, principal)?;
-        Query::of(&request)?.is_empty(&[])?;
+        Query::of(&request)?.is_empty(&[], &[])?;
         if let Err(error) = defined.collection() {
             return Err(Problem::unavailable(format!(
                 "This replica takes no messages for it: {error}."
@@ -350,11 +339,6 @@ impl Endpoint for Documents {
             _ => self.read(&request, &principal).await?,
         })
     }
-}
-
-/// A lookup as a parameter: `/payment/currency` is `payment.currency`.
-pub fn dotted(pointer: &str) -> String {
-    pointer.trim_start_matches('/').replace('/', ".")
 }
 
 pub fn no_collection(name: &str) -> Problem {

@@ -22,14 +22,14 @@ use poem_openapi::{ApiResponse, Enum, OpenApi};
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 
-use super::documents::{dotted, no_collection};
+use super::documents::no_collection;
 use super::principal::{narrowed, principal};
 use super::problem::Problem;
 use super::query::Query as Parameters;
 use super::{Dependencies, times};
 use crate::access::Principal;
 use crate::dead_letter::Filter;
-use crate::document::{Asked, Cursor, Lookup};
+use crate::document::{Asked, Cursor};
 use crate::inbox::{self, Position};
 use crate::postgres::Database;
 use crate::projection::{self, InForce};
@@ -286,21 +286,12 @@ impl OfDocuments {
                 .map_err(|_| Problem::bad_request(format!("{name}={text:?} is no position."))),
         };
         let (from, to) = (number("from")?, number("to")?);
-        let mut asked = Asked {
+        let asked = Asked {
             above: Position(from.unwrap_or(1).max(1) - 1),
+            lookups: query.take_lookups(&collection.lookups),
             ..Asked::default()
         };
-        let mut known = vec!["format".to_owned(), "from".to_owned(), "to".to_owned()];
-        for pointer in &collection.lookups {
-            let name = dotted(pointer);
-            if let Some(value) = query.take(&name) {
-                let pointer = pointer.clone();
-                asked.lookups.push(Lookup { pointer, value });
-            }
-            known.push(name);
-        }
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        query.is_empty(&known)?;
+        query.is_empty(&["format", "from", "to"], &collection.lookups)?;
         let reader = self.exports.database.reader().await?;
         let live = projection::read_checkpoint(&reader).await?.position;
         drop(reader);

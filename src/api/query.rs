@@ -6,6 +6,7 @@ use poem::Request;
 
 use super::parameters;
 use super::problem::Problem;
+use crate::document::Lookup;
 
 pub struct Query(BTreeMap<String, String>);
 
@@ -32,16 +33,32 @@ impl Query {
         self.0.remove(name)
     }
 
-    /// What is left, the route does not take.
-    pub fn is_empty(&self, known: &[&str]) -> Result<(), Problem> {
-        match self.0.keys().next() {
-            None => Ok(()),
-            Some(name) => Err(self.unknown(name, known)),
-        }
+    /// What is filtered by: a collection's lookups, each a parameter by its dotted path.
+    pub fn take_lookups(&mut self, pointers: &[String]) -> Vec<Lookup> {
+        let take = |pointer: &String| {
+            let value = self.take(&dotted(pointer))?;
+            let pointer = pointer.clone();
+            Some(Lookup { pointer, value })
+        };
+        pointers.iter().filter_map(take).collect()
     }
 
-    pub fn unknown(&self, name: &str, known: &[&str]) -> Problem {
-        let known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
-        parameters::unknown(name, &known)
+    /// What is left, the route does not take.
+    pub fn is_empty(&self, known: &[&str], lookups: &[String]) -> Result<(), Problem> {
+        match self.0.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(unknown(name, known, lookups)),
+        }
     }
+}
+
+pub fn unknown(name: &str, known: &[&str], lookups: &[String]) -> Problem {
+    let known = known.iter().map(|name| (*name).to_owned());
+    let lookups = lookups.iter().map(|pointer| dotted(pointer));
+    parameters::unknown(name, &known.chain(lookups).collect::<Vec<_>>())
+}
+
+/// A lookup as a parameter: `/payment/currency` is `payment.currency`.
+pub fn dotted(pointer: &str) -> String {
+    pointer.trim_start_matches('/').replace('/', ".")
 }
