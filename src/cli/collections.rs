@@ -13,9 +13,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use reqwest::Method;
 use serde::Deserialize;
 
-use super::client::{Client, Error};
+use super::client::{Answer, Client, Decision, Error};
 use super::{screen, usage};
 use crate::collection::may_be_called;
 use crate::expression::Mistake;
@@ -109,6 +110,45 @@ impl Defined {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A definition applied, or a collection dropped.
+struct About<'a> {
+    replaces: i64,
+    reason: &'a str,
+    who: Option<&'a str>,
+}
+
+impl About<'_> {
+    async fn send(
+        &self,
+        client: &Client,
+        method: Method,
+        path: &str,
+        text: String,
+    ) -> Result<Answer, Error> {
+        let replaces = self.replaces.to_string();
+        let mut query = vec![("replaces", replaces.as_str()), ("reason", self.reason)];
+        query.extend(self.who.map(|who| ("as", who)));
+        let decision = Decision::Bytes {
+            query: &query,
+            payload: text.into(),
+        };
+        client.decide_by(method, path, decision).await
+    }
+}
+
+/// What came of it.
+#[derive(Deserialize)]
+struct Outcome {
+    position: i64,
+    result: String,
+}
+
+fn pending(name: &str, position: i64) -> String {
+    format!(
+        "In the log at position {position}, and not yet projected: `waybill collections history {name}` says how it ended."
+    )
 }
 
 /// One decision about a definition.

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use reqwest::Method;
-use serde::Deserialize;
 use serde_json::json;
 
-use super::super::client::{Client, Decision, Error};
+use super::super::client::{Client, Error};
 use super::super::connection::Connection;
 use super::super::credentials::decider;
 use super::super::diff;
 use super::super::screen::{self, Output, Paint};
-use super::{Defined, asked, history, path, read, short, tell, tell_mistakes};
+use super::{
+    About, Defined, Outcome, asked, history, path, pending, read, short, tell, tell_mistakes,
+};
 use crate::collection::Collection;
 
 #[derive(clap::Args)]
@@ -49,12 +50,6 @@ pub struct Args {
 
     #[command(flatten)]
     service: Connection,
-}
-
-#[derive(Deserialize)]
-struct Outcome {
-    position: i64,
-    result: String,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -94,15 +89,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             .last_done()
             .map_or(0, |dropped| dropped.position),
     };
-    let replaces = args.replaces.unwrap_or(stands_at).to_string();
+    let replaces = args.replaces.unwrap_or(stands_at);
     let who = decider(&client, args.who.as_deref()).await?;
-    let mut query = vec![("replaces", replaces.as_str()), ("reason", &args.reason)];
-    query.extend(who.as_deref().map(|who| ("as", who)));
-    let decision = Decision::Bytes {
-        query: &query,
-        payload: text.into(),
+    let decision = About {
+        replaces,
+        reason: &args.reason,
+        who: who.as_deref(),
     };
-    let answer = match client.decide_by(Method::PUT, &path, decision).await {
+    let decided = decision.send(&client, Method::PUT, &path, text).await;
+    let answer = match decided {
         Ok(answer) => answer,
         Err(error) => return refused(&client, &args, name, &path, error).await,
     };
@@ -146,9 +141,7 @@ fn told(name: &str, outcome: &Outcome, before: Option<&Defined>) -> String {
             )
         }
         "already_so" => "no changes: it is in force already".to_owned(),
-        _ => format!(
-            "In the log at position {position}, and not yet projected: `waybill collections history {name}` says how it ended."
-        ),
+        _ => pending(name, position),
     }
 }
 

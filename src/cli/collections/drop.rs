@@ -2,15 +2,12 @@
 
 use std::process::ExitCode;
 
-use bytes::Bytes;
 use reqwest::Method;
-use serde::Deserialize;
 
-use super::super::client::Decision;
 use super::super::connection::Connection;
 use super::super::credentials::decider;
 use super::super::screen::{self, Output, Paint};
-use super::{Defined, asked, path};
+use super::{About, Defined, Outcome, asked, path, pending};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -43,12 +40,6 @@ pub struct Args {
     service: Connection,
 }
 
-#[derive(Deserialize)]
-struct Outcome {
-    position: i64,
-    result: String,
-}
-
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = args.service.client()?;
     let name = args.name.as_str();
@@ -64,14 +55,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let who = decider(&client, args.who.as_deref()).await?;
-    let replaces = now.position.to_string();
-    let mut query = vec![("replaces", replaces.as_str()), ("reason", &args.reason)];
-    query.extend(who.as_deref().map(|who| ("as", who)));
-    let decision = Decision::Bytes {
-        query: &query,
-        payload: Bytes::new(),
+    let decision = About {
+        replaces: now.position,
+        reason: &args.reason,
+        who: who.as_deref(),
     };
-    let answer = client.decide_by(Method::DELETE, &path, decision).await?;
+    let nothing = String::new();
+    let answer = decision
+        .send(&client, Method::DELETE, &path, nothing)
+        .await?;
     let outcome: Outcome = answer.read()?;
     let position = outcome.position;
     screen::print(match (args.output, outcome.result.as_str()) {
@@ -81,9 +73,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             Paint::stdout().green(&dropped)
         }
         (_, "already_so") => format!("{name} was dropped already."),
-        _ => format!(
-            "In the log at position {position}, and not yet projected: `waybill collections history {name}` says how it ended."
-        ),
+        _ => pending(name, position),
     })?;
     Ok(ExitCode::SUCCESS)
 }
