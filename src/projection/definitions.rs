@@ -204,14 +204,27 @@ impl InForce {
     pub fn change(&mut self, name: &str, position: Position, change: &Change<'_>) -> (Outcome, Id) {
         let now = self.names.get(name).cloned();
         let id = now.as_ref().map_or(Id::NONE, |now| now.id);
-        let (replaces, compiled, rules) = match change {
+        let (compiled, rules) = match change {
             Change::Define { text, replaces } => {
                 if now.as_ref().is_some_and(|now| *now.hash == hash(text)) {
                     return (Outcome::AlreadySo, id);
                 }
-                (*replaces, load(text), None)
+                if *replaces != self.stands_at(name) {
+                    return (Outcome::TooLate, id);
+                }
+                (load(text), None)
             }
-            Change::Drop { replaces } => return self.drop(name, position, *replaces, now),
+            Change::Drop { replaces } => {
+                let outcome = match &now {
+                    None if self.dropped.contains_key(name) => Outcome::AlreadySo,
+                    Some(now) if now.position == *replaces => {
+                        self.remove(name, position);
+                        Outcome::Done
+                    }
+                    _ => Outcome::TooLate,
+                };
+                return (outcome, id);
+            }
             Change::Rules { text, replaces } => {
                 let Some(before) = now.as_ref().and_then(|now| now.rules.clone()) else {
                     return (Outcome::TooLate, id);
@@ -223,24 +236,29 @@ impl InForce {
                 if *before != **replaces {
                     return (Outcome::TooLate, id);
                 }
-                let orders = collection::orders();
-                (
-                    self.stands_at(name),
-                    orders.with_rules(text).ok().map(Arc::new),
-                    Some(hash),
-                )
+                (with_rules(text), Some(hash))
             }
         };
-        if replaces != self.stands_at(name) {
-            return (Outcome::TooLate, id);
-        }
-        if let (Some(before), Some(later)) = (
-            now.as_ref().and_then(|now| now.compiled.as_ref()),
-            &compiled,
-        ) && !before.may_become(later)
+        let before = now.as_ref().and_then(|now| now.compiled.as_ref());
+        if let (Some(before), Some(later)) = (before, &compiled)
+            && !before.may_become(later)
         {
             return (Outcome::Refused, id);
         }
+        let id = self.put(name, position, change.text(), compiled, rules);
+        (Outcome::Done, id)
+    }
+
+    /// From this position on a definition is in force. Its collection's id.
+    fn put(
+        &mut self,
+        name: &str,
+        position: Position,
+        text: &str,
+        compiled: Option<Arc<Collection>>,
+        rules: Option<String>,
+    ) -> Id {
+        let now = self.names.get(name).cloned();
         let id = now.as_ref().map_or(Id(position.0), |now| now.id);
         let mut earlier = now
             .as_ref()
@@ -249,18 +267,16 @@ impl InForce {
         let before = now.and_then(|now| now.compiled.clone());
         let looks = compiled.as_ref().map(|one| &one.looks);
         earlier.extend(before.filter(|before| Some(&before.looks) != looks));
+        let (text, hash) = match &compiled {
+            Some(compiled) => (compiled.text.as_str().into(), compiled.hash.as_str().into()),
+            None => (text.into(), hash(text).into()),
+        };
         let defined = Defined {
             id,
             position,
             name: name.into(),
-            text: match &compiled {
-                Some(compiled) => compiled.text.as_str().into(),
-                None => change.text().into(),
-            },
-            hash: match &compiled {
-                Some(compiled) => compiled.hash.as_str().into(),
-                None => hash(change.text()).into(),
-            },
+            text,
+            hash,
             compiled,
             earlier,
             rules: rules.map(Into::into),
@@ -268,35 +284,19 @@ impl InForce {
         self.names.insert(defined.name.clone(), Arc::new(defined));
         self.dropped.remove(name);
         self.position = position;
-        (Outcome::Done, id)
+        id
     }
 
-    fn drop(
-        &mut self,
-        name: &str,
-        position: Position,
-        replaces: Position,
-        now: Option<Arc<Defined>>,
-    ) -> (Outcome, Id) {
-        let Some(now) = now else {
-            let already = self.dropped.contains_key(name);
-            return (
-                if already {
-                    Outcome::AlreadySo
-                } else {
-                    Outcome::TooLate
-                },
-                Id::NONE,
-            );
-        };
-        if now.position != replaces {
-            return (Outcome::TooLate, now.id);
-        }
+    fn remove(&mut self, name: &str, position: Position) {
         self.names.remove(name);
-        self.dropped.insert(now.name.clone(), position);
+        self.dropped.insert(name.into(), position);
         self.position = position;
-        (Outcome::Done, now.id)
     }
+}
+
+/// 0.1's: the definition that a database begins with, and these.
+fn with_rules(rules: &str) -> Option<Arc<Collection>> {
+    collection::orders().with_rules(rules).ok().map(Arc::new)
 }
 
 fn load(text: &str) -> Option<Arc<Collection>> {
@@ -391,21 +391,24 @@ pub async fn catch_up(
 }
 
 impl InForce {
-    /// Its outcome is known, so nothing is asked again.
+    /// Its outcome is known, so nothing is asked again: other code may have judged it.
     pub fn apply(&mut self, done: &Done) {
         let (name, text) = (done.name.as_str(), done.text.as_str());
-        let rules = self.names.get(name).and_then(|now| now.rules.clone());
-        let rules = rules.unwrap_or_default();
-        let replaces = self.stands_at(name);
-        let change = match done.action.as_str() {
-            "drop" => Change::Drop { replaces },
-            "rules" => Change::Rules {
-                text,
-                replaces: &rules,
-            },
-            _ => Change::Define { text, replaces },
-        };
-        self.change(name, done.position, &change);
+        match done.action.as_str() {
+            "drop" => self.remove(name, done.position),
+            "rules" => {
+                self.put(
+                    name,
+                    done.position,
+                    text,
+                    with_rules(text),
+                    Some(hash(text)),
+                );
+            }
+            _ => {
+                self.put(name, done.position, text, load(text), None);
+            }
+        }
     }
 }
 
