@@ -3,7 +3,7 @@
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, Service, Weight, same, tables, until};
+use crate::harness::{Bench, Service, Weight, until};
 
 const KITCHEN: &str = include_str!("../../examples/kitchen.yaml");
 const LOYALTY: &str = include_str!("../../examples/loyalty.yaml");
@@ -174,9 +174,7 @@ async fn a_dropped_collections_name_begins_with_nothing() {
     service.start().await;
     service.is_ready().await;
     assert_eq!(service.json("/api/v1/notes/n1").await["text"], "another");
-    let before = tables(&sql).await;
-    service.replays(30).await;
-    same(&before, &tables(&sql).await);
+    service.replay_changes_nothing(&sql, 30).await;
     account(&service).await;
 }
 
@@ -248,9 +246,7 @@ async fn the_latest_version_is_the_document_and_every_one_is_kept() {
     let _ = ready;
 
     let sql = bench.sql().await;
-    let before = tables(&sql).await;
-    service.replays(30).await;
-    same(&before, &tables(&sql).await);
+    service.replay_changes_nothing(&sql, 30).await;
     assert_eq!(state("t1").await.0, 404);
     account(&service).await;
 }
@@ -294,9 +290,7 @@ async fn what_is_healed_never_covers_what_came_after_it() {
         "{found:#}"
     );
     let sql = bench.sql().await;
-    let before = tables(&sql).await;
-    service.replays(30).await;
-    same(&before, &tables(&sql).await);
+    service.replay_changes_nothing(&sql, 30).await;
 }
 
 #[tokio::test]
@@ -350,9 +344,7 @@ async fn nobody_spends_what_is_not_there() {
     service.define("loyalty", &generous).await;
     service.works_off(30).await;
     let sql = bench.sql().await;
-    let before = tables(&sql).await;
-    service.replays(30).await;
-    same(&before, &tables(&sql).await);
+    service.replay_changes_nothing(&sql, 30).await;
     account(&service).await;
 }
 
@@ -382,9 +374,7 @@ async fn without_a_key_each_message_is_a_document() {
         (&json!(3), &json!(0))
     );
     let sql = bench.sql().await;
-    let before = tables(&sql).await;
-    service.replays(30).await;
-    same(&before, &tables(&sql).await);
+    service.replay_changes_nothing(&sql, 30).await;
 }
 
 #[tokio::test]
@@ -427,9 +417,7 @@ async fn documents_look_as_the_last_definition_says_and_replay_agrees() {
     .await;
     service.works_off(30).await;
     let sql = bench.sql().await;
-    let before = tables(&sql).await;
-    service.replays(30).await;
-    same(&before, &tables(&sql).await);
+    service.replay_changes_nothing(&sql, 30).await;
     assert_eq!((seen("n1").await, seen("n2").await), (n1, n2));
     account(&service).await;
 }
@@ -507,7 +495,5 @@ async fn many_at_once_are_summed_exactly_and_the_highest_version_stands() {
     let sql = bench.sql().await;
     let never = "select count(*) from (select sum(value) over (order by position) total from live.c1_entries) t where total < 0";
     assert_eq!(sql.count(never).await, 0, "it was below zero in between");
-    let before = tables(&sql).await;
-    service.replays(60).await;
-    same(&before, &tables(&sql).await);
+    service.replay_changes_nothing(&sql, 60).await;
 }

@@ -9,8 +9,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Answer, Bench, Ledger, OCTETS, Service, Sql, Weight, check, order, order_with, same, tables,
-    until, with_rules,
+    Answer, Bench, Ledger, OCTETS, Service, Sql, Weight, check, order, order_with, tables, until,
+    with_rules,
 };
 
 fn sorted(answers: &[Answer]) -> Vec<u16> {
@@ -318,9 +318,7 @@ async fn a_heal_and_a_live_order_race_and_the_replay_has_the_same_winner() {
     let orders = "select count(*) from orders";
     assert_eq!(sql.count(orders).await, (UIDS * ROUNDS) as i64);
     nothing_open_would_pass(&service).await;
-    let before = tables(&sql).await;
-    service.replays(30).await;
-    same(&before, &tables(&sql).await);
+    service.replay_changes_nothing(&sql, 30).await;
     check(&bench, &service, &Ledger::default()).await;
 }
 
@@ -367,9 +365,7 @@ async fn rules_applied_while_messages_are_pending_judge_each_once_and_leave_none
     let verdicts =
         "select count(*) from verdict v join inbox i using (position) where i.decision is null";
     assert_eq!(sql.count(verdicts).await, letters);
-    let before = tables(&sql).await;
-    one.replays(30).await;
-    same(&before, &tables(&sql).await);
+    one.replay_changes_nothing(&sql, 30).await;
     check(&bench, &one, &Ledger::default()).await;
 }
 

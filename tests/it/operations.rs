@@ -129,9 +129,7 @@ async fn a_bulk_retry_killed_ten_times_decides_once_about_each_letter() {
         ])
     );
     check(&bench, &service, &Ledger::default()).await;
-    let before = tables(&sql).await;
-    service.replays(30).await;
-    same(&before, &tables(&sql).await);
+    service.replay_changes_nothing(&sql, 30).await;
 }
 
 #[tokio::test]

@@ -174,6 +174,13 @@ impl Service {
         assert_eq!(ended["state"], "done", "{ended:#}");
     }
 
+    /// Whatever a replay makes of the log is what was there before.
+    pub async fn replay_changes_nothing(&self, sql: &Sql, seconds: u64) {
+        let before = tables(sql).await;
+        self.replays(seconds).await;
+        same(&before, &tables(sql).await);
+    }
+
     /// No long work is left, the service's own included.
     pub async fn works_off(&self, seconds: u64) {
         until(seconds, "all operations end", async || {
